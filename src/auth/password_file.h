@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NOC_AUTH_PASSWORD_FILE_H
+#define NOC_AUTH_PASSWORD_FILE_H
+/*
+ * A password file (lines USER:HASH, see password_hash.h) as an immutable table,
+ * built whole and shared by an atomic reference count. Blank lines, comments
+ * (# in the first column), CRLF and a missing last line end are fine. A user
+ * that comes twice: the last line counts, with a warning. A line without ':' is
+ * skipped with a warning, as Mosquitto does.
+ *
+ * All functions on a finished table: any thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/password_hash.h"
+#include "auth/report.h"
+#include "base/macros.h"
+#include "base/slice.h"
+
+enum { NOC_LINE_DIGEST_BYTES = 16 };
+
+struct noc_passwords;
+
+struct noc_passwords_options {
+    uint64_t seed; /* for the table, drawn at start */
+    /*
+     * A line whose hash can't be read. Not strict (at start): a warning, and
+     * that user is refused, as Mosquitto 2.0 does. Strict (on reload): the file
+     * is refused, so that the table in force stays; then a last line that has
+     * neither ':' nor a line end is refused too: the file was caught half-written.
+     */
+    bool is_strict;
+    bool refuse_foreign_write; /* see text_file.h */
+};
+
+/*
+ * Read a file. Errors: those of noc_text_file_read(), NOC_EMALFORMED,
+ * NOC_ENOMEM; report->error then holds file, line and cause.
+ */
+NOC_MUST_CHECK int noc_passwords_load(const char *path, const struct noc_passwords_options *options,
+    struct noc_report *report, struct noc_passwords **ret_passwords);
+
+/* The same from memory; name is what the report calls it. */
+NOC_MUST_CHECK int noc_passwords_parse(struct noc_slice text, const char *name,
+    const struct noc_passwords_options *options, struct noc_report *report,
+    struct noc_passwords **ret_passwords);
+
+struct noc_passwords *noc_passwords_ref(struct noc_passwords *passwords); /* NULL stays NULL */
+void noc_passwords_unref(struct noc_passwords *passwords);                /* NULL is fine */
+
+/* Users, those included whose hash can't be read. */
+size_t noc_passwords_count(const struct noc_passwords *passwords);
+
+/*
+ * Is this the user's password? NOC_OK, NOC_EDENIED, or NOC_ENOMEM when it could
+ * not be computed. An absent or empty password is refused, as Mosquitto does.
+ * A user that isn't there, or can't log in, costs as much as the most frequent
+ * kind of line in the file does. *ret_cost (may be NULL) is always written: what
+ * was computed. Slow: never on a worker.
+ */
+NOC_MUST_CHECK int noc_passwords_check(const struct noc_passwords *passwords,
+    struct noc_slice username, struct noc_slice password, struct noc_password_cost *ret_cost);
+
+/*
+ * A digest of the user's hash: it changes when, and only when, the entry does.
+ * NOC_ENOENT: no such user, and ret_digest is all zero.
+ */
+int noc_passwords_line_digest(const struct noc_passwords *passwords, struct noc_slice username,
+    uint8_t ret_digest[NOC_LINE_DIGEST_BYTES]);
+
+#endif
