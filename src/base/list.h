@@ -11,6 +11,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct noc_list {
     struct noc_list *next, *prev;
