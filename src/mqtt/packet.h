@@ -97,9 +97,9 @@ struct noc_header {
 
 /*
  * Returns the bytes consumed (2 to 5), 0 when it is not all here, or
- * NOC_EMALFORMED: type 0, flags that the type does not allow [MQTT-2.2.2-2]
- * (PUBLISH: QoS 3 [MQTT-3.3.1-4]; PUBREL, SUBSCRIBE, UNSUBSCRIBE: 2; others 0),
- * a length of five bytes. In version 3.1 (and before the version is known)
+ * NOC_EMALFORMED: type 0 (and AUTH in version 3), flags that the type does not
+ * allow [MQTT-2.2.2-2] (PUBLISH: QoS 3 [MQTT-3.3.1-4]; PUBREL, SUBSCRIBE,
+ * UNSUBSCRIBE: 2; others 0), a length of five bytes, a ping with a body. In version 3.1 (and before the version is known)
  * the dup bit of PUBREL, SUBSCRIBE and UNSUBSCRIBE may be set: pass version 0
  * before CONNECT. Wrong flags are seen as soon as the first byte is there.
  */
@@ -227,6 +227,7 @@ struct noc_connect {
 NOC_MUST_CHECK int noc_connect_decode(
     const uint8_t *body, size_t n, struct noc_connect *ret_connect, struct noc_fault *fault);
 
+/* Of the properties of connect and will only raw is written. */
 size_t noc_connect_encode(const struct noc_connect *connect, uint8_t *at, size_t room);
 
 /* ---- CONNACK (3.2) ---- */
@@ -237,10 +238,17 @@ struct noc_connack {
     struct noc_props props; /* decode: v5 */
 };
 
+/*
+ * The answer of a server without version 5 to a version 5 CONNECT (two bytes,
+ * return code 1) is understood as NOC_RC_UNSUPPORTED_VERSION.
+ */
 NOC_MUST_CHECK int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
     struct noc_connack *ret_connack, struct noc_fault *fault);
 
-/* props: the block without its length, in wire form; ignored before version 5. */
+/*
+ * props: the block without its length, in wire form; ignored before version 5,
+ * where a reason from 0x80 on is written as its return code.
+ */
 size_t noc_connack_encode(unsigned version, bool session_present, uint8_t reason,
     struct noc_slice props, uint8_t *at, size_t room);
 
@@ -256,9 +264,9 @@ struct noc_publish {
 
 /*
  * from_client: subscription identifiers are refused [MQTT-3.3.4-6]. The topic
- * is checked for UTF-8 and wildcards; it may be empty only in version 5 with a
- * topic alias (NOC_EPROTO otherwise). Alias 0 is NOC_EPROTO with field
- * "topic alias". Payload is not checked against its format indicator here.
+ * is checked for UTF-8, wildcards and NOC_TOPIC_LEVELS_MAX; it may be empty only
+ * in version 5 with a topic alias (NOC_EPROTO otherwise). Alias 0 is NOC_EPROTO
+ * with field "topic alias". The dup flag needs a QoS [MQTT-3.3.1-2]. Payload is not checked against its format indicator here.
  */
 NOC_MUST_CHECK int noc_publish_decode(unsigned version, unsigned flags, bool from_client,
     const struct noc_slice *body, struct noc_publish *ret_publish, struct noc_fault *fault);
@@ -387,7 +395,10 @@ NOC_MUST_CHECK int noc_disconnect_decode(unsigned version, bool from_client, con
 NOC_MUST_CHECK int noc_auth_decode(
     const uint8_t *body, size_t n, struct noc_disconnect *ret_auth, struct noc_fault *fault);
 
-/* DISCONNECT: two bytes before version 5; else reason, and props when not empty. */
+/*
+ * DISCONNECT: two bytes before version 5 and when there is nothing to say
+ * (reason 0, no props); else the reason, and props when not empty.
+ */
 size_t noc_disconnect_encode(
     unsigned version, uint8_t reason, struct noc_slice props, uint8_t *at, size_t room);
 size_t noc_auth_encode(uint8_t reason, struct noc_slice props, uint8_t *at, size_t room);

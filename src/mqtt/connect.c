@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CONNECT and CONNACK. */
+#include "base/bytes.h"
+#include "mqtt/text.h"
+#include "mqtt/wire.h"
+
+/* Mosquitto's bridges set this bit of the version byte to be known as such. */
+#define BRIDGE_BIT 0x80
+
+/* The connect flags, 3.1.2.3. */
+enum {
+    FLAG_RESERVED = 0x01,
+    FLAG_CLEAN_START = 0x02,
+    FLAG_WILL = 0x04,
+    FLAG_WILL_QOS = 0x18,
+    FLAG_WILL_RETAIN = 0x20,
+    FLAG_PASSWORD = 0x40,
+    FLAG_USERNAME = 0x80,
+};
+
+static const char name31[] = "MQIsdp", name311[] = "MQTT";
+
+static struct noc_slice protocol_name(unsigned version)
+{
+    return noc_slice_of(version == NOC_V31 ? name31 : name311);
+}
+
+/* Read name and version; NOC_ENOTSUP for a pair that nobody knows [MQTT-3.1.2-1], [MQTT-3.1.2-2]. */
+static void read_version(struct noc_wire *wire, struct noc_connect *ret_connect)
+{
+    struct noc_slice name = noc_wire_binary(wire, "protocol name");
+    uint8_t byte = noc_wire_u8(wire, "protocol version");
+    uint8_t version = byte & (uint8_t)~BRIDGE_BIT;
+    bool is_known = version >= NOC_V31 && version <= NOC_V5;
+
+    if (wire->err != NOC_OK) {
+        return;
+    }
+    if (!is_known || !noc_slice_equal(name, protocol_name(version))) {
+        wire->at--;
+        noc_wire_fail(wire, NOC_ENOTSUP, is_known ? "protocol name" : "protocol version");
+        ret_connect->version = byte;
+        return;
+    }
+    ret_connect->version = version;
+    ret_connect->is_bridge = (byte & BRIDGE_BIT) != 0;
+}
+
+/* Read the connect flags; returns them, checked against each other. */
+static unsigned read_flags(struct noc_wire *wire, struct noc_connect *connect)
+{
+    unsigned flags = noc_wire_u8(wire, "connect flags");
+    const char *wrong = NULL;
+
+    if ((flags & FLAG_RESERVED) != 0) {
+        wrong = "connect flags"; /* [MQTT-3.1.2-3] */
+    } else if ((flags & FLAG_WILL) == 0 && (flags & (FLAG_WILL_QOS | FLAG_WILL_RETAIN)) != 0) {
+        wrong = "will flags"; /* [MQTT-3.1.2-11], [MQTT-3.1.2-13] */
+    } else if ((flags & FLAG_WILL_QOS) == FLAG_WILL_QOS) {
+        wrong = "will QoS"; /* [MQTT-3.1.2-12] */
+    } else if (connect->version != NOC_V5 && (flags & FLAG_PASSWORD) != 0 &&
+               (flags & FLAG_USERNAME) == 0) {
+        wrong = "password flag"; /* [MQTT-3.1.2-22] of 3.1.1 */
+    }
+    if (wrong != NULL && wire->err == NOC_OK) {
+        wire->at--;
+        noc_wire_fail(wire, NOC_EMALFORMED, wrong);
+    }
+    connect->clean_start = (flags & FLAG_CLEAN_START) != 0;
+    connect->has_will = (flags & FLAG_WILL) != 0;
+    connect->has_username = (flags & FLAG_USERNAME) != 0;
+    connect->has_password = (flags & FLAG_PASSWORD) != 0;
+    return flags;
+}
+
+static void read_will(
+    struct noc_wire *wire, unsigned version, unsigned flags, struct noc_will *ret_will)
+{
+    const uint8_t *before;
+
+    ret_will->qos = (uint8_t)((flags & FLAG_WILL_QOS) >> 3);
+    ret_will->retain = (flags & FLAG_WILL_RETAIN) != 0;
+    if (version == NOC_V5) {
+        noc_wire_props(wire, NOC_PROPS_OF_WILL, &ret_will->props);
+    }
+    before = wire->at;
+    ret_will->topic = noc_wire_text(wire, "will topic");
+    if (wire->err == NOC_OK && !noc_topic_is_valid(ret_will->topic)) {
+        wire->at = before;
+        noc_wire_fail(wire, NOC_EMALFORMED, "will topic"); /* [MQTT-4.7.1-1], [MQTT-4.7.3-1] */
+    }
+    ret_will->payload = noc_wire_binary(wire, "will payload");
+}
+
+int noc_connect_decode(
+    const uint8_t *body, size_t n, struct noc_connect *ret_connect, struct noc_fault *fault)
+{
+    struct noc_connect connect = {0};
+    struct noc_wire wire;
+    unsigned flags;
+
+    noc_wire_init(&wire, body, n, fault);
+    read_version(&wire, &connect);
+    if (wire.err == NOC_ENOTSUP) {
+        *ret_connect = connect;
+        return wire.err;
+    }
+    flags = read_flags(&wire, &connect);
+    connect.keep_alive_s = noc_wire_u16(&wire, "keep alive");
+    if (connect.version == NOC_V5) {
+        noc_wire_props(&wire, NOC_CONNECT, &connect.props);
+    }
+    connect.client_id = noc_wire_text(&wire, "client identifier");
+    if (connect.has_will) {
+        read_will(&wire, connect.version, flags, &connect.will);
+    }
+    if (connect.has_username) {
+        connect.username = noc_wire_text(&wire, "user name");
+    }
+    if (connect.has_password) {
+        connect.password = noc_wire_binary(&wire, "password");
+    }
+    noc_wire_finish(&wire);
+    if (wire.err == NOC_OK) {
+        *ret_connect = connect;
+    }
+    return wire.err;
+}
+
+/* Remaining length of a CONNECT; more than NOC_REMAINING_MAX when a field is too long. */
+static size_t measure(const struct noc_connect *connect)
+{
+    const struct noc_will *will = &connect->will;
+    bool is_v5 = connect->version == NOC_V5;
+    size_t n = 2 + protocol_name(connect->version).n + 4 + 2 + connect->client_id.n;
+    bool fits = noc_wire_fits(connect->client_id);
+
+    if (is_v5) {
+        n += noc_wire_props_size(connect->props.raw);
+        fits = fits && connect->props.raw.n <= NOC_REMAINING_MAX;
+    }
+    if (connect->has_will) {
+        n += 2 + will->topic.n + 2 + will->payload.n;
+        n += is_v5 ? noc_wire_props_size(will->props.raw) : 0;
+        fits = fits && noc_wire_fits(will->topic) && noc_wire_fits(will->payload) &&
+               (!is_v5 || will->props.raw.n <= NOC_REMAINING_MAX);
+    }
+    if (connect->has_username) {
+        n += 2 + connect->username.n;
+        fits = fits && noc_wire_fits(connect->username);
+    }
+    if (connect->has_password) {
+        n += 2 + connect->password.n;
+        fits = fits && noc_wire_fits(connect->password);
+    }
+    return fits ? n : SIZE_MAX;
+}
+
+static uint8_t flags_of(const struct noc_connect *connect)
+{
+    unsigned flags = 0;
+
+    flags |= connect->clean_start ? FLAG_CLEAN_START : 0u;
+    flags |= connect->has_username ? FLAG_USERNAME : 0u;
+    flags |= connect->has_password ? FLAG_PASSWORD : 0u;
+    if (connect->has_will) {
+        flags |= FLAG_WILL | (unsigned)connect->will.qos << 3;
+        flags |= connect->will.retain ? FLAG_WILL_RETAIN : 0u;
+    }
+    return (uint8_t)flags;
+}
+
+size_t noc_connect_encode(const struct noc_connect *connect, uint8_t *at, size_t room)
+{
+    bool is_v5 = connect->version == NOC_V5;
+    size_t remaining = measure(connect);
+    uint8_t *start = at;
+
+    at = noc_wire_begin(at, room, NOC_CONNECT << 4, remaining);
+    if (at == NULL) {
+        return 0;
+    }
+    at = noc_wire_put(at, protocol_name(connect->version));
+    *at++ = (uint8_t)(connect->version | (connect->is_bridge ? BRIDGE_BIT : 0));
+    *at++ = flags_of(connect);
+    at = noc_put_u16(at, connect->keep_alive_s);
+    if (is_v5) {
+        at = noc_wire_put_props(at, connect->props.raw);
+    }
+    at = noc_wire_put(at, connect->client_id);
+    if (connect->has_will) {
+        if (is_v5) {
+            at = noc_wire_put_props(at, connect->will.props.raw);
+        }
+        at = noc_wire_put(at, connect->will.topic);
+        at = noc_wire_put(at, connect->will.payload);
+    }
+    if (connect->has_username) {
+        at = noc_wire_put(at, connect->username);
+    }
+    if (connect->has_password) {
+        at = noc_wire_put(at, connect->password);
+    }
+    return (size_t)(at - start);
+}
+
+/* Does CONNACK list this reason (table 3-1), or return code in version 3? */
+static bool reason_is_listed(unsigned version, uint8_t reason)
+{
+    if (version != NOC_V5) {
+        return reason <= 5;
+    }
+    switch (reason) {
+    case NOC_RC_SUCCESS:
+    case NOC_RC_UNSPECIFIED:
+    case NOC_RC_MALFORMED_PACKET:
+    case NOC_RC_PROTOCOL_ERROR:
+    case NOC_RC_IMPLEMENTATION_SPECIFIC:
+    case NOC_RC_UNSUPPORTED_VERSION:
+    case NOC_RC_CLIENT_ID_NOT_VALID:
+    case NOC_RC_BAD_CREDENTIALS:
+    case NOC_RC_NOT_AUTHORIZED:
+    case NOC_RC_SERVER_UNAVAILABLE:
+    case NOC_RC_SERVER_BUSY:
+    case NOC_RC_BANNED:
+    case NOC_RC_BAD_AUTHENTICATION_METHOD:
+    case NOC_RC_TOPIC_NAME_INVALID:
+    case NOC_RC_PACKET_TOO_LARGE:
+    case NOC_RC_QUOTA_EXCEEDED:
+    case NOC_RC_PAYLOAD_FORMAT_INVALID:
+    case NOC_RC_RETAIN_NOT_SUPPORTED:
+    case NOC_RC_QOS_NOT_SUPPORTED:
+    case NOC_RC_USE_ANOTHER_SERVER:
+    case NOC_RC_SERVER_MOVED:
+    case NOC_RC_CONNECTION_RATE_EXCEEDED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
+    struct noc_connack *ret_connack, struct noc_fault *fault)
+{
+    struct noc_connack connack = {0};
+    struct noc_wire wire;
+    uint8_t flags;
+
+    noc_wire_init(&wire, body, n, fault);
+    flags = noc_wire_u8(&wire, "connack flags");
+    connack.reason = noc_wire_u8(&wire, "reason code");
+    if (version == NOC_V5 && n == 2 && flags == 0 && connack.reason == 1) {
+        /* A server that knows version 3 only refuses in its own terms. */
+        connack.reason = NOC_RC_UNSUPPORTED_VERSION;
+        *ret_connack = connack;
+        return NOC_OK;
+    }
+    if (version != NOC_V31) {
+        if (flags > 1) {
+            noc_wire_fail(&wire, NOC_EMALFORMED, "connack flags"); /* [MQTT-3.2.2-1] */
+        }
+        connack.session_present = flags == 1;
+    }
+    if (!reason_is_listed(version, connack.reason)) {
+        noc_wire_fail(&wire, NOC_EPROTO, "reason code"); /* [MQTT-3.2.2-8] */
+    } else if (connack.session_present && connack.reason != 0) {
+        noc_wire_fail(&wire, NOC_EPROTO, "connack flags"); /* [MQTT-3.2.2-6] */
+    }
+    if (version == NOC_V5) {
+        noc_wire_props(&wire, NOC_CONNACK, &connack.props);
+    }
+    noc_wire_finish(&wire);
+    if (wire.err == NOC_OK) {
+        *ret_connack = connack;
+    }
+    return wire.err;
+}
+
+size_t noc_connack_encode(unsigned version, bool session_present, uint8_t reason,
+    struct noc_slice props, uint8_t *at, size_t room)
+{
+    bool is_v5 = version == NOC_V5;
+    size_t remaining = 2 + (is_v5 ? noc_wire_props_size(props) : 0);
+
+    at = noc_wire_begin(at, room, NOC_CONNACK << 4, remaining);
+    if (at == NULL) {
+        return 0;
+    }
+    *at++ = session_present && version != NOC_V31; /* Version 3.1 has no such flag. */
+    *at++ = !is_v5 && reason >= 0x80 ? noc_reason_to_connack3(reason) : reason;
+    if (is_v5) {
+        noc_wire_put_props(at, props);
+    }
+    return 1 + noc_varint_size((uint32_t)remaining) + remaining;
+}

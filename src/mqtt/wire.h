@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NOC_MQTT_WIRE_H
+#define NOC_MQTT_WIRE_H
+/*
+ * What the decoders and encoders of this folder share; nobody else includes it.
+ *
+ * A wire is a reader over one packet's body that stays in error once broken:
+ * the first fault is kept, every later read yields zero. So a decoder reads all
+ * fields in their order and looks at err once. PUBLISH, the hot one, does without.
+ */
+
+#include "mqtt/packet.h"
+
+struct noc_wire {
+    const uint8_t *start, *at, *end; /* at stands still once err is set */
+    struct noc_fault *fault;
+    int err;
+};
+
+/* Put a fault down and hand the error back, for `return noc_fault_at(...)`. */
+int noc_fault_at(struct noc_fault *fault, int err, const char *field, size_t offset);
+
+void noc_wire_init(struct noc_wire *wire, const void *body, size_t n, struct noc_fault *fault);
+
+/* Break the wire here, unless it is broken already. field is static text. */
+void noc_wire_fail(struct noc_wire *wire, int err, const char *field);
+
+static inline size_t noc_wire_left(const struct noc_wire *wire)
+{
+    return (size_t)(wire->end - wire->at);
+}
+
+/* Integers; NOC_EMALFORMED when the body ends before they do. */
+uint8_t noc_wire_u8(struct noc_wire *wire, const char *field);
+uint16_t noc_wire_u16(struct noc_wire *wire, const char *field);
+
+/* A packet identifier; 0 is NOC_EPROTO [MQTT-2.2.1-3]. */
+uint16_t noc_wire_packet_id(struct noc_wire *wire);
+
+/* Two bytes of length and as many bytes; text is checked for UTF-8 [MQTT-1.5.4-1]. */
+struct noc_slice noc_wire_binary(struct noc_wire *wire, const char *field);
+struct noc_slice noc_wire_text(struct noc_wire *wire, const char *field);
+
+/* A property block with its length. */
+void noc_wire_props(struct noc_wire *wire, unsigned packet_of, struct noc_props *ret_props);
+
+/* Nothing may stand behind the last field. */
+void noc_wire_finish(struct noc_wire *wire);
+
+/*
+ * Write a fixed header for a body of this size. Returns the byte after it, or
+ * NULL when the packet does not fit into room or into NOC_REMAINING_MAX.
+ */
+uint8_t *noc_wire_begin(uint8_t *at, size_t room, unsigned first_byte, size_t remaining);
+
+/* A slice with its two bytes of length, and one without. */
+uint8_t *noc_wire_put(uint8_t *at, struct noc_slice value);
+uint8_t *noc_wire_put_raw(uint8_t *at, struct noc_slice value);
+
+/* A property block with its length in front, and the bytes that takes. */
+uint8_t *noc_wire_put_props(uint8_t *at, struct noc_slice props);
+static inline size_t noc_wire_props_size(struct noc_slice props)
+{
+    /* A block beyond the largest packet counts as it is: noc_wire_begin() refuses it. */
+    return props.n > NOC_REMAINING_MAX ? props.n : noc_varint_size((uint32_t)props.n) + props.n;
+}
+
+/* Does an n-byte slice fit behind a length of two bytes? */
+static inline bool noc_wire_fits(struct noc_slice value)
+{
+    return value.n <= 65535;
+}
+
+#endif
