@@ -30,8 +30,20 @@ struct noc_deferred {
 /* For reader_count readers (1 to 64), all offline. NULL: out of memory. */
 struct noc_reclaim *noc_reclaim_new(unsigned reader_count);
 
-/* Gives everything deferred back, whatever readers do: call when they have ended. */
+/*
+ * Gives everything deferred back, whatever readers do, and drops the maker's
+ * reference: call when the readers have ended. The index and the retained
+ * messages hold references of their own, so the order in which the three are
+ * freed does not matter. NULL is fine.
+ */
 void noc_reclaim_free(struct noc_reclaim *reclaim);
+
+/* Another owner; the last unref frees the memory, and gives nothing back. */
+struct noc_reclaim *noc_reclaim_ref(struct noc_reclaim *reclaim);
+void noc_reclaim_unref(struct noc_reclaim *reclaim);
+
+/* Give everything deferred back now, also what that defers: when all readers have ended. */
+void noc_reclaim_flush(struct noc_reclaim *reclaim);
 
 /* Each for the reader's own thread only. Online/offline are full barriers. */
 void noc_reclaim_online(struct noc_reclaim *reclaim, unsigned reader);
@@ -39,7 +51,8 @@ void noc_reclaim_offline(struct noc_reclaim *reclaim, unsigned reader);
 
 /*
  * The reader holds no shared pointer now: whatever of its own deferred things
- * has had its grace period is given back. Cheap when nothing is deferred.
+ * has had its grace period is given back. Cheap when nothing is deferred. May
+ * also be called while offline, to give back what waits.
  */
 void noc_reclaim_quiescent(struct noc_reclaim *reclaim, unsigned reader);
 
