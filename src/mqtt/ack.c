@@ -34,7 +34,7 @@ int noc_ack_decode(unsigned version, unsigned type, const struct noc_slice *body
     struct noc_wire wire;
 
     noc_wire_init(&wire, body->at, body->n, fault);
-    ack.packet_id = noc_wire_packet_id(&wire);
+    ack.packet_id = noc_wire_packet_id(&wire, NOC_EPROTO);
     if (version == NOC_V5 && noc_wire_left(&wire) > 0) {
         ack.reason = noc_wire_u8(&wire, "reason code");
         if (!reason_is_listed(type, ack.reason)) {

@@ -87,7 +87,7 @@ static void read_will(
     ret_will->topic = noc_wire_text(wire, "will topic");
     if (wire->err == NOC_OK && !noc_topic_is_valid(ret_will->topic)) {
         wire->at = before;
-        noc_wire_fail(wire, NOC_EMALFORMED, "will topic"); /* [MQTT-4.7.1-1], [MQTT-4.7.3-1] */
+        noc_wire_fail(wire, NOC_EPROTO, "will topic"); /* [MQTT-4.7.0-1], [MQTT-4.7.3-1] */
     }
     ret_will->payload = noc_wire_binary(wire, "will payload");
 }

@@ -64,8 +64,9 @@ struct noc_fault {
 /*
  * Decode the one at the start of bytes[0..n). Returns the bytes consumed (1 to
  * 4), 0 when it is not all here yet, or NOC_EMALFORMED when no further byte
- * could make it valid. An overlong form is accepted by receivers of length
- * fields, as Mosquitto does. *ret_value is written only on success.
+ * could make it valid. An overlong form is accepted here and so in the fixed
+ * header, as by Mosquitto; within property blocks it is malformed
+ * [MQTT-1.5.5-1]. *ret_value is written only on success.
  */
 NOC_MUST_CHECK int noc_varint_decode(const uint8_t *bytes, size_t n, uint32_t *ret_value);
 
@@ -264,7 +265,8 @@ struct noc_publish {
 
 /*
  * from_client: subscription identifiers are refused [MQTT-3.3.4-6]. The topic
- * is checked for UTF-8, wildcards and NOC_TOPIC_LEVELS_MAX; it may be empty only
+ * is checked for UTF-8 (NOC_EMALFORMED), wildcards and NOC_TOPIC_LEVELS_MAX
+ * (NOC_EPROTO, as Mosquitto answers them); it may be empty only
  * in version 5 with a topic alias (NOC_EPROTO otherwise). Alias 0 is NOC_EPROTO
  * with field "topic alias". The dup flag needs a QoS [MQTT-3.3.1-2]. Payload is not checked against its format indicator here.
  */

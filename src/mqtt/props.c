@@ -94,6 +94,25 @@ static const struct property *find(uint8_t id)
     return id < NOC_COUNT(properties) && properties[id].kind != KIND_NONE ? &properties[id] : NULL;
 }
 
+/*
+ * A variable byte integer in its shortest form [MQTT-1.5.5-1]. Mosquitto does
+ * not take another one within a packet either, only in the fixed header.
+ */
+static int decode_shortest(const uint8_t *at, size_t n, uint32_t *ret_value)
+{
+    uint32_t value;
+    int used = noc_varint_decode(at, n, &value);
+
+    if (used <= 0) {
+        return used;
+    }
+    if ((unsigned)used != noc_varint_size(value)) {
+        return NOC_EMALFORMED;
+    }
+    *ret_value = value;
+    return used;
+}
+
 /* Two bytes of length and as many bytes at at[0..n). Returns the bytes used, 0 if cut short. */
 static size_t split_binary(const uint8_t *at, size_t n, struct noc_slice *ret_value)
 {
@@ -123,7 +142,7 @@ static size_t split_value(enum kind kind, const uint8_t *at, size_t n, struct no
         prop->number = n < 4 ? 0 : noc_get_u32(at);
         return n < 4 ? 0 : 4;
     case KIND_VAR_NOT_0:
-        digits = noc_varint_decode(at, n, &prop->number);
+        digits = decode_shortest(at, n, &prop->number);
         return digits < 0 ? 0 : (size_t)digits;
     case KIND_TEXT:
     case KIND_TOPIC:
@@ -262,7 +281,7 @@ int noc_props_decode(unsigned packet_of, const uint8_t *bytes, size_t n,
 {
     struct noc_props props;
     uint32_t block_n;
-    int prefix = noc_varint_decode(bytes, n, &block_n);
+    int prefix = decode_shortest(bytes, n, &block_n);
     int err;
 
     if (prefix <= 0 || block_n > n - (size_t)prefix) {

@@ -49,7 +49,7 @@ int noc_publish_decode(unsigned version, unsigned flags, bool from_client,
     topic = noc_slice(bytes + 2, noc_get_u16(bytes));
     at = 2 + topic.n;
     if (!noc_topic_text_is_valid(topic) || !noc_topic_depth_is_valid(topic)) {
-        return malformed(fault, "topic", 0);
+        return noc_fault_at(fault, noc_topic_text_error(topic), "topic", 0);
     }
     if (qos > 0) {
         if (qos == 3) {

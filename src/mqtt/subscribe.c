@@ -14,10 +14,12 @@ static void read_options(struct noc_wire *wire, unsigned version, struct noc_sli
     if (wire->err != NOC_OK) {
         return;
     }
-    if ((options & NOC_SUB_QOS) == 3 || (options & 0xc0) != 0) {
+    if ((options & 0xc0) != 0) {
         err = NOC_EMALFORMED; /* [MQTT-3.8.3-5] */
     } else if (version != NOC_V5 && options > 2) {
         err = NOC_EMALFORMED; /* [MQTT-3-8.3-4] of 3.1.1 */
+    } else if ((options & NOC_SUB_QOS) == 3) {
+        err = NOC_EPROTO; /* 3.8.3.1 */
     } else if ((options & NOC_SUB_RETAIN_HANDLING) == NOC_SUB_RETAIN_HANDLING) {
         err = NOC_EPROTO; /* 3.8.3.1 */
     } else if ((options & NOC_SUB_NO_LOCAL) != 0 && noc_filter_is_shared(filter)) {
@@ -36,7 +38,7 @@ static int decode(unsigned version, unsigned type, const uint8_t *body, size_t n
     struct noc_wire wire;
 
     noc_wire_init(&wire, body, n, fault);
-    view.packet_id = noc_wire_packet_id(&wire);
+    view.packet_id = noc_wire_packet_id(&wire, NOC_EMALFORMED);
     if (version == NOC_V5) {
         noc_wire_props(&wire, type, &view.props);
     }
@@ -179,7 +181,7 @@ int noc_suback_decode(unsigned version, unsigned type, const struct noc_slice *b
     struct noc_wire wire;
 
     noc_wire_init(&wire, body->at, body->n, fault);
-    view.packet_id = noc_wire_packet_id(&wire);
+    view.packet_id = noc_wire_packet_id(&wire, NOC_EPROTO);
     if (version == NOC_V5) {
         noc_wire_props(&wire, type, &view.props);
     }

@@ -68,6 +68,9 @@ static inline bool noc_topic_text_is_valid(struct noc_slice topic)
     return NOC_LIKELY(faults == 0) || noc_topic_text_is_valid_slow(topic);
 }
 
+/* Which error a topic is that failed either check: bad text is malformed, the rest an offence. */
+int noc_topic_text_error(struct noc_slice topic);
+
 /* At most NOC_TOPIC_LEVELS_MAX levels? Short texts can't have more. */
 static inline bool noc_topic_depth_is_valid(struct noc_slice topic)
 {

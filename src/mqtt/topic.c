@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mqtt/topic.h"
 
+#include "base/error.h"
 #include "base/utf8.h"
 #include "mqtt/text.h"
 
@@ -9,6 +10,11 @@ static const char share_prefix[] = "$share/";
 bool noc_topic_text_is_valid_slow(struct noc_slice topic)
 {
     return noc_utf8_is_valid(topic) && !noc_filter_has_wildcard(topic);
+}
+
+int noc_topic_text_error(struct noc_slice topic)
+{
+    return noc_utf8_is_valid(topic) ? NOC_EPROTO : NOC_EMALFORMED;
 }
 
 /* Levels in a text: one more than it has slashes. */

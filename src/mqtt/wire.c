@@ -52,7 +52,7 @@ uint16_t noc_wire_u16(struct noc_wire *wire, const char *field)
     return noc_get_u16(wire->at - 2);
 }
 
-uint16_t noc_wire_packet_id(struct noc_wire *wire)
+uint16_t noc_wire_packet_id(struct noc_wire *wire, int err_of_0)
 {
     static const char field[] = "packet identifier";
 
@@ -60,7 +60,7 @@ uint16_t noc_wire_packet_id(struct noc_wire *wire)
         return 0;
     }
     if (noc_get_u16(wire->at) == 0) {
-        noc_wire_fail(wire, NOC_EPROTO, field);
+        noc_wire_fail(wire, err_of_0, field);
         return 0;
     }
     return noc_wire_u16(wire, field);

@@ -34,8 +34,8 @@ static inline size_t noc_wire_left(const struct noc_wire *wire)
 uint8_t noc_wire_u8(struct noc_wire *wire, const char *field);
 uint16_t noc_wire_u16(struct noc_wire *wire, const char *field);
 
-/* A packet identifier; 0 is NOC_EPROTO [MQTT-2.2.1-3]. */
-uint16_t noc_wire_packet_id(struct noc_wire *wire);
+/* A packet identifier; 0 breaks the wire with err_of_0 [MQTT-2.2.1-3], [MQTT-2.2.1-4]. */
+uint16_t noc_wire_packet_id(struct noc_wire *wire, int err_of_0);
 
 /* Two bytes of length and as many bytes; text is checked for UTF-8 [MQTT-1.5.4-1]. */
 struct noc_slice noc_wire_binary(struct noc_wire *wire, const char *field);
