@@ -13,11 +13,11 @@
 
 /* What to ask for. The slices need to live during the call only. */
 struct noc_ws_ask {
-    struct noc_slice host;        /* Host: name or address, with the port if not the usual one */
-    struct noc_slice path;        /* path and query; absent or empty: "/" */
-    struct noc_slice key;         /* the 24 characters of noc_ws_key_write() */
-    struct noc_slice subprotocol; /* list as it goes on the wire, "mqtt"; absent: none */
-    struct noc_slice user_agent;  /* absent: none */
+    struct noc_slice host;           /* Host: name or address, with the port if not the usual one */
+    struct noc_slice path;           /* path and query; absent or empty: "/" */
+    struct noc_slice key;            /* the 24 characters of noc_ws_key_write() */
+    struct noc_slice subprotocol;    /* list as it goes on the wire, "mqtt"; absent: none */
+    struct noc_slice user_agent;     /* absent: none */
     const struct noc_slice *headers; /* extra lines "Name: value", without line ends */
     size_t header_count;
 };
@@ -30,14 +30,14 @@ struct noc_ws_ask {
 NOC_MUST_CHECK int noc_ws_ask_write(char *at, size_t room, const struct noc_ws_ask *ask);
 
 /* Why an answer is no WebSocket to speak MQTT on; zero: not judged yet. */
-#define NOC_WS_ANSWER_MAP(X)                                                                       \
-    X(NOC_WS_ANSWER_PENDING, "the answer is not complete")                                         \
-    X(NOC_WS_ANSWER_GOOD, "the WebSocket is open")                                                 \
-    X(NOC_WS_ANSWER_STATUS, "the server refused the WebSocket")                                    \
-    X(NOC_WS_ANSWER_UPGRADE, "the answer does not upgrade to websocket")                           \
-    X(NOC_WS_ANSWER_ACCEPT, "the answer does not belong to our key")                               \
-    X(NOC_WS_ANSWER_EXTENSION, "the server uses an extension that was not asked for")              \
-    X(NOC_WS_ANSWER_SUBPROTOCOL, "the server chose a subprotocol that was not asked for")          \
+#define NOC_WS_ANSWER_MAP(X)                                                              \
+    X(NOC_WS_ANSWER_PENDING, "the answer is not complete")                                \
+    X(NOC_WS_ANSWER_GOOD, "the WebSocket is open")                                        \
+    X(NOC_WS_ANSWER_STATUS, "the server refused the WebSocket")                           \
+    X(NOC_WS_ANSWER_UPGRADE, "the answer does not upgrade to websocket")                  \
+    X(NOC_WS_ANSWER_ACCEPT, "the answer does not belong to our key")                      \
+    X(NOC_WS_ANSWER_EXTENSION, "the server uses an extension that was not asked for")     \
+    X(NOC_WS_ANSWER_SUBPROTOCOL, "the server chose a subprotocol that was not asked for") \
     X(NOC_WS_ANSWER_NO_SUBPROTOCOL, "the server chose no subprotocol: probably no MQTT broker")
 
 enum noc_ws_answer_kind {
@@ -90,8 +90,8 @@ NOC_MUST_CHECK int noc_ws_answer_parse(
  * the first line and for the blank one, with which answer->kind is set. Use
  * either this or noc_ws_answer_parse() on one answer.
  */
-NOC_MUST_CHECK int noc_ws_answer_line(struct noc_ws_answer *answer, const uint8_t *bytes,
-    size_t n, struct noc_http_field *ret_field);
+NOC_MUST_CHECK int noc_ws_answer_line(
+    struct noc_ws_answer *answer, const uint8_t *bytes, size_t n, struct noc_http_field *ret_field);
 
 /* Any header after noc_ws_answer_parse(), as noc_ws_request_header() does. */
 struct noc_slice noc_ws_answer_header(

@@ -51,20 +51,20 @@ enum noc_ws_opcode {
 #define NOC_WS_CLOSE_INTERNAL    1011u
 
 /* name, close code, text for the log */
-#define NOC_WS_FAULT_MAP(X)                                                                        \
-    X(NOC_WS_FAULT_NONE, 0, "no fault")                                                            \
-    X(NOC_WS_FAULT_RSV, 1002, "reserved bit set in a frame")                                       \
-    X(NOC_WS_FAULT_OPCODE, 1002, "reserved opcode")                                                \
-    X(NOC_WS_FAULT_UNMASKED, 1002, "unmasked frame from a client")                                 \
-    X(NOC_WS_FAULT_MASKED, 1002, "masked frame from a server")                                     \
-    X(NOC_WS_FAULT_LENGTH, 1002, "frame length not in its shortest form, or too large")            \
-    X(NOC_WS_FAULT_CONTROL_LONG, 1002, "control frame of more than 125 bytes")                     \
-    X(NOC_WS_FAULT_CONTROL_PART, 1002, "fragmented control frame")                                 \
-    X(NOC_WS_FAULT_CONTINUATION, 1002, "continuation frame without a start")                       \
-    X(NOC_WS_FAULT_INTERLEAVED, 1002, "new message inside a fragmented one")                       \
-    X(NOC_WS_FAULT_TEXT, 1003, "text frame: MQTT needs binary ones")                               \
-    X(NOC_WS_FAULT_CLOSE_LENGTH, 1002, "close frame of one byte")                                  \
-    X(NOC_WS_FAULT_CLOSE_CODE, 1002, "close code that may not be sent")                            \
+#define NOC_WS_FAULT_MAP(X)                                                             \
+    X(NOC_WS_FAULT_NONE, 0, "no fault")                                                 \
+    X(NOC_WS_FAULT_RSV, 1002, "reserved bit set in a frame")                            \
+    X(NOC_WS_FAULT_OPCODE, 1002, "reserved opcode")                                     \
+    X(NOC_WS_FAULT_UNMASKED, 1002, "unmasked frame from a client")                      \
+    X(NOC_WS_FAULT_MASKED, 1002, "masked frame from a server")                          \
+    X(NOC_WS_FAULT_LENGTH, 1002, "frame length not in its shortest form, or too large") \
+    X(NOC_WS_FAULT_CONTROL_LONG, 1002, "control frame of more than 125 bytes")          \
+    X(NOC_WS_FAULT_CONTROL_PART, 1002, "fragmented control frame")                      \
+    X(NOC_WS_FAULT_CONTINUATION, 1002, "continuation frame without a start")            \
+    X(NOC_WS_FAULT_INTERLEAVED, 1002, "new message inside a fragmented one")            \
+    X(NOC_WS_FAULT_TEXT, 1003, "text frame: MQTT needs binary ones")                    \
+    X(NOC_WS_FAULT_CLOSE_LENGTH, 1002, "close frame of one byte")                       \
+    X(NOC_WS_FAULT_CLOSE_CODE, 1002, "close code that may not be sent")                 \
     X(NOC_WS_FAULT_CLOSE_REASON, 1007, "close reason is not UTF-8")
 
 enum noc_ws_fault {

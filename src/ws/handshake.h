@@ -87,7 +87,7 @@ enum noc_ws_refusal_kind {
 #define NOC_WS_REFUSAL_ENUM(name, status, word, line, headers) name,
     NOC_WS_REFUSAL_MAP(NOC_WS_REFUSAL_ENUM)
 #undef NOC_WS_REFUSAL_ENUM
-    NOC_WS_REFUSALS,
+        NOC_WS_REFUSALS,
 };
 
 /* All texts are static. */
@@ -141,7 +141,8 @@ void noc_ws_request_init(struct noc_ws_request *request);
  * more (they may have moved). Or an error, which is final: NOC_EMALFORMED,
  * NOC_ETOOLARGE, or NOC_EPROTO if the peer does not speak HTTP (see
  * request->kind); then *ret_refusal says how to answer and what to log.
- * Whether the request is one that can be served is not judged here.
+ * Whether the request is one that can be served is not judged here. To parse
+ * a complete head once more (its bytes moved), init the request again.
  */
 NOC_MUST_CHECK int noc_ws_request_parse(struct noc_ws_request *request, const uint8_t *bytes,
     size_t n, const struct noc_ws_refusal **ret_refusal);

@@ -25,9 +25,11 @@ struct noc_http_field {
  *
  * *scanned is where an earlier call on the same, now longer, bytes stopped (0
  * at first), so that a head that drips in is looked at once only. Returns the
- * bytes of the head, 0 when more are needed, or NOC_EMALFORMED as soon as a
- * byte is seen that no head may have.
+ * bytes of the head, 0 when more are needed, NOC_EMALFORMED as soon as a byte
+ * is seen that no head may have, or NOC_ETOOLARGE past NOC_HTTP_HEAD_MAX.
  */
+#define NOC_HTTP_HEAD_MAX 1048576u
+
 NOC_MUST_CHECK int noc_http_head_scan(const uint8_t *bytes, size_t n, size_t *scanned);
 
 /*
@@ -35,6 +37,15 @@ NOC_MUST_CHECK int noc_http_head_scan(const uint8_t *bytes, size_t n, size_t *sc
  * dropped. False at the end, or when no CRLF is left.
  */
 bool noc_http_line_next(struct noc_slice *rest, struct noc_slice *ret_line);
+
+/*
+ * Take one line at the start of bytes[0..n): returns its bytes with the CRLF,
+ * which *ret_line is without; 0 when it is not all here; or NOC_EMALFORMED.
+ */
+NOC_MUST_CHECK int noc_http_line_take(const uint8_t *bytes, size_t n, struct noc_slice *ret_line);
+
+/* Is the text free of line ends and other control characters, the tab aside? */
+bool noc_http_is_clean(struct noc_slice text);
 
 /* Read one line, without its CRLF. NOC_OK or NOC_EMALFORMED (a folded line among others). */
 NOC_MUST_CHECK int noc_http_field_parse(struct noc_slice line, struct noc_http_field *ret_field);

@@ -11,8 +11,8 @@
 #include "base/macros.h"
 #include "base/slice.h"
 
-#define NOC_WS_KEY_BYTES  16u /* random bytes in a key */
-#define NOC_WS_KEY_SIZE   24u /* characters of Sec-WebSocket-Key */
+#define NOC_WS_KEY_BYTES   16u /* random bytes in a key */
+#define NOC_WS_KEY_SIZE    24u /* characters of Sec-WebSocket-Key */
 #define NOC_WS_ACCEPT_SIZE 28u /* characters of Sec-WebSocket-Accept */
 
 /* The SHA-1 of bytes[0..n) into ret_digest; NOC_OK or an error, passed on as it is. */

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ws/key.h"
+
+static const char alphabet[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Base64 with padding (RFC 4648, 4) of bytes[0..n) to at; 4 characters for each 3 bytes begun. */
+static void base64_write(char *at, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t group = (uint32_t)bytes[i] << 16;
+
+        group |= i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0;
+        group |= i + 2 < n ? bytes[i + 2] : 0;
+        *at++ = alphabet[group >> 18];
+        *at++ = alphabet[group >> 12 & 63];
+        *at++ = i + 1 < n ? alphabet[group >> 6 & 63] : '=';
+        *at++ = i + 2 < n ? alphabet[group & 63] : '=';
+    }
+}
+
+void noc_ws_key_write(const uint8_t random[NOC_WS_KEY_BYTES], char ret_key[NOC_WS_KEY_SIZE])
+{
+    base64_write(ret_key, random, NOC_WS_KEY_BYTES);
+}
+
+bool noc_ws_key_is_valid(struct noc_slice key)
+{
+    /* 16 bytes are 21 characters of 6 bits, one whose low 4 bits are zero, and the padding. */
+    if (key.n != NOC_WS_KEY_SIZE || key.at[22] != '=' || key.at[23] != '=') {
+        return false;
+    }
+    for (size_t i = 0; i < 22; i++) {
+        if (memchr(alphabet, key.at[i], 64) == NULL) {
+            return false;
+        }
+    }
+    return memchr("AQgw", key.at[21], 4) != NULL;
+}
+
+int noc_ws_accept_compute(
+    noc_ws_sha1_fn sha1, struct noc_slice key, char ret_accept[NOC_WS_ACCEPT_SIZE])
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char text[NOC_WS_KEY_SIZE + sizeof guid - 1];
+    uint8_t digest[20];
+    int err;
+
+    if (!noc_ws_key_is_valid(key)) {
+        return NOC_EINVAL;
+    }
+    memcpy(text, key.at, NOC_WS_KEY_SIZE);
+    memcpy(text + NOC_WS_KEY_SIZE, guid, sizeof guid - 1);
+    err = sha1(text, sizeof text, digest);
+    if (err != NOC_OK) {
+        return err;
+    }
+    base64_write(ret_accept, digest, sizeof digest);
+    return NOC_OK;
+}
