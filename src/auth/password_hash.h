@@ -44,7 +44,7 @@ struct noc_password_cost {
 struct noc_password_hash {
     struct noc_password_cost cost;
     uint8_t salt_n;   /* 1 to 64; argon2: 8 to 64 */
-    uint8_t digest_n; /* 64; argon2: 4 to 64 */
+    uint8_t digest_n; /* 64; argon2: 16 to 64, a multiple of 8 */
     uint8_t salt[NOC_PASSWORD_SALT_MAX];
     uint8_t digest[NOC_PASSWORD_DIGEST_MAX];
 };

@@ -21,8 +21,8 @@ enum { NOC_AUTH_QUEUE_DEFAULT = 4096 };
 struct noc_auth_pool;
 
 struct noc_auth_pool_options {
-    unsigned threads;              /* 0: one */
-    size_t capacity;               /* jobs that may wait; 0: NOC_AUTH_QUEUE_DEFAULT */
+    unsigned threads;               /* 0: one */
+    size_t capacity;                /* jobs that may wait; 0: NOC_AUTH_QUEUE_DEFAULT */
     struct noc_auth_memory *memory; /* borrowed until the pool is freed; NULL: remember nothing */
 };
 

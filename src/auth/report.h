@@ -15,7 +15,7 @@ enum { NOC_REPORT_TEXT = 512, NOC_REPORT_WARNINGS_MAX = 100 };
 struct noc_report {
     void (*warn)(void *context, const char *text); /* NULL: warnings are only counted */
     void *context;
-    unsigned warnings;          /* counted; told only up to NOC_REPORT_WARNINGS_MAX */
+    unsigned warnings;           /* counted; told only up to NOC_REPORT_WARNINGS_MAX */
     char error[NOC_REPORT_TEXT]; /* empty until something failed */
 };
 

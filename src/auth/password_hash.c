@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/password_hash.h"
+
+#include <argon2.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum {
+    SHA512_BYTES = 64,
+    NEW_SALT_BYTES = 12,
+    ARGON2_SALT_MIN = 8, /* RFC 9106 section 3.1 */
+    ARGON2_DIGEST_MIN = 16,
+    ARGON2_DIGEST_STEP = 8, /* so that a line cut off is unlikely to look whole */
+    ARGON2_LANES_MAX = 255,
+    ARGON2_PASSES_MAX = 100000
+};
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* --- base64 (RFC 4648 section 4) ---------------------------------------- */
+
+static int digit_value(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* The bytes, at most max of them. False: not base64, or more. Padding is there or isn't. */
+static bool base64_decode(
+    struct noc_slice text, bool is_padded, uint8_t *ret_bytes, size_t max, uint8_t *ret_n)
+{
+    uint32_t bits = 0;
+    size_t n = 0, digits = text.n;
+
+    if (is_padded) {
+        if (text.n % 4 != 0) {
+            return false;
+        }
+        while (digits > 0 && text.n - digits < 2 && text.at[digits - 1] == '=') {
+            digits--;
+        }
+    }
+    if (digits % 4 == 1) {
+        return false;
+    }
+    for (size_t i = 0; i < digits; i++) {
+        int value = digit_value(text.at[i]);
+
+        if (value < 0) {
+            return false;
+        }
+        bits = bits << 6 | (uint32_t)value;
+        if (i % 4 != 0) {
+            if (n == max) {
+                return false;
+            }
+            ret_bytes[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
+        }
+    }
+    *ret_n = (uint8_t)n;
+    return true;
+}
+
+/* Padded; n is a multiple of three or the last group. Returns the end. */
+static char *base64_encode(char *out, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i += 3) {
+        size_t have = n - i < 3 ? n - i : 3;
+        uint32_t group = (uint32_t)bytes[i] << 16 | (have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                         (have > 2 ? bytes[i + 2] : 0);
+
+        *out++ = base64_digits[group >> 18];
+        *out++ = base64_digits[group >> 12 & 63];
+        *out++ = have > 1 ? base64_digits[group >> 6 & 63] : '=';
+        *out++ = have > 2 ? base64_digits[group & 63] : '=';
+    }
+    return out;
+}
+
+/* --- reading ------------------------------------------------------------ */
+
+static bool take_prefix(struct noc_slice *text, const char *prefix)
+{
+    struct noc_slice begin = noc_slice_of(prefix);
+
+    if (!noc_slice_has_prefix(*text, begin)) {
+        return false;
+    }
+    *text = noc_slice(text->at + begin.n, text->n - begin.n);
+    return true;
+}
+
+/* What comes before the mark, which is taken too. */
+static bool take_until(struct noc_slice *text, char mark, struct noc_slice *ret_part)
+{
+    const char *at = text->n == 0 ? NULL : memchr(text->at, mark, text->n);
+
+    if (at == NULL) {
+        return false;
+    }
+    *ret_part = noc_slice(text->at, (size_t)(at - text->at));
+    *text = noc_slice(at + 1, text->n - ret_part->n - 1);
+    return true;
+}
+
+/* A decimal number from 1 to max, and nothing else. */
+static bool read_number(struct noc_slice text, uint32_t max, uint32_t *ret_value)
+{
+    uint32_t value = 0;
+
+    if (text.n == 0 || text.n > 10) {
+        return false;
+    }
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned digit = (unsigned)(text.at[i] - '0');
+
+        if (digit > 9 || value > (UINT32_MAX - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *ret_value = value;
+    return value > 0 && value <= max;
+}
+
+/* "SALT$HASH" of all three schemes. NULL: fine; else the cause. */
+static const char *read_salt_and_digest(
+    struct noc_slice text, bool is_padded, struct noc_password_hash *hash)
+{
+    struct noc_slice salt;
+
+    if (!take_until(&text, '$', &salt)) {
+        return "the salt or the hash is missing";
+    }
+    if (!base64_decode(salt, is_padded, hash->salt, sizeof hash->salt, &hash->salt_n) ||
+        hash->salt_n == 0) {
+        return "the salt is not 1 to 64 bytes of base64";
+    }
+    if (!base64_decode(text, is_padded, hash->digest, sizeof hash->digest, &hash->digest_n)) {
+        return "the hash is not base64, or too long";
+    }
+    return NULL;
+}
+
+static const char *read_sha512(struct noc_slice text, struct noc_password_hash *hash)
+{
+    const char *cause = read_salt_and_digest(text, true, hash);
+
+    if (cause == NULL && hash->digest_n != SHA512_BYTES) {
+        cause = "the hash is not 64 bytes long";
+    }
+    hash->cost = (struct noc_password_cost){.scheme = NOC_PASSWORD_SHA512, .rounds = 1};
+    return cause;
+}
+
+static const char *read_pbkdf2(struct noc_slice text, struct noc_password_hash *hash)
+{
+    struct noc_slice rounds;
+    uint32_t value;
+    const char *cause;
+
+    if (!take_until(&text, '$', &rounds) || !read_number(rounds, NOC_PASSWORD_ROUNDS_MAX, &value)) {
+        return "the number of iterations is missing or not sensible";
+    }
+    cause = read_sha512(text, hash);
+    hash->cost = (struct noc_password_cost){.scheme = NOC_PASSWORD_PBKDF2, .rounds = value};
+    return cause;
+}
+
+/* "v=19$m=M,t=T,p=P$SALT$HASH" */
+static const char *read_argon2id(struct noc_slice text, struct noc_password_hash *hash)
+{
+    struct noc_password_cost cost = {.scheme = NOC_PASSWORD_ARGON2ID};
+    struct noc_slice memory, passes, lanes;
+    const char *cause;
+
+    if (!take_prefix(&text, "v=19$")) {
+        return "not version 19 of argon2id";
+    }
+    if (!take_prefix(&text, "m=") || !take_until(&text, ',', &memory) ||
+        !take_prefix(&text, "t=") || !take_until(&text, ',', &passes) ||
+        !take_prefix(&text, "p=") || !take_until(&text, '$', &lanes) ||
+        !read_number(memory, NOC_PASSWORD_MEMORY_MAX_KIB, &cost.memory_kib) ||
+        !read_number(passes, ARGON2_PASSES_MAX, &cost.rounds) ||
+        !read_number(lanes, ARGON2_LANES_MAX, &cost.lanes) || cost.memory_kib < 8 * cost.lanes) {
+        return "the argon2id parameters m, t, p are missing or not sensible";
+    }
+    cause = read_salt_and_digest(text, false, hash);
+    if (cause == NULL && hash->salt_n < ARGON2_SALT_MIN) {
+        cause = "the argon2id salt is shorter than 8 bytes";
+    }
+    if (cause == NULL &&
+        (hash->digest_n < ARGON2_DIGEST_MIN || hash->digest_n % ARGON2_DIGEST_STEP != 0)) {
+        cause = "the argon2id hash is not 16, 24, 32, ... or 64 bytes long";
+    }
+    hash->cost = cost;
+    return cause;
+}
+
+int noc_password_hash_parse(
+    struct noc_slice text, struct noc_password_hash *ret_hash, const char **ret_cause)
+{
+    struct noc_password_hash hash = {0};
+    const char *cause;
+
+    if (take_prefix(&text, "$7$")) {
+        cause = read_pbkdf2(text, &hash);
+    } else if (take_prefix(&text, "$6$")) {
+        cause = read_sha512(text, &hash);
+    } else if (take_prefix(&text, "$argon2id$")) {
+        cause = read_argon2id(text, &hash);
+    } else if (text.n == 0) {
+        cause = "there is no password hash";
+    } else {
+        cause = "the password is not hashed with $7$, $6$ or $argon2id$";
+    }
+    if (cause != NULL) {
+        *ret_cause = cause;
+        return NOC_EMALFORMED;
+    }
+    *ret_hash = hash;
+    return NOC_OK;
+}
+
+/* --- computing ---------------------------------------------------------- */
+
+static int sha512_salted(
+    const struct noc_password_hash *hash, struct noc_slice password, uint8_t *ret_digest)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool is_done = context != NULL && EVP_DigestInit_ex(context, EVP_sha512(), NULL) == 1 &&
+                   EVP_DigestUpdate(context, password.at, password.n) == 1 &&
+                   EVP_DigestUpdate(context, hash->salt, hash->salt_n) == 1 &&
+                   EVP_DigestFinal_ex(context, ret_digest, NULL) == 1;
+
+    EVP_MD_CTX_free(context);
+    return is_done ? NOC_OK : NOC_ENOMEM;
+}
+
+static int pbkdf2(struct noc_slice password, const uint8_t *salt, size_t salt_n, uint32_t rounds,
+    uint8_t ret_digest[SHA512_BYTES])
+{
+    /* MQTT passwords have at most 65535 bytes; the limits below are far away. */
+    if (password.n > INT32_MAX) {
+        return NOC_EINVAL;
+    }
+    return PKCS5_PBKDF2_HMAC(password.n == 0 ? "" : password.at, (int)password.n, salt, (int)salt_n,
+               (int)rounds, EVP_sha512(), SHA512_BYTES, ret_digest) == 1
+               ? NOC_OK
+               : NOC_ENOMEM;
+}
+
+/* On this thread alone, however many lanes there are. */
+static int argon2id(
+    const struct noc_password_hash *hash, struct noc_slice password, uint8_t *ret_digest)
+{
+    /* The library takes these without const, and leaves them alone with these flags. */
+    uint8_t salt[NOC_PASSWORD_SALT_MAX];
+    argon2_context context = {
+        .out = ret_digest,
+        .outlen = hash->digest_n,
+        .pwdlen = (uint32_t)password.n,
+        .salt = salt,
+        .saltlen = hash->salt_n,
+        .t_cost = hash->cost.rounds,
+        .m_cost = hash->cost.memory_kib,
+        .lanes = hash->cost.lanes,
+        .threads = 1,
+        .version = ARGON2_VERSION_13,
+        .flags = ARGON2_DEFAULT_FLAGS,
+    };
+
+    if (password.n > UINT32_MAX) {
+        return NOC_EINVAL;
+    }
+    memcpy(salt, hash->salt, sizeof salt);
+    memcpy(&context.pwd, &password.at, sizeof context.pwd);
+    return argon2id_ctx(&context) == ARGON2_OK ? NOC_OK : NOC_ENOMEM;
+}
+
+int noc_password_hash_verify(const struct noc_password_hash *hash, struct noc_slice password)
+{
+    uint8_t digest[NOC_PASSWORD_DIGEST_MAX];
+    int err = NOC_EDENIED;
+
+    switch (hash->cost.scheme) {
+    case NOC_PASSWORD_NONE:
+        return NOC_EDENIED;
+    case NOC_PASSWORD_SHA512:
+        err = sha512_salted(hash, password, digest);
+        break;
+    case NOC_PASSWORD_PBKDF2:
+        err = pbkdf2(password, hash->salt, hash->salt_n, hash->cost.rounds, digest);
+        break;
+    case NOC_PASSWORD_ARGON2ID:
+        err = argon2id(hash, password, digest);
+        break;
+    }
+    if (err == NOC_OK && CRYPTO_memcmp(digest, hash->digest, hash->digest_n) != 0) {
+        err = NOC_EDENIED;
+    }
+    OPENSSL_cleanse(digest, sizeof digest);
+    return err;
+}
+
+int noc_password_hash_pbkdf2(
+    struct noc_slice password, uint32_t rounds, char ret_text[NOC_PASSWORD_TEXT_MAX])
+{
+    uint8_t salt[NEW_SALT_BYTES], digest[SHA512_BYTES];
+    char *end;
+
+    if (rounds > NOC_PASSWORD_ROUNDS_MAX) {
+        return NOC_EINVAL;
+    }
+    rounds = rounds == 0 ? NOC_PASSWORD_ROUNDS : rounds;
+    if (RAND_bytes(salt, sizeof salt) != 1 ||
+        pbkdf2(password, salt, sizeof salt, rounds, digest) < 0) {
+        return NOC_EIO;
+    }
+    /* 3 + 9 + 1 + 16 + 1 + 88 + 1 bytes at most. */
+    end = ret_text + snprintf(ret_text, NOC_PASSWORD_TEXT_MAX, "$7$%u$", rounds);
+    end = base64_encode(end, salt, sizeof salt);
+    *end++ = '$';
+    end = base64_encode(end, digest, sizeof digest);
+    *end = '\0';
+    OPENSSL_cleanse(digest, sizeof digest);
+    return NOC_OK;
+}
