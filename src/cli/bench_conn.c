@@ -398,7 +398,7 @@ static void on_packet(struct noc_bench_worker *worker, struct noc_bench_conn *co
         }
         break;
     case NOC_SUBACK:
-        if (conn->state == BENCH_SUBACK && body.n > 0 && at[body.n - 1] < 0x80) {
+        if (conn->state == BENCH_SUBACK && body.n > 0 && at[body.n - 1] == worker->plan->qos) {
             become_ready(worker, conn);
             return;
         }
