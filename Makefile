@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door. Meson and Ninja build; see CONTRIBUTING.md for what is where.
+#
+#   build/        what users run: optimised, no assertions, no tests
+#   build-test/   the same code with assertions, and the unit tests
+#   build-asan/   gcc with the address and undefined-behaviour sanitizers
+#   build-tsan/   clang with the thread sanitizer
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := build
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+RUN_DIR ?= run
+
+, := ,
+
+INSTALL_DEPENDENCIES := scripts/install-dependencies
+C_FILES = $$(git ls-files '*.c' '*.h')
+
+# $(call configure,DIRECTORY,MESON OPTIONS): set up once; again if it was left half done.
+configure = if [ ! -e $(1)/build.ninja ]; then \
+	  rm -rf $(1); $(3) meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; exit 1; }; rm -f $(1).log; \
+	fi
+
+.PHONY: build run test test-long test-asan test-tsan check bench install format lint clean help \
+	build-test build-asan build-tsan
+
+build: ## build the program: build/noctule
+	@$(INSTALL_DEPENDENCIES) build
+	@$(call configure,build,-Dbuildtype=release -Ddebug=true -Dtests=false -Dprefix=$(PREFIX))
+	@ninja -C build
+
+run: build ## build, and run a secure broker out of run/ (made on the first start)
+	@build/noctule setup $(RUN_DIR)
+	@exec build/noctule broker -c $(RUN_DIR)/noctule.conf
+
+build-test:
+	@$(INSTALL_DEPENDENCIES) test
+	@$(call configure,build-test,-Dbuildtype=debugoptimized)
+	@ninja -C build-test
+
+test: build build-test ## unit tests, and end-to-end tests with the real peers (10 minutes at most)
+	@scripts/run-tests --name test --unit build-test --e2e build/noctule
+
+build-asan:
+	@$(INSTALL_DEPENDENCIES) test check
+	@$(call configure,build-asan,-Dbuildtype=debugoptimized -Db_sanitize=address$(,)undefined,CC=gcc)
+	@ninja -C build-asan
+
+test-asan: build-asan ## the tests under the address and undefined-behaviour sanitizers
+	@scripts/run-tests --name test-asan --sanitizer address --unit build-asan --e2e build-asan/noctule
+
+build-tsan:
+	@$(INSTALL_DEPENDENCIES) test check
+	@$(call configure,build-tsan,-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false,CC=clang)
+	@ninja -C build-tsan
+
+test-tsan: build-tsan ## the tests under the thread sanitizer
+	@scripts/run-tests --name test-tsan --sanitizer thread --unit build-tsan --e2e build-tsan/noctule
+
+test-long: export NOCTULE_LONG = 1
+test-long: build build-test ## what takes longer than `make test` may
+	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
+
+check: ## the layers' arrows and the style's numbers
+	@$(INSTALL_DEPENDENCIES) check
+	@scripts/check-layers
+	@scripts/check-style
+
+bench: build ## measure the broker with our own load generator
+	@build/noctule bench $(BENCH)
+
+install: build ## install under PREFIX (/usr/local), below DESTDIR
+	@meson configure build -Dprefix=$(PREFIX)
+	@DESTDIR='$(DESTDIR)' meson install -C build --quiet
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/noctule"
+
+format: ## put all C files into shape
+	@$(INSTALL_DEPENDENCIES) lint
+	@clang-format -i $(C_FILES)
+
+lint: build-test ## clang-format, clang-tidy, cppcheck, shellcheck: silent, or says why
+	@$(INSTALL_DEPENDENCIES) lint
+	@scripts/lint build-test
+
+clean: ## remove what was built (run/ stays)
+	@rm -rf build build-test build-asan build-tsan build-results
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
