@@ -27,11 +27,12 @@ enum {
 };
 
 struct noc_address {
-    uint8_t family;                   /* enum noc_address_family */
-    uint8_t text_n;                   /* bytes of text */
-    uint16_t port;                    /* 0 for unix */
-    uint8_t ip[16];                   /* network order; IPv4 uses the first four, unix none */
-    char text[NOC_ADDRESS_TEXT_SIZE]; /* "127.0.0.1", "::1", "unix", or "" for none; with a zero byte */
+    uint8_t family; /* enum noc_address_family */
+    uint8_t text_n; /* bytes of text */
+    uint16_t port;  /* 0 for unix */
+    uint8_t ip[16]; /* network order; IPv4 uses the first four, unix none */
+    char text
+        [NOC_ADDRESS_TEXT_SIZE]; /* "127.0.0.1", "::1", "unix", or "" for none; with a zero byte */
 };
 
 struct sockaddr; /* <sys/socket.h> */

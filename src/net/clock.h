@@ -11,7 +11,7 @@ uint64_t noc_clock_ms(void);
 /* The same clock in nanoseconds, for measuring. */
 uint64_t noc_clock_ns(void);
 
-/* Milliseconds since 1970, UTC, as the system believes. May jump either way. For people and files. */
+/* Milliseconds since 1970, UTC, as the system believes. May jump. For people and files. */
 int64_t noc_clock_wall_ms(void);
 
 #endif

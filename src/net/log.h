@@ -26,24 +26,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/log_level.h"
 #include "base/macros.h"
 #include "base/slice.h"
-
-/* Kinds of line, or'ed in masks. */
-enum noc_log_level {
-    NOC_LOG_ERROR = 1 << 0,
-    NOC_LOG_WARNING = 1 << 1,
-    NOC_LOG_NOTICE = 1 << 2,
-    NOC_LOG_INFORMATION = 1 << 3,
-    NOC_LOG_DEBUG = 1 << 4,
-    NOC_LOG_SUBSCRIBE = 1 << 5,
-    NOC_LOG_UNSUBSCRIBE = 1 << 6,
-    NOC_LOG_WEBSOCKETS = 1 << 7,
-    NOC_LOG_INTERNAL = 1 << 8,
-    NOC_LOG_DEFAULT = NOC_LOG_ERROR | NOC_LOG_WARNING | NOC_LOG_NOTICE | NOC_LOG_INFORMATION,
-    NOC_LOG_ALL = (1 << 9) - 1,
-    NOC_LOG_NONE = 1 << 9, /* as the only bit of a mask: nothing is wanted */
-};
 
 /* Where lines go, or'ed. */
 enum noc_log_destination {
@@ -60,8 +45,9 @@ enum { NOC_LOG_LINE_MAX = 1000 };
 /*
  * The destination "topic": called on the writer thread (or the caller's, before
  * start) with the line as written, without newline, and the text in it without
- * the time. Both are borrowed for the call. It must not wait. Lines that it logs itself come
- * back to it: let none be caused by one.
+ * the time. Both are borrowed for the call. It must not wait.
+ * Lines that it logs itself come back to it later: let none be caused by one. (Before start
+ * they are dropped.)
  */
 typedef void (*noc_log_topic)(
     void *context, unsigned level, struct noc_slice line, struct noc_slice text);
@@ -124,9 +110,7 @@ uint64_t noc_log_dropped_mt(const struct noc_log *log);
 /* Would a line of this level go anywhere? Ask before costly arguments are made. NULL: no. */
 static inline bool noc_log_wants(const struct noc_log *log, unsigned level)
 {
-    return log != NULL &&
-        (atomic_load_explicit(&((struct noc_log *)(uintptr_t)log)->levels, memory_order_relaxed) &
-            level) != 0;
+    return log != NULL && (atomic_load_explicit(&log->levels, memory_order_relaxed) & level) != 0;
 }
 
 /* Log a line. Never waits once the log is started. Any thread; errno is kept. */

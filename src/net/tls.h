@@ -30,7 +30,7 @@ struct noc_tls;
 
 enum noc_tls_version { NOC_TLS_DEFAULT, NOC_TLS_1_1, NOC_TLS_1_2, NOC_TLS_1_3 };
 
-/* What is chosen of the protocols a client offers by ALPN (RFC 7301); one that offers none is fine. */
+/* What is chosen of the protocols that a client offers by ALPN (RFC 7301). Offering none is fine. */
 enum noc_tls_alpn {
     NOC_TLS_ALPN_MQTT, /* "mqtt"; others are not answered */
     NOC_TLS_ALPN_HTTP, /* "http/1.1"; others, h2 above all, are not answered */
@@ -46,27 +46,27 @@ typedef size_t (*noc_tls_psk_find)(
 
 /* Strings are copied or read during the call. Zero means default. */
 struct noc_tls_options {
-    const char *cafile;               /* PEM file of certificate authorities for the peer */
-    const char *capath;               /* hashed folder of the same */
-    const char *certfile;             /* our chain, PEM; server: needed unless psk_find is given */
-    const char *keyfile;              /* its key, PEM */
-    const char *key_password;         /* of keyfile; NULL: an encrypted key is an error */
-    const char *crlfile;              /* PEM list of revoked certificates */
-    bool require_certificate;         /* server: the client must show a good certificate */
-    bool ignore_certificate_dates;    /* server: expired or not yet valid client certificates pass */
-    bool insecure;                    /* client: do not check the server's certificate at all */
-    bool insecure_name;               /* client: check the chain, not the name */
+    const char *cafile;            /* PEM file of certificate authorities for the peer */
+    const char *capath;            /* hashed folder of the same */
+    const char *certfile;          /* our chain, PEM; server: needed unless psk_find is given */
+    const char *keyfile;           /* its key, PEM */
+    const char *key_password;      /* of keyfile; NULL: an encrypted key is an error */
+    const char *crlfile;           /* PEM list of revoked certificates */
+    bool require_certificate;      /* server: the client must show a good certificate */
+    bool ignore_certificate_dates; /* server: expired or not yet valid client certificates pass */
+    bool insecure;                 /* client: do not check the server's certificate at all */
+    bool insecure_name;            /* client: check the chain, not the name */
     enum noc_tls_version min_version; /* default TLS 1.2 */
     enum noc_tls_version max_version; /* default: the best there is */
     const char *ciphers;              /* up to TLS 1.2 */
     const char *ciphersuites;         /* TLS 1.3 */
     const char *keylog_file;          /* secrets for Wireshark, appended; no symbolic link */
     enum noc_tls_alpn alpn;
-    const char *psk_hint;       /* server with psk_find */
-    noc_tls_psk_find psk_find;  /* pre-shared keys instead of certificates */
-    void *psk_context;          /* must outlive the context and its connections */
-    const char *psk_identity;   /* client: our identity */
-    struct noc_slice psk_key;   /* client: its key, at most 256 bytes */
+    const char *psk_hint;      /* server with psk_find */
+    noc_tls_psk_find psk_find; /* pre-shared keys instead of certificates */
+    void *psk_context;         /* must outlive the context and its connections */
+    const char *psk_identity;  /* client: our identity */
+    struct noc_slice psk_key;  /* client: its key, at most 256 bytes */
 };
 
 /*
@@ -118,9 +118,10 @@ bool noc_tls_is_established(const struct noc_tls *tls);
 NOC_MUST_CHECK int noc_tls_read(struct noc_tls *tls, void *bytes, size_t n);
 
 /*
- * Write. Returns the number of bytes taken, perhaps fewer than n; NOC_EAGAIN:
- * none (the next call must begin with the same bytes, from whatever address, and at least as
- * many); NOC_ECLOSED or NOC_EIO.
+ * Write. Returns the number of bytes taken, perhaps fewer than n, then for want of room;
+ * NOC_EAGAIN: none; NOC_ECLOSED or NOC_EIO. After fewer than n or NOC_EAGAIN a record of
+ * up to 16 KiB is made already: the next call must begin with the bytes that were not
+ * taken (from whatever address) and bring at least as many.
  */
 NOC_MUST_CHECK int noc_tls_write(struct noc_tls *tls, const void *bytes, size_t n);
 
