@@ -70,8 +70,8 @@ check: ## the layers' arrows and the style's numbers
 	@scripts/check-layers
 	@scripts/check-style
 
-bench: build ## measure the broker with our own load generator
-	@build/noctule bench $(BENCH)
+bench: build ## measure Noctule against Debian's mosquitto (BENCH="options of scripts/bench")
+	@scripts/bench $(BENCH)
 
 install: build ## install under PREFIX (/usr/local), below DESTDIR
 	@meson configure build -Dprefix=$(PREFIX)

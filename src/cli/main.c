@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program: finds the command and calls it. Through a link that bears the
+ * name of one of Mosquitto's programs it is that program, whole command line.
+ */
+#include "base/macros.h"
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;    /* one line */
+    const char *program; /* the program's name under which this command runs by itself, or NULL */
+};
+
+static const struct command commands[] = {
+    {"setup", noc_cli_setup, "make a folder with a secure configuration and a first user", NULL},
+    {"bench", noc_cli_bench, "put load on a broker and measure it", NULL},
+    {"ctl", noc_cli_ctl, "ask a running broker for its status, or tell it to reload", NULL},
+};
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+static const struct command *find_by_name(const char *name)
+{
+    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct command *find_by_program(const char *program)
+{
+    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
+        if (commands[i].program != NULL && strcmp(commands[i].program, program) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether everything reached the stream: `noctule --help >/dev/full` is a failure. */
+static int finish(FILE *stream)
+{
+    return fflush(stream) == 0 && ferror(stream) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int print_help(FILE *stream)
+{
+    fputs("Usage: noctule COMMAND [OPTION...]\n"
+          "       noctule --help | --version\n"
+          "\n"
+          "Commands:\n",
+        stream);
+    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
+        fprintf(stream, "  %-8s  %s\n", commands[i].name, commands[i].help);
+    }
+    fputs("\n"
+          "`noctule COMMAND --help` tells a command's options. Called `mosquitto`, through a\n"
+          "link, the program is the broker and takes Mosquitto's command line.\n",
+        stream);
+    return finish(stream);
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *command;
+
+    if (argc < 1) {
+        return EXIT_FAILURE;
+    }
+    command = find_by_program(base_name(argv[0]));
+    if (command != NULL) {
+        return command->run(argc, argv);
+    }
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        return print_help(stdout);
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("noctule %s\n", NOC_VERSION);
+        return finish(stdout);
+    }
+    command = find_by_name(argv[1]);
+    if (command == NULL) {
+        fprintf(stderr, "noctule: no command '%s'; `noctule --help` lists them\n", argv[1]);
+        return EXIT_FAILURE;
+    }
+    return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command against a broker that says what the test wants, both in child processes. */
+#define _GNU_SOURCE
+#include "cli/commands.h"
+
+#include "base/macros.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { TEXT_SIZE = 4096 };
+
+struct fixture {
+    char folder[64];
+    char socket_path[96];
+    int listen_fd;
+    char output[TEXT_SIZE]; /* of the last run: stdout */
+    char errors[TEXT_SIZE]; /* stderr */
+};
+
+static int start(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    assert_non_null(fixture);
+    (void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/noctule-ctl-XXXXXX");
+    assert_non_null(mkdtemp(fixture->folder));
+    assert_int_equal(chdir(fixture->folder), 0);
+    (void)snprintf(fixture->socket_path, sizeof(fixture->socket_path), "%s/s", fixture->folder);
+    memcpy(address.sun_path, fixture->socket_path, strlen(fixture->socket_path) + 1);
+    fixture->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fixture->listen_fd >= 0);
+    assert_int_equal(
+        bind(fixture->listen_fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fixture->listen_fd, 4), 0);
+    *state = fixture;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    struct fixture *fixture = *state;
+
+    (void)close(fixture->listen_fd);
+    (void)unlink("s");
+    (void)unlink("out");
+    (void)unlink("err");
+    assert_int_equal(chdir("/"), 0);
+    (void)rmdir(fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+static void read_text(const char *path, char *text)
+{
+    FILE *file = fopen(path, "r");
+    size_t n;
+
+    assert_non_null(file);
+    n = fread(text, 1, TEXT_SIZE - 1, file);
+    text[n] = '\0';
+    (void)fclose(file);
+}
+
+/* Take one connection, answer in two pieces if the request is the expected line, and close. */
+_Noreturn static void serve(int listen_fd, const char *request, const char *answer)
+{
+    int fd = accept(listen_fd, NULL, NULL);
+    char line[64] = "";
+    const size_t half = strlen(answer) / 2;
+    ssize_t n = recv(fd, line, sizeof(line) - 1, 0);
+
+    if (n < 0 || strcmp(line, request) != 0) {
+        _exit(1);
+    }
+    (void)send(fd, answer, half, MSG_NOSIGNAL);
+    (void)usleep(10000);
+    (void)send(fd, answer + half, strlen(answer) - half, MSG_NOSIGNAL);
+    (void)close(fd);
+    _exit(0);
+}
+
+static int status_of(pid_t child)
+{
+    int status;
+
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int run(
+    struct fixture *fixture, const char *socket_path, const char *command, const char *option)
+{
+    char *argv[] = {"ctl", "--socket", (char *)(uintptr_t)socket_path, (char *)(uintptr_t)command,
+        (char *)(uintptr_t)option, NULL};
+    int status;
+    pid_t child;
+
+    (void)fflush(NULL);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)dup2(open("out", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+        (void)dup2(open("err", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+        status = noc_cli_ctl(option == NULL ? 4 : 5, argv);
+        (void)fflush(NULL);
+        _exit(status);
+    }
+    status = status_of(child);
+    read_text("out", fixture->output);
+    read_text("err", fixture->errors);
+    return status;
+}
+
+/* Run the command while a broker answers. */
+static int ask(struct fixture *fixture, const char *command, const char *option, const char *answer)
+{
+    char request[64];
+    pid_t broker;
+    int status;
+
+    (void)snprintf(request, sizeof(request), "%s\n", command);
+    (void)fflush(NULL);
+    broker = fork();
+    assert_true(broker >= 0);
+    if (broker == 0) {
+        serve(fixture->listen_fd, request, answer);
+    }
+    status = run(fixture, fixture->socket_path, command, option);
+    assert_int_equal(status_of(broker), 0);
+    return status;
+}
+
+static void status_is_a_table(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(
+        ask(fixture, "status", NULL, "{\"version\":\"1\",\"clients\":{\"now\":3}}\n"), 0);
+    assert_string_equal(
+        fixture->output, "version                       1\nclients.now                   3\n");
+    assert_string_equal(fixture->errors, "");
+}
+
+static void json_passes_the_answer_on(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(ask(fixture, "status", "--json", "{\"a\": 1}"), 0);
+    assert_string_equal(fixture->output, "{\"a\": 1}\n");
+    assert_int_equal(ask(fixture, "status", "--json", "{\"a\": 1}\n"), 0);
+    assert_string_equal(fixture->output, "{\"a\": 1}\n");
+}
+
+static void a_refusal_is_told_and_fails(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(ask(fixture, "reload", NULL, "{\"error\":\"line 3 is bad\"}"), 1);
+    assert_string_equal(fixture->output, "");
+    assert_string_equal(fixture->errors, "noctule ctl: reload: line 3 is bad\n");
+    assert_int_equal(ask(fixture, "reload", "--json", "{\"error\":\"line 3 is bad\"}"), 1);
+    assert_string_equal(fixture->output, "{\"error\":\"line 3 is bad\"}\n");
+}
+
+static void an_answer_that_is_not_json_fails(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(ask(fixture, "status", NULL, ""), 1);
+    assert_non_null(strstr(fixture->errors, "not JSON"));
+    assert_int_equal(ask(fixture, "status", "--json", "{\"cut\":"), 1);
+    assert_string_equal(fixture->output, "");
+}
+
+static void no_broker_is_told_with_a_hint(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(run(fixture, "absent", "status", NULL), 1);
+    assert_non_null(strstr(fixture->errors, "cannot connect to 'absent'"));
+    assert_non_null(strstr(fixture->errors, "control_socket"));
+}
+
+static void wrong_use_prints_the_usage(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(run(fixture, "absent", "explode", NULL), 1);
+    assert_non_null(strstr(fixture->errors, "Usage: noctule ctl"));
+    assert_int_equal(run(fixture, "absent", "status", "reload"), 1);
+    assert_non_null(strstr(fixture->errors, "Usage: noctule ctl"));
+    assert_int_equal(run(fixture, "absent", "status", "--nonsense"), 1);
+    assert_int_equal(run(fixture, "absent", "--help", NULL), 0);
+    assert_non_null(strstr(fixture->output, "Usage: noctule ctl"));
+}
+
+static void a_socket_path_that_cannot_be_one_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[200];
+
+    memset(path, 'p', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    assert_int_equal(run(fixture, path, "status", NULL), 1);
+    assert_non_null(strstr(fixture->errors, "too long"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(status_is_a_table),
+        TEST(json_passes_the_answer_on),
+        TEST(a_refusal_is_told_and_fails),
+        TEST(an_answer_that_is_not_json_fails),
+        TEST(no_broker_is_told_with_a_hint),
+        TEST(wrong_use_prints_the_usage),
+        TEST(a_socket_path_that_cannot_be_one_is_refused),
+    };
+#undef TEST
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
