@@ -35,8 +35,8 @@ struct noc_command_line {
     bool is_man;
     bool wants_explanation; /* --explain, with --test-config */
 
-    char error[256];         /* after a failure: one line, as Mosquitto words it */
-    bool error_wants_usage;  /* after a failure: the usage text belongs behind it */
+    char error[256];        /* after a failure: one line, as Mosquitto words it */
+    bool error_wants_usage; /* after a failure: the usage text belongs behind it */
 };
 
 /*

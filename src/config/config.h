@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log_level.h"
 #include "base/macros.h"
 #include "config/text.h"
 
@@ -29,12 +30,7 @@
 
 /* ---- what is said about a configuration ---- */
 
-enum noc_config_level {
-    NOC_CONFIG_ERROR,
-    NOC_CONFIG_WARNING,
-    NOC_CONFIG_NOTICE,
-    NOC_CONFIG_INFO
-};
+enum noc_config_level { NOC_CONFIG_ERROR, NOC_CONFIG_WARNING, NOC_CONFIG_NOTICE, NOC_CONFIG_INFO };
 
 struct noc_config_message {
     enum noc_config_level level;
@@ -98,20 +94,6 @@ enum noc_config_log_dest {
     NOC_CONFIG_LOG_TO_FILE = 16
 };
 
-/* Which log lines are written: bits of noc_config.log_types. */
-enum noc_config_log_type {
-    NOC_CONFIG_LOG_DEBUG = 1,
-    NOC_CONFIG_LOG_ERROR = 2,
-    NOC_CONFIG_LOG_WARNING = 4,
-    NOC_CONFIG_LOG_NOTICE = 8,
-    NOC_CONFIG_LOG_INFORMATION = 16,
-    NOC_CONFIG_LOG_SUBSCRIBE = 32,
-    NOC_CONFIG_LOG_UNSUBSCRIBE = 64,
-    NOC_CONFIG_LOG_WEBSOCKETS = 128,
-    NOC_CONFIG_LOG_INTERNAL = 256,
-    NOC_CONFIG_LOG_ALL = 511
-};
-
 /* Values of an option that may be given several times, in the order of the file. */
 struct noc_config_list {
     char **items;
@@ -125,9 +107,9 @@ struct noc_config_list {
 struct noc_security_config {
     char *password_file;
     char *acl_file;
-    char *psk_file;        /* not active yet */
-    char *auto_id_prefix;  /* "auto-" unless set */
-    int allow_anonymous_x; /* as written: -1 not set, 0, 1; use the listener's allow_anonymous */
+    char *psk_file;            /* not active yet */
+    char *auto_id_prefix;      /* "auto-" unless set */
+    int allow_anonymous_given; /* as written: -1 not set, 0, 1; use the listener's allow_anonymous */
     bool allow_zero_length_clientid;
 };
 
@@ -139,17 +121,18 @@ struct noc_listener_config {
     char *bind_interface; /* device name or NULL */
     enum noc_config_socket_domain socket_domain;
     enum noc_config_protocol protocol;
-    bool is_local;   /* of the local mode: no listener was configured */
-    bool is_default; /* made by options that come before any listener, or by `port` */
-    unsigned line;   /* where it was defined, 0 for an implicit one */
-    char *file;
+    bool is_local;    /* of the local mode: no listener was configured */
+    bool is_default;  /* made by options that come before any listener, or by `port` */
+    unsigned line;    /* where it was defined, 0 for an implicit one */
+    const char *file; /* likewise; NULL for an implicit one */
+    bool is_left_out; /* needs what is not active yet; never so in a loaded configuration */
 
     /* Effective security, settled after reading. */
-    size_t security_index;       /* for noc_config_security() */
-    bool allow_anonymous;        /* may a client come without a username? */
-    const char *auto_id_prefix;  /* never NULL; lives as long as the configuration */
-    int listener_anonymous_x;    /* listener_allow_anonymous as written: -1 not set */
-    char *listener_id_prefix;    /* listener_auto_id_prefix as written */
+    size_t security_index;        /* for noc_config_security() */
+    bool allow_anonymous;         /* may a client come without a username? */
+    const char *auto_id_prefix;   /* never NULL; lives as long as the configuration */
+    int listener_anonymous_given; /* listener_allow_anonymous as written: -1 not set */
+    char *own_id_prefix;          /* listener_auto_id_prefix as written */
     bool use_username_as_clientid;
 
     /* Limits. */
@@ -184,30 +167,30 @@ struct noc_listener_config {
 struct noc_config {
     enum noc_config_compatibility compatibility;
 
-    /* Listeners, in the order in which they are opened. Never empty. */
+    /* In the order in which they are opened. Never empty. */
     struct noc_listener_config *listeners;
     size_t listener_count;
     bool is_local_only; /* no listener was configured: loopback, anonymous allowed */
 
     /* Security for all listeners; with per_listener_settings see noc_config_security(). */
     struct noc_security_config security;
-    struct noc_security_config *listener_security; /* listener_count sets, or NULL */
+    struct noc_security_config *listener_security; /* one per listener, or NULL */
     bool per_listener_settings;
 
     /* The process. */
-    char *user;     /* to drop root to; "mosquitto" unless set */
+    char *user; /* to drop root to; "mosquitto" unless set */
     char *pid_file;
     char *control_socket;
-    int workers;      /* threads; 0: one per core */
-    int auth_workers; /* threads that hash passwords */
+    int workers;                 /* threads; 0: one per core */
+    int auth_workers;            /* threads that hash passwords */
     uint64_t memory_limit_bytes; /* 0: none */
 
     /* The log. */
-    unsigned log_dest;      /* bits of enum noc_config_log_dest; 0: nowhere */
-    unsigned log_types;     /* bits of enum noc_config_log_type */
-    char *log_file;         /* with NOC_CONFIG_LOG_TO_FILE */
+    unsigned log_dest;          /* bits of enum noc_config_log_dest; 0: nowhere */
+    unsigned log_types;         /* bits of enum noc_log_level; NOC_LOG_NONE: nothing is logged */
+    char *log_file;             /* with NOC_CONFIG_LOG_TO_FILE */
     char *log_timestamp_format; /* for strftime(), NULL: unix seconds */
-    int log_facility;       /* 0 to 7: local0 to local7; -1: daemon */
+    int log_facility;           /* 0 to 7: local0 to local7; -1: daemon */
     bool log_timestamp;
     bool connection_messages;
 
@@ -235,7 +218,8 @@ struct noc_config {
     int autosave_interval_s;
     bool autosave_on_changes;
 
-    /* Where every value came from; see noc_config_explain(). */
+    /* Where every value came from; see noc_config_explain(). Private. */
+    struct noc_config_list files;
     struct noc_config_origin *origins;
     size_t origin_count;
     size_t origin_capacity;

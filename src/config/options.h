@@ -43,20 +43,21 @@ enum noc_option_type {
 
 /* When a changed value counts after SIGHUP. */
 enum noc_option_reload {
-    NOC_RELOAD_NOW,        /* at once */
-    NOC_RELOAD_NEW,        /* for connections made from then on */
-    NOC_RELOAD_RESTART     /* when the broker is started again */
+    NOC_RELOAD_NOW,    /* at once */
+    NOC_RELOAD_NEW,    /* for connections made from then on */
+    NOC_RELOAD_RESTART /* when the broker is started again */
 };
 
 enum noc_option_flag {
-    NOC_OPTION_INACTIVE = 1,    /* read and checked, but nothing follows from it yet */
-    NOC_OPTION_REPEATABLE = 2,  /* a second value does not offend */
-    NOC_OPTION_CLAMP = 4,       /* a value below min counts as min */
-    NOC_OPTION_PREFIX = 8,      /* name is only how the option's name begins */
-    NOC_OPTION_DEPRECATED = 16, /* works, but should not be used in new files */
-    NOC_OPTION_OWN = 32,        /* Mosquitto does not have it */
-    NOC_OPTION_GUARD = 64,      /* with INACTIVE: to ignore it would open what it closes */
-    NOC_OPTION_STAYS_LOCAL = 128 /* before any listener it does not ask for a default one */
+    NOC_OPTION_INACTIVE = 1,      /* read and checked, but nothing follows from it yet */
+    NOC_OPTION_REPEATABLE = 2,    /* a second value does not offend */
+    NOC_OPTION_CLAMP = 4,         /* a value below min counts as min */
+    NOC_OPTION_PREFIX = 8,        /* name is only how the option's name begins */
+    NOC_OPTION_DEPRECATED = 16,   /* works, but should not be used in new files */
+    NOC_OPTION_OWN = 32,          /* Mosquitto does not have it */
+    NOC_OPTION_GUARD = 64,        /* with INACTIVE: to ignore it would open what it closes */
+    NOC_OPTION_STAYS_LOCAL = 128, /* before any listener it does not ask for a default one */
+    NOC_OPTION_ALIAS = 256        /* another name for the field of another row */
 };
 
 /* A word of a NOC_OPTION_WORD. */

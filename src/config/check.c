@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+/*
+ * Whether the files are there that a configuration names. Everything is opened
+ * for reading or only looked at, as the user who asks; a remedy is a command
+ * that can be pasted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "config/parser.h"
+
+struct check {
+    const struct noc_config *config;
+    struct noc_config_report *report;
+    size_t listener; /* whose option is looked at, or NOC_ORIGIN_COMMON */
+};
+
+/* Report an error at the line that gave the option. */
+static void blame(const struct check *check, const char *name, const char *text)
+{
+    const struct noc_config_origin *origin =
+        noc_config_origin(check->config, noc_option_find(noc_slice_of(name)), check->listener);
+
+    noc_config_report_add(check->report, NOC_CONFIG_ERROR, origin == NULL ? NULL : origin->file,
+        origin == NULL ? 0 : origin->line, "Error: %s", text);
+}
+
+/* How to make an existing file readable, or where to get a missing one. */
+static const char *remedy_of(const char *name, int error)
+{
+    if (error != ENOENT && error != ENOTDIR) {
+        return "Give the broker's user the right to read it";
+    }
+    return strcmp(name, "password_file") == 0 ? "Make one with: noctule passwd -c FILE USERNAME"
+                                              : "Correct the path or put the file there";
+}
+
+static void blame_file(const struct check *check, const char *name, const char *path, int error)
+{
+    struct noc_text text;
+
+    noc_text_init(&text);
+    noc_text_add(&text, "Unable to open %s \"%s\": %s. %s.", name, path, strerror(error),
+        remedy_of(name, error));
+    if (text.at != NULL) {
+        blame(check, name, text.at);
+    }
+    noc_text_done(&text);
+}
+
+/* A regular file (or what a link leads to) that can be read; path may be NULL. */
+static void check_readable(const struct check *check, const char *name, const char *path)
+{
+    struct stat status;
+    int descriptor;
+
+    if (path == NULL) {
+        return;
+    }
+    if (stat(path, &status) != 0) {
+        blame_file(check, name, path, errno);
+        return;
+    }
+    if (S_ISDIR(status.st_mode)) {
+        blame_file(check, name, path, EISDIR);
+        return;
+    }
+    /* A pipe or a device is not opened: that could wait, or use something up. */
+    if (!S_ISREG(status.st_mode)) {
+        return;
+    }
+    descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (descriptor < 0) {
+        blame_file(check, name, path, errno);
+        return;
+    }
+    close(descriptor);
+}
+
+static void check_folder(const struct check *check, const char *name, const char *path)
+{
+    struct stat status;
+    struct noc_text text;
+
+    if (path == NULL || (stat(path, &status) == 0 && S_ISDIR(status.st_mode))) {
+        return;
+    }
+    noc_text_init(&text);
+    noc_text_add(&text, "%s \"%s\" is not a folder. Correct the path or create it.", name, path);
+    if (text.at != NULL) {
+        blame(check, name, text.at);
+    }
+    noc_text_done(&text);
+}
+
+/* The folder in which a file will be made. */
+static void check_parent(const struct check *check, const char *name, const char *path)
+{
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    struct noc_text folder, text;
+    struct stat status;
+
+    /* Without a slash it is the current directory. */
+    if (slash == NULL) {
+        return;
+    }
+    noc_text_init(&folder);
+    noc_text_init(&text);
+    noc_text_add(&folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (folder.at != NULL && (stat(folder.at, &status) != 0 || !S_ISDIR(status.st_mode))) {
+        noc_text_add(&text,
+            "The folder of %s \"%s\" does not exist. Create it: mkdir -p %s && chown %s %s", name,
+            path, folder.at, check->config->user, folder.at);
+        if (text.at != NULL) {
+            blame(check, name, text.at);
+        }
+    }
+    noc_text_done(&folder);
+    noc_text_done(&text);
+}
+
+static void check_security(struct check *check, const struct noc_security_config *security)
+{
+    check_readable(check, "password_file", security->password_file);
+    check_readable(check, "acl_file", security->acl_file);
+}
+
+static void check_listener(struct check *check, const struct noc_listener_config *listener)
+{
+    check_readable(check, "cafile", listener->cafile);
+    check_folder(check, "capath", listener->capath);
+    check_readable(check, "certfile", listener->certfile);
+    check_readable(check, "keyfile", listener->keyfile);
+    check_parent(check, "listener", listener->unix_path);
+}
+
+int noc_config_check_files(const struct noc_config *config, struct noc_config_report *report)
+{
+    struct check check = {config, report, NOC_ORIGIN_COMMON};
+    size_t errors = report->error_count;
+
+    check_parent(&check, "log_dest", config->log_file);
+    check_parent(&check, "pid_file", config->pid_file);
+    check_parent(&check, "control_socket", config->control_socket);
+    check_security(&check, &config->security);
+    for (size_t i = 0; i < config->listener_count; i++) {
+        check.listener = i;
+        check_listener(&check, &config->listeners[i]);
+        if (config->listeners[i].security_index > 0) {
+            check_security(
+                &check, noc_config_security(config, config->listeners[i].security_index));
+        }
+    }
+    return report->error_count > errors ? NOC_EINVAL : NOC_OK;
+}
