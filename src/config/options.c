@@ -30,6 +30,7 @@
 #define OWN             NOC_OPTION_OWN
 #define GUARD           NOC_OPTION_GUARD
 #define LOCAL           NOC_OPTION_STAYS_LOCAL
+#define ALIAS           NOC_OPTION_ALIAS
 
 #define NOW             NOC_RELOAD_NOW
 #define NEW             NOC_RELOAD_NEW
