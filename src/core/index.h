@@ -71,7 +71,12 @@ typedef void noc_post_retire_fn(void *context, unsigned worker, struct noc_retir
 struct noc_index *noc_index_new(unsigned worker_count, uint64_t seed, struct noc_reclaim *reclaim,
     noc_post_retire_fn *post_retire, void *context);
 
-/* When all workers have ended: frees all nodes, also those that wait for a notice. */
+/*
+ * When all workers have ended: frees all nodes, also those that wait for a
+ * notice (which must not be drained any more), and gives back everything that
+ * is deferred in the reclaim. Best called before noc_reclaim_free(), which
+ * would still post notices. Subscriptions are not touched. NULL is fine.
+ */
 void noc_index_free(struct noc_index *index);
 
 /* A worker has drained the notice; the last one frees. */
@@ -140,6 +145,7 @@ struct noc_group *noc_group_next(const struct noc_group *group);
 struct noc_member {
     uint64_t session_number;
     unsigned worker;
+    bool is_connected; /* when it was picked */
 };
 
 /*
@@ -147,7 +153,9 @@ struct noc_member {
  * over all. attempt counts from 0 for one message: each further attempt yields
  * another member (connected ones first), so that a home that no longer finds
  * its member can pick again; false when every member has been tried, or there
- * is none. start is what attempt 0 wrote: keep it with the message.
+ * is none. start is what attempt 0 wrote: keep it with the message. When the
+ * group has changed between attempts a member may come twice rather than one
+ * be passed over, and false comes later. O(1). By a worker, online.
  */
 bool noc_group_pick(struct noc_group *group, unsigned attempt, uint32_t *start,
     struct noc_member *ret_member);
