@@ -14,7 +14,8 @@
  * level is filed anew when now reaches its slot, at most five times in all.
  *
  * A deadline that differs above the six digits is filed at the last
- * millisecond that they can tell, and filed anew from there.
+ * millisecond that they can tell, and filed anew from there: in slot 0 of
+ * level 0, which is otherwise empty then and belongs to the next millisecond.
  */
 #include "base/timer.h"
 
@@ -73,7 +74,9 @@ static void file(struct noc_timers *timers, struct noc_timer *timer)
     unsigned level = 0;
 
     if ((at_ms ^ now_ms) > HORIZON_MASK) {
-        at_ms = now_ms | HORIZON_MASK;
+        uint64_t last_ms = now_ms | HORIZON_MASK;
+
+        at_ms = last_ms > now_ms ? last_ms : now_ms - DIGIT_MASK;
     }
     for (uint64_t rest = (at_ms ^ now_ms) >> DIGIT_BITS; rest != 0; rest >>= DIGIT_BITS) {
         level++;
@@ -161,6 +164,9 @@ uint64_t noc_timers_wait_ms(const struct noc_timers *timers, uint64_t most_ms)
     if (!noc_list_is_empty(&timers->due)) {
         return 0;
     }
+    if ((timers->occupied[0] >> digit(now_ms, 0) & 1) != 0) {
+        return 0;
+    }
     for (unsigned level = 0; level < NOC_TIMER_LEVELS; level++) {
         uint64_t occupied = timers->occupied[level];
 
@@ -168,7 +174,7 @@ uint64_t noc_timers_wait_ms(const struct noc_timers *timers, uint64_t most_ms)
             unsigned shift = DIGIT_BITS * level;
             uint64_t start_ms = now_ms >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS) |
                                 (uint64_t)lowest_bit(occupied) << shift;
-            uint64_t wait_ms = start_ms > now_ms ? start_ms - now_ms : 0;
+            uint64_t wait_ms = start_ms > now_ms ? start_ms - now_ms : 1;
 
             return wait_ms < most_ms ? wait_ms : most_ms;
         }
