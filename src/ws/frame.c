@@ -202,6 +202,9 @@ static void unmask(struct noc_ws_decoder *decoder, uint8_t *bytes, size_t n)
         return;
     }
     noc_ws_mask(bytes, n, decoder->mask, 0);
+    if (decoder->left == 0) {
+        return;
+    }
     for (size_t i = 0; i < 4; i++) {
         turned[i] = decoder->mask[(i + n) & 3];
     }
@@ -369,13 +372,16 @@ size_t noc_ws_frame_head(
 
 void noc_ws_mask(uint8_t *bytes, size_t n, const uint8_t mask[4], uint64_t offset)
 {
-    uint8_t turned[8];
+    uint8_t turned[4];
+    uint32_t half;
     uint64_t pattern;
 
     for (size_t i = 0; i < sizeof turned; i++) {
         turned[i] = mask[(offset + i) & 3];
     }
-    memcpy(&pattern, turned, sizeof pattern);
+    /* The usual case reads the mask in one piece, which waits for no byte stores. */
+    memcpy(&half, (offset & 3) == 0 ? mask : turned, sizeof half);
+    pattern = (uint64_t)half << 32 | half;
     /* Four independent words a round: compilers make vector operations of it. */
     while (n >= 4 * sizeof pattern) {
         uint64_t words[4];
@@ -399,7 +405,7 @@ void noc_ws_mask(uint8_t *bytes, size_t n, const uint8_t mask[4], uint64_t offse
         n -= sizeof word;
     }
     for (size_t i = 0; i < n; i++) {
-        bytes[i] ^= turned[i];
+        bytes[i] ^= turned[i & 3];
     }
 }
 
