@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CONNECT, from the packet to the CONNACK:
+ *
+ *   on_connect        decode, rules, client id              worker that accepted
+ *   authenticate      at once, or later by ticket           (the glue's pool)
+ *   directory         which worker is home to the id?
+ *   depart - arrive   hand-over, when it is another one     by mail
+ *   attach            takeover, session, CONNACK            the home
+ *
+ * Until the CONNACK nothing behind the CONNECT is decoded.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alias.h"
+#include "core/deliver.h"
+#include "core/goodbye.h"
+#include "core/mail.h"
+#include "mqtt/topic.h"
+
+/* ---- CONNACK ---- */
+
+/* In the terms of the client's version; before version 5 most reasons have no code of their own. */
+static void send_connack(
+    struct noc_link *link, bool session_present, uint8_t reason, struct noc_slice props)
+{
+    uint8_t packet[512];
+    uint8_t code = link->version == NOC_V5 ? reason : noc_reason_to_connack3(reason);
+
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending CONNACK to %.*s (%d, %d)",
+        NOC_SLICE_ARG(noc_link_name(link)), session_present, code);
+    noc_link_send(link, packet,
+        noc_connack_encode(link->version, session_present, code, props, packet, sizeof packet));
+}
+
+/* Refuse: CONNACK with the reason, and the end. */
+static void refuse(struct noc_link *link, uint8_t reason, enum noc_end end, const char *text)
+{
+    send_connack(link, false, reason, noc_slice(NULL, 0));
+    noc_link_end(link, end, text);
+}
+
+static void accept_client(struct noc_link *link, bool session_present)
+{
+    const struct noc_limits *limits = &link->shard->core->limits;
+    const struct noc_pending_connect *connect = link->connect;
+    uint8_t props[256], *at = props;
+
+    if (link->version != NOC_V5) {
+        send_connack(link, session_present, NOC_RC_SUCCESS, noc_slice(NULL, 0));
+        return;
+    }
+    if (link->keepalive_s != connect->view.keep_alive_s) {
+        at = noc_prop_put_u16(at, NOC_PROP_SERVER_KEEP_ALIVE, link->keepalive_s);
+    }
+    if (connect->is_assigned) {
+        at = noc_prop_put_slice(at, NOC_PROP_ASSIGNED_CLIENT_ID, connect->client_id);
+    }
+    if (link->aliases_in_max > 0) {
+        at = noc_prop_put_u16(at, NOC_PROP_TOPIC_ALIAS_MAXIMUM, link->aliases_in_max);
+    }
+    if (!limits->retain_available) {
+        at = noc_prop_put_u8(at, NOC_PROP_RETAIN_AVAILABLE, 0);
+    }
+    if (limits->max_packet_size > 0) {
+        at = noc_prop_put_u32(at, NOC_PROP_MAXIMUM_PACKET_SIZE, limits->max_packet_size);
+    }
+    if (limits->max_inflight_messages > 0) {
+        at = noc_prop_put_u16(at, NOC_PROP_RECEIVE_MAXIMUM, limits->max_inflight_messages);
+    }
+    if (link->listener->max_qos < 2) {
+        at = noc_prop_put_u8(at, NOC_PROP_MAXIMUM_QOS, link->listener->max_qos);
+    }
+    send_connack(link, session_present, NOC_RC_SUCCESS, noc_slice(props, (size_t)(at - props)));
+}
+
+/* ---- the packet ---- */
+
+/* A client id of our own: the listener's prefix and a random UUID (RFC 9562, version 4). */
+static void assign_id(struct noc_link *link, struct noc_pending_connect *connect)
+{
+    struct noc_slice prefix = link->listener->auto_id_prefix;
+    uint8_t bytes[16];
+    size_t prefix_n = prefix.n < 50 ? prefix.n : 50;
+    char *at = connect->assigned;
+
+    link->shard->ops->random(link->shard, bytes, sizeof bytes);
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+    if (prefix_n > 0) {
+        memcpy(at, prefix.at, prefix_n);
+        at += prefix_n;
+    }
+    for (unsigned i = 0; i < sizeof bytes; i++) {
+        static const char digits[] = "0123456789ABCDEF";
+
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *at++ = '-';
+        }
+        *at++ = digits[bytes[i] >> 4];
+        *at++ = digits[bytes[i] & 15];
+    }
+    connect->client_id = noc_slice(connect->assigned, (size_t)(at - connect->assigned));
+    connect->is_assigned = true;
+}
+
+/* The rules on client id and keep-alive. False: refused. */
+static bool check_rules(struct noc_link *link, struct noc_pending_connect *connect)
+{
+    const struct noc_limits *limits = &link->shard->core->limits;
+    const struct noc_connect *view = &connect->view;
+
+    connect->client_id = view->client_id;
+    if (view->client_id.n == 0) {
+        bool is_v3_kept = link->version != NOC_V5 && !view->clean_start; /* [MQTT-3.1.3-8] */
+
+        if (!limits->allow_zero_length_clientid || is_v3_kept || link->version == NOC_V31) {
+            refuse(link, link->version == NOC_V5 ? NOC_RC_UNSPECIFIED : NOC_RC_CLIENT_ID_NOT_VALID,
+                NOC_END_REFUSED, "empty client identifier");
+            return false;
+        }
+        assign_id(link, connect);
+    }
+    link->keepalive_s = view->keep_alive_s;
+    if (limits->max_keepalive_s > 0 &&
+        (view->keep_alive_s == 0 || view->keep_alive_s > limits->max_keepalive_s)) {
+        if (link->version != NOC_V5) {
+            refuse(
+                link, NOC_RC_CLIENT_ID_NOT_VALID, NOC_END_REFUSED, "keep alive over max_keepalive");
+            return false;
+        }
+        link->keepalive_s = limits->max_keepalive_s;
+    }
+    if (noc_props_has(&view->props, NOC_PROP_AUTH_METHOD)) {
+        refuse(link, NOC_RC_BAD_AUTHENTICATION_METHOD, NOC_END_REFUSED,
+            "authentication method not known"); /* [MQTT-4.12.0-1] */
+        return false;
+    }
+    return true;
+}
+
+/* The rules on the will. False: refused. */
+static bool check_will(struct noc_link *link, const struct noc_connect *view)
+{
+    if (!view->has_will) {
+        return true;
+    }
+    if (!noc_topic_is_valid(view->will.topic)) {
+        refuse(link, NOC_RC_TOPIC_NAME_INVALID, NOC_END_PROTOCOL, "will topic");
+        return false;
+    }
+    if (view->will.qos > link->listener->max_qos) {
+        refuse(link, NOC_RC_QOS_NOT_SUPPORTED, NOC_END_FEATURE, "QoS of the will");
+        return false;
+    }
+    if (view->will.retain && !link->shard->core->limits.retain_available) {
+        refuse(link, NOC_RC_RETAIN_NOT_SUPPORTED, NOC_END_FEATURE, "retained will");
+        return false;
+    }
+    return true;
+}
+
+static void on_undecodable(
+    struct noc_link *link, int err, const struct noc_connect *view, const struct noc_fault *fault)
+{
+    char text[96];
+
+    (void)snprintf(text, sizeof text, "%s at byte %lu",
+        fault->field == NULL ? "CONNECT" : fault->field, (unsigned long)fault->offset);
+    if (err == NOC_ENOTSUP) {
+        /* The protocol name or version is not known [MQTT-3.1.2-2]. */
+        link->version = view->version == NOC_V5 ? NOC_V5 : NOC_V311;
+        refuse(link, NOC_RC_UNSUPPORTED_VERSION, NOC_END_PROTOCOL, "unknown protocol version");
+        return;
+    }
+    noc_link_end(link, err == NOC_EPROTO ? NOC_END_PROTOCOL : NOC_END_MALFORMED, text);
+}
+
+/* Ask the glue to judge the credentials; the answer may come later, by ticket. */
+static void judge(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    const struct noc_connect *view = &link->connect->view;
+    struct noc_credentials credentials = {.client_id = link->connect->client_id};
+    uint64_t ticket = noc_shard_new_number(shard);
+    int result;
+
+    if (view->has_username) {
+        credentials.username = view->username;
+    }
+    if (view->has_password) {
+        credentials.password = view->password;
+    }
+    if (noc_map64_set(&shard->waiting, ticket, link) != NOC_OK) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    link->ticket = ticket;
+    link->state = NOC_LINK_AUTH;
+    result = shard->ops->authenticate(link, &credentials, ticket);
+    if (result == NOC_EAGAIN) {
+        shard->ops->read_on(link, false);
+    } else {
+        link->is_judged_at_once = true;
+        noc_link_authenticated(shard, ticket, result);
+        link->is_judged_at_once = false;
+    }
+}
+
+void noc_link_on_connect(struct noc_link *link, const uint8_t *body, size_t n)
+{
+    struct noc_pending_connect *connect = calloc(1, sizeof *connect + n);
+    struct noc_fault fault = {0};
+    int err;
+
+    if (connect == NULL) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    memcpy(connect->body, body, n);
+    link->connect = connect;
+    err = noc_connect_decode(connect->body, n, &connect->view, &fault);
+    if (err != NOC_OK) {
+        on_undecodable(link, err, &connect->view, &fault);
+        return;
+    }
+    link->version = connect->view.version;
+    link->is_bridge = connect->view.is_bridge;
+    if (link->shard->is_stopping || noc_shard_is_memory_short(link->shard)) {
+        refuse(link, link->shard->is_stopping ? NOC_RC_SERVER_SHUTTING_DOWN : NOC_RC_QUOTA_EXCEEDED,
+            NOC_END_REFUSED, link->shard->is_stopping ? "shutting down" : "memory is short");
+        return;
+    }
+    if (check_rules(link, connect) && check_will(link, &connect->view)) {
+        judge(link);
+    }
+}
+
+/* ---- judged ---- */
+
+struct noc_link *noc_link_waiting(struct noc_shard *shard, uint64_t ticket)
+{
+    return noc_map64_get(&shard->waiting, ticket);
+}
+
+/* Has the other worker clearly less to do? A hand-over for one session more or less is no gain. */
+static unsigned least_busy(struct noc_shard *shard)
+{
+    unsigned best = shard->number;
+    int64_t least = INT64_MAX, mine = 0;
+
+    for (unsigned i = 0; i < shard->core->shard_count; i++) {
+        int64_t here = atomic_load_explicit(
+            &shard->core->shards[i]->counters[NOC_COUNT_CONNECTED], memory_order_relaxed);
+
+        if (i == shard->number) {
+            mine = here;
+        }
+        if (here < least) {
+            least = here;
+            best = i;
+        }
+    }
+    return mine <= least + 1 + least / 16 ? shard->number : best;
+}
+
+void noc_link_authenticated(struct noc_shard *shard, uint64_t ticket, int result)
+{
+    struct noc_link *link = noc_map64_take(&shard->waiting, ticket);
+    struct noc_pending_connect *connect;
+
+    if (link == NULL) {
+        return;
+    }
+    link->ticket = 0;
+    connect = link->connect;
+    if (result == NOC_EDENIED) {
+        /* Mosquitto's code for a bad password and for no permission is the same. */
+        refuse(link, NOC_RC_NOT_AUTHORIZED, NOC_END_NOT_AUTHORISED, NULL);
+        return;
+    }
+    if (result != NOC_OK) {
+        refuse(link, NOC_RC_SERVER_BUSY, NOC_END_REFUSED, "too many logins at once");
+        return;
+    }
+    connect->home =
+        noc_directory_enter_mt(shard->core->directory, connect->client_id, least_busy(shard));
+    if (connect->home == NULL) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    if (connect->home->worker == shard->number) {
+        noc_link_arrive(link);
+        if (!link->is_judged_at_once && link->state == NOC_LINK_OPEN) {
+            shard->ops->read_on(link, true);
+            noc_link_feed_waiting(link);
+        }
+        return;
+    }
+    link->state = NOC_LINK_MOVING;
+    if (!link->is_judged_at_once) {
+        noc_link_depart(link);
+    } /* else noc_link_feed() keeps what is behind the CONNECT, and then lets it depart. */
+}
+
+/* ---- hand-over ---- */
+
+void noc_link_depart(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_home *home = link->connect->home;
+
+    noc_list_remove(&link->link_in_shard);
+    noc_list_remove(&link->dirty);
+    noc_timer_stop(&shard->timers, &link->timer);
+    shard->ops->detach(link);
+    if (noc_mail_adopt(shard, home->worker, link, home) != NOC_OK) {
+        /* No memory for the mail: the hand-over ends here, as if it had arrived. */
+        (void)noc_directory_cancel_mt(shard->core->directory, home);
+        noc_list_append(&shard->links, &link->link_in_shard);
+        link->connect->home = NULL;
+        link->state = NOC_LINK_AUTH;
+        shard->ops->adopt(link);
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+    }
+}
+
+void noc_link_arrive_from_afar(
+    struct noc_shard *shard, struct noc_link *link, struct noc_home *home)
+{
+    assert(home->worker == shard->number);
+    link->shard = shard;
+    noc_list_append(&shard->links, &link->link_in_shard);
+    link->state = NOC_LINK_AUTH;
+    link->heard_ms = shard->now_ms;
+    shard->ops->adopt(link);
+    noc_link_arrive(link);
+    noc_link_feed_waiting(link);
+}
+
+/* ---- at home ---- */
+
+/* Of two connections with one id the new one stays [MQTT-3.1.4-3]. */
+static void take_over(struct noc_link *link, struct noc_session *session)
+{
+    struct noc_link *old = session->link;
+    struct noc_shard *shard = link->shard;
+    uint64_t now = shard->now_ms;
+
+    noc_shard_count(shard, NOC_COUNT_TAKEN_OVER, 1);
+    noc_shard_log(shard, NOC_LOG_NOTICE,
+        "Session of client %.*s is taken over: %.*s:%u replaces %.*s:%u "
+        "(connected for %lu s, silent for %lu s).",
+        NOC_SLICE_ARG(noc_session_id(session)), NOC_SLICE_ARG(link->address), (unsigned)link->port,
+        NOC_SLICE_ARG(old->address), (unsigned)old->port,
+        (unsigned long)((now - old->connected_ms) / 1000),
+        (unsigned long)((now - old->heard_ms) / 1000));
+    noc_link_end(old, NOC_END_TAKEN_OVER, NULL);
+}
+
+static int keep_will(struct noc_link *link, struct noc_session *session)
+{
+    const struct noc_connect *view = &link->connect->view;
+    const struct noc_will *will = &view->will;
+    struct noc_slice mount = link->listener->mount_point;
+    struct noc_message_parts parts = {.payload = will->payload,
+        .qos = will->qos,
+        .retain = will->retain,
+        .expires_ms = NOC_NEVER_MS,
+        .publisher_number = session->number};
+    struct noc_message *message;
+    char *text;
+    size_t topic_n = mount.n + will->topic.n;
+
+    noc_session_clear_will(session);
+    if (!view->has_will) {
+        return NOC_OK;
+    }
+    if (topic_n > UINT16_MAX) {
+        return NOC_ETOOLARGE;
+    }
+    text = malloc(topic_n + will->props.raw.n + 1);
+    if (text == NULL) {
+        return NOC_ENOMEM;
+    }
+    if (mount.n > 0) {
+        memcpy(text, mount.at, mount.n);
+    }
+    memcpy(text + mount.n, will->topic.at, will->topic.n);
+    parts.topic = noc_slice(text, topic_n);
+    parts.props = noc_slice(text + topic_n,
+        will->props.raw.n == 0 ? 0
+                               : noc_props_forward(will->props.raw, (uint8_t *)(text + topic_n)));
+    message = noc_message_new(&parts);
+    free(text);
+    if (message == NULL) {
+        return NOC_ENOMEM;
+    }
+    session->has_will = true;
+    session->will = (struct noc_will_message){.message = message,
+        .delay_s = will->props.will_delay_s,
+        .expiry_s = will->props.message_expiry_s,
+        .has_expiry = noc_props_has(&will->props, NOC_PROP_MESSAGE_EXPIRY)};
+    return NOC_OK;
+}
+
+static int keep_username(struct noc_session *session, const struct noc_link *link)
+{
+    struct noc_slice name = link->username.at != NULL          ? link->username
+                            : link->connect->view.has_username ? link->connect->view.username
+                                                               : noc_slice(NULL, 0);
+    char *copy = NULL;
+
+    if (name.at != NULL) {
+        copy = malloc(name.n + 1);
+        if (copy == NULL) {
+            return NOC_ENOMEM;
+        }
+        memcpy(copy, name.at, name.n);
+        copy[name.n] = '\0';
+    }
+    free(session->username);
+    session->username = copy;
+    session->username_n = name.n;
+    return NOC_OK;
+}
+
+/* How long the session outlives its connection, by the rules of its version. */
+static uint32_t expiry_of(const struct noc_connect *view)
+{
+    if (view->version == NOC_V5) {
+        return view->props.session_expiry_s;
+    }
+    return view->clean_start ? 0 : NOC_NEVER_S;
+}
+
+/* What this connection may do, out of what the client wants and the listener allows. */
+static void settle_limits(struct noc_link *link)
+{
+    const struct noc_limits *limits = &link->shard->core->limits;
+    const struct noc_props *props = &link->connect->view.props;
+    uint16_t window =
+        limits->max_inflight_messages == 0 ? UINT16_MAX : limits->max_inflight_messages;
+
+    link->receive_max = window;
+    link->window_max = window;
+    link->aliases_in_max = 0;
+    if (link->version != NOC_V5) {
+        return;
+    }
+    if (noc_props_has(props, NOC_PROP_RECEIVE_MAXIMUM) && props->receive_maximum < window) {
+        link->window_max = props->receive_maximum;
+    }
+    link->max_packet = props->maximum_packet_size;
+    link->aliases_in_max = link->listener->max_topic_alias;
+    link->aliases_out_max = props->topic_alias_maximum < link->listener->max_topic_alias_broker
+                                ? props->topic_alias_maximum
+                                : link->listener->max_topic_alias_broker;
+}
+
+static void log_connected(const struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    const struct noc_session *session = link->session;
+    unsigned version = link->version;
+
+    if (!shard->core->limits.connection_messages) {
+        return;
+    }
+    if (shard->core->limits.compatibility == NOC_COMPAT_2_0 && version != NOC_V5) {
+        version = version == NOC_V31 ? 1 : 2;
+    }
+    if (session->username != NULL) {
+        noc_shard_log(shard, NOC_LOG_NOTICE,
+            "New %s connected from %.*s:%u as %.*s (p%u, c%d, k%u, u'%.*s').",
+            link->is_bridge ? "bridge" : "client", NOC_SLICE_ARG(link->address),
+            (unsigned)link->port, NOC_SLICE_ARG(noc_session_id(session)), version,
+            link->connect->view.clean_start, (unsigned)link->connect->view.keep_alive_s,
+            NOC_SLICE_ARG(noc_slice(session->username, session->username_n)));
+    } else {
+        noc_shard_log(shard, NOC_LOG_NOTICE,
+            "New %s connected from %.*s:%u as %.*s (p%u, c%d, k%u).",
+            link->is_bridge ? "bridge" : "client", NOC_SLICE_ARG(link->address),
+            (unsigned)link->port, NOC_SLICE_ARG(noc_session_id(session)), version,
+            link->connect->view.clean_start, (unsigned)link->connect->view.keep_alive_s);
+    }
+}
+
+/* Join link and session. The session is new, or goes on. */
+static void attach(struct noc_link *link, struct noc_session *session, bool session_present)
+{
+    struct noc_shard *shard = link->shard;
+
+    noc_timer_stop(&shard->timers, &session->timer);
+    session->expires_ms = NOC_NEVER_MS;
+    session->link = link;
+    session->version = link->version;
+    link->session = session;
+    link->state = NOC_LINK_OPEN;
+    noc_shard_count(shard, NOC_COUNT_CONNECTED, 1);
+    noc_shard_count(shard, NOC_COUNT_CONNECTIONS, 1);
+    noc_session_set_expiry(session, expiry_of(&link->connect->view));
+    if (session_present) {
+        noc_session_set_connected(session, true);
+    }
+    settle_limits(link);
+    log_connected(link);
+    accept_client(link, session_present);
+    free(link->connect);
+    link->connect = NULL;
+    if (link->state != NOC_LINK_OPEN) {
+        return;
+    }
+    noc_timer_stop(&shard->timers, &link->timer);
+    if (link->keepalive_s > 0) {
+        noc_timer_set(
+            &shard->timers, &link->timer, shard->now_ms + (uint64_t)link->keepalive_s * 1500);
+    }
+    noc_session_redeliver(session);
+}
+
+/* The session to go on with; NULL: memory is out. */
+static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_home *home = link->connect->home;
+    struct noc_session *session = noc_session_find(shard, home);
+
+    if (session != NULL && session->link != NULL) {
+        take_over(link, session);
+        session = noc_session_find(shard, home);
+    }
+    if (session != NULL && link->connect->view.clean_start) {
+        noc_session_end(session); /* [MQTT-3.1.2-4] */
+        session = NULL;
+    }
+    *ret_present = session != NULL;
+    if (session == NULL) {
+        return noc_session_new(shard, home);
+    }
+    noc_session_clear_will(session); /* its delay had not passed [MQTT-3.1.3-9] */
+    return session;
+}
+
+void noc_link_arrive(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_home *home = link->connect->home;
+    bool is_present = false;
+    struct noc_session *session = session_for(link, &is_present);
+
+    if (session != NULL) {
+        session->listener = link->listener;
+        if (keep_username(session, link) != NOC_OK || keep_will(link, session) != NOC_OK) {
+            if (!is_present) {
+                noc_session_free(session);
+            }
+            session = NULL;
+        }
+    }
+    link->connect->home = NULL;
+    (void)noc_directory_arrived_mt(shard->core->directory, home, session != NULL || is_present);
+    if (session == NULL) {
+        refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, NULL);
+        return;
+    }
+    attach(link, session, is_present);
+}

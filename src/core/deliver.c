@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Delivering to sessions: see deliver.h. The path of a QoS 0 message to a
+ * connected session is noc_deliver -> noc_session_deliver -> send: no
+ * allocation, no lock; its bytes are encoded straight into the output queue.
+ *
+ * What happens to a message for one session:
+ *
+ *                       QoS 0                       QoS 1, 2
+ *   connected           sent, unless its output     sent if the window has room,
+ *                       is over max_output_bytes    else queued up to max_queued_*
+ *   absent              queued only with            queued up to max_queued_*
+ *                       queue_qos0_messages
+ *
+ * Everything else is dropped, counted, and logged once per episode.
+ */
+#include "core/deliver.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/alias.h"
+#include "core/link.h"
+
+/* ---- dropping ---- */
+
+static void drop(struct noc_session *session)
+{
+    struct noc_shard *shard = session->shard;
+
+    noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+    session->dropped_total++;
+    session->dropped++;
+    if (!session->is_dropping) {
+        session->is_dropping = true;
+        noc_shard_log(shard, NOC_LOG_NOTICE, "Outgoing messages are being dropped for client %.*s.",
+            NOC_SLICE_ARG(noc_session_id(session)));
+    }
+}
+
+/* The queue has been worked off: an episode of drops, if there was one, is over. */
+static void drops_are_over(struct noc_session *session)
+{
+    if (session->is_dropping) {
+        noc_shard_log(session->shard, NOC_LOG_NOTICE,
+            "Client %.*s keeps up again; %u messages were dropped.",
+            NOC_SLICE_ARG(noc_session_id(session)), (unsigned)session->dropped);
+        session->is_dropping = false;
+        session->dropped = 0;
+    }
+}
+
+/* ---- read right ---- */
+
+bool noc_session_may_read(struct noc_session *session, struct noc_slice topic)
+{
+    struct noc_shard *shard = session->shard;
+    struct noc_acl *acl = shard->acls[session->listener->number];
+    struct noc_acl_subject subject = {
+        noc_session_id(session), noc_slice(session->username, session->username_n)};
+    struct noc_acl_memo *memo;
+    uint64_t hash, version;
+
+    if (acl == NULL) {
+        return true;
+    }
+    if (session->memos == NULL) {
+        session->memos = calloc(NOC_ACL_MEMOS, sizeof *session->memos);
+        if (session->memos == NULL) {
+            return noc_acl_allows(acl, &subject, NOC_ACCESS_READ, topic);
+        }
+    }
+    hash = noc_hash(shard->core->seed, topic.at, topic.n);
+    version = noc_acl_version(acl);
+    memo = &session->memos[hash % NOC_ACL_MEMOS];
+    if (memo->topic_hash != hash || memo->acl_version != version) {
+        *memo = (struct noc_acl_memo){
+            hash, version, noc_acl_allows(acl, &subject, NOC_ACCESS_READ, topic)};
+    }
+    return memo->is_allowed;
+}
+
+/* ---- sending ---- */
+
+/* What a receiver of its own is told about one publication. */
+struct sending {
+    uint8_t qos;
+    bool retain, dup;
+    uint16_t packet_id;
+    const uint32_t *ids;
+    unsigned id_count;
+};
+
+/* Seconds of life that are left, rounded up [MQTT-3.3.2-6]; 0: expired. */
+static uint32_t seconds_left(uint64_t expires_ms, uint64_t now_ms)
+{
+    uint64_t left = expires_ms <= now_ms ? 0 : (expires_ms - now_ms + 999) / 1000;
+
+    return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+}
+
+static void log_sent(const struct noc_link *link, const struct noc_publish_out *out)
+{
+    noc_shard_log(link->shard, NOC_LOG_DEBUG,
+        "Sending PUBLISH to %.*s (d%d, q%d, r%d, m%d, '%.*s', ... (%lu bytes))",
+        NOC_SLICE_ARG(noc_link_name(link)), out->dup, out->qos, out->retain, out->packet_id,
+        NOC_SLICE_ARG(out->topic), (unsigned long)out->payload_n);
+}
+
+/* Describe the packet. False: it must not be sent to this client. */
+static bool describe(const struct noc_link *link, const struct noc_publication *publication,
+    const struct sending *sending, struct noc_publish_out *out)
+{
+    const struct noc_message_parts *parts = &publication->parts;
+    size_t mount_n = link->listener->mount_point.n;
+
+    *out = (struct noc_publish_out){
+        .topic = noc_slice(parts->topic.at + mount_n, parts->topic.n - mount_n),
+        .payload_n = parts->payload.n,
+        .qos = sending->qos,
+        .dup = sending->dup,
+        .retain = sending->retain,
+        .packet_id = sending->packet_id,
+    };
+    if (parts->expires_ms != NOC_NEVER_MS) {
+        out->has_expiry = true;
+        out->expiry_s = seconds_left(parts->expires_ms, link->shard->now_ms);
+        if (out->expiry_s == 0) {
+            return false;
+        }
+    }
+    if (link->version == NOC_V5) {
+        out->props = parts->props;
+        out->subscription_ids = sending->ids;
+        out->subscription_id_count = sending->id_count;
+    }
+    /* A packet the client does not take is as good as delivered [MQTT-3.1.2-25]. */
+    return link->max_packet == 0 || noc_publish_size(link->version, out) <= link->max_packet;
+}
+
+/*
+ * Put a PUBLISH into the link's output. NOC_ENOMEM: nothing was put there;
+ * NOC_EDENIED: expired, or larger than the client takes.
+ */
+static int send_publish(
+    struct noc_link *link, struct noc_publication *publication, const struct sending *sending)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_slice payload = publication->parts.payload;
+    struct noc_publish_out out;
+    size_t room, head_n;
+    bool is_known = false, by_reference = payload.n > NOC_COPY_MAX;
+    uint8_t *at;
+
+    if (!describe(link, publication, sending, &out)) {
+        return NOC_EDENIED;
+    }
+    if (by_reference && noc_publication_message(publication) == NULL) {
+        return NOC_ENOMEM;
+    }
+    room = NOC_PUBLISH_HEAD_MAX + out.topic.n + out.props.n + 5 * (size_t)out.subscription_id_count;
+    at = noc_outq_reserve(&link->out, &shard->blocks, by_reference ? room : room + payload.n);
+    if (at == NULL) {
+        return NOC_ENOMEM;
+    }
+    if (link->aliases_out_max > 0) {
+        out.alias = noc_alias_out(link, out.topic, &is_known);
+        if (is_known) {
+            out.topic.n = 0;
+        }
+    }
+    head_n = noc_publish_encode_head(link->version, &out, at, room);
+    if (head_n == 0) {
+        return NOC_EDENIED;
+    }
+    if (!by_reference) {
+        if (payload.n > 0) {
+            memcpy(at + head_n, payload.at, payload.n);
+        }
+        noc_outq_commit(&link->out, head_n + payload.n);
+    } else {
+        struct noc_slice built = noc_message_payload(publication->message);
+
+        noc_outq_commit(&link->out, head_n);
+        if (noc_outq_refer(&link->out, publication->message, built.at, built.n) != NOC_OK) {
+            noc_outq_uncommit(&link->out, head_n);
+            return NOC_ENOMEM;
+        }
+    }
+    noc_link_mark_dirty(link);
+    noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
+    noc_shard_count(shard, NOC_COUNT_PUBLISH_SENT, 1);
+    noc_shard_count(shard, NOC_COUNT_PUBLISH_BYTES_SENT, (int64_t)payload.n);
+    if (noc_shard_logs(shard, NOC_LOG_DEBUG)) {
+        log_sent(link, &out);
+    }
+    return NOC_OK;
+}
+
+/* ---- window and queue ---- */
+
+bool noc_session_has_window(const struct noc_session *session)
+{
+    uint64_t most = session->shard->core->limits.max_inflight_bytes;
+
+    return session->link != NULL && session->open_count < session->link->window_max &&
+           session->window.count < 65000 &&
+           (most == 0 || session->open_count == 0 || session->window_bytes < most);
+}
+
+static int copy_ids(struct noc_sub_ids *to, const uint32_t *ids, unsigned count)
+{
+    to->count = 0;
+    if (count == 1) {
+        to->as.one = ids[0];
+    } else if (count > 1) {
+        to->as.many = malloc(count * sizeof *ids);
+        if (to->as.many == NULL) {
+            return NOC_ENOMEM;
+        }
+        memcpy(to->as.many, ids, count * sizeof *ids);
+    }
+    to->count = count;
+    return NOC_OK;
+}
+
+static const uint32_t *ids_of(const struct noc_sub_ids *ids)
+{
+    return ids->count > 1 ? ids->as.many : &ids->as.one;
+}
+
+static void count_held(struct noc_session *session, int messages, int64_t bytes)
+{
+    noc_shard_count(session->shard, NOC_COUNT_MESSAGES_QUEUED, messages);
+    noc_shard_count(session->shard, NOC_COUNT_BYTES_QUEUED, bytes);
+}
+
+/*
+ * Give the message the next packet id and send it. The session keeps it for
+ * redelivery only if it outlives the connection. NOC_ENOMEM: nothing happened.
+ */
+static int send_in_window(
+    struct noc_session *session, struct noc_publication *publication, struct sending *sending)
+{
+    struct noc_outgoing *entry;
+    bool is_kept = noc_session_is_durable(session);
+    int err;
+
+    if (is_kept && noc_publication_message(publication) == NULL) {
+        return NOC_ENOMEM;
+    }
+    entry = noc_ring_push(&session->window);
+    if (entry == NULL) {
+        return NOC_ENOMEM;
+    }
+    sending->packet_id = session->next_id;
+    err = is_kept ? copy_ids(&entry->ids, sending->ids, sending->id_count) : NOC_OK;
+    if (err == NOC_OK) {
+        err = send_publish(session->link, publication, sending);
+    }
+    if (err != NOC_OK) {
+        noc_outgoing_done(entry);
+        session->window.count--;
+        return err;
+    }
+    entry->qos = sending->qos;
+    entry->retain = sending->retain;
+    entry->state = sending->qos == 1 ? NOC_OUT_WAIT_PUBACK : NOC_OUT_WAIT_PUBREC;
+    entry->payload_n = (uint32_t)publication->parts.payload.n;
+    if (is_kept) {
+        entry->message = noc_message_ref(publication->message);
+    }
+    session->next_id = session->next_id == UINT16_MAX ? 1 : (uint16_t)(session->next_id + 1);
+    session->open_count++;
+    session->window_bytes += entry->payload_n;
+    count_held(session, 1, entry->payload_n);
+    return NOC_OK;
+}
+
+static void enqueue(
+    struct noc_session *session, struct noc_publication *publication, const struct sending *sending)
+{
+    const struct noc_limits *limits = &session->shard->core->limits;
+    struct noc_outgoing *entry;
+    size_t n = publication->parts.payload.n;
+
+    if ((limits->max_queued_messages > 0 && session->queue.count >= limits->max_queued_messages) ||
+        (limits->max_queued_bytes > 0 && session->queue_bytes + n > limits->max_queued_bytes) ||
+        noc_publication_message(publication) == NULL) {
+        drop(session);
+        return;
+    }
+    entry = noc_ring_push(&session->queue);
+    if (entry == NULL) {
+        drop(session);
+        return;
+    }
+    if (copy_ids(&entry->ids, sending->ids, sending->id_count) != NOC_OK) {
+        session->queue.count--;
+        drop(session);
+        return;
+    }
+    entry->message = noc_message_ref(publication->message);
+    entry->payload_n = (uint32_t)n;
+    entry->qos = sending->qos;
+    entry->retain = sending->retain;
+    session->queue_bytes += n;
+    count_held(session, 1, (int64_t)n);
+}
+
+void noc_session_deliver(struct noc_session *session, struct noc_publication *publication,
+    uint8_t qos, bool retain, const uint32_t *ids, unsigned id_count)
+{
+    struct noc_shard *shard = session->shard;
+    struct noc_link *link = session->link;
+    struct sending sending = {.qos = qos, .retain = retain, .ids = ids, .id_count = id_count};
+
+    if (shard->acls[session->listener->number] != NULL &&
+        !noc_session_may_read(session, publication->parts.topic)) {
+        return;
+    }
+    if (qos == 0) {
+        if (link == NULL) {
+            if (shard->core->limits.queue_qos0 && !noc_shard_is_memory_short(shard)) {
+                enqueue(session, publication, &sending);
+            }
+        } else if (link->out.bytes >= shard->core->limits.max_output_bytes ||
+                   send_publish(link, publication, &sending) == NOC_ENOMEM) {
+            drop(session);
+        }
+        return;
+    }
+    if (session->queue.count == 0 && noc_session_has_window(session) &&
+        link->out.bytes < shard->core->limits.max_output_bytes) {
+        if (send_in_window(session, publication, &sending) == NOC_ENOMEM) {
+            drop(session);
+        }
+        return;
+    }
+    enqueue(session, publication, &sending);
+}
+
+/* Take the head of the queue; what it held is the caller's. */
+static struct noc_outgoing dequeue(struct noc_session *session)
+{
+    struct noc_outgoing entry = *noc_ring_at(&session->queue, 0);
+
+    noc_ring_drop_head(&session->queue);
+    session->queue_bytes -= entry.payload_n;
+    count_held(session, -1, -(int64_t)entry.payload_n);
+    return entry;
+}
+
+void noc_session_pump(struct noc_session *session)
+{
+    struct noc_shard *shard = session->shard;
+
+    while (session->queue.count > 0 && session->link != NULL &&
+           session->link->out.bytes < shard->core->limits.max_output_bytes) {
+        struct noc_outgoing *head = noc_ring_at(&session->queue, 0);
+        struct noc_publication publication;
+        struct noc_outgoing entry;
+        struct sending sending;
+        int err;
+
+        if (head->qos > 0 && !noc_session_has_window(session)) {
+            return;
+        }
+        entry = dequeue(session);
+        publication = (struct noc_publication){
+            .parts = noc_message_parts(entry.message), .message = entry.message};
+        sending = (struct sending){.qos = entry.qos,
+            .retain = entry.retain,
+            .ids = ids_of(&entry.ids),
+            .id_count = entry.ids.count};
+        err = !noc_session_may_read(session, publication.parts.topic) ? NOC_EDENIED
+              : entry.qos == 0 ? send_publish(session->link, &publication, &sending)
+                               : send_in_window(session, &publication, &sending);
+        if (err == NOC_ENOMEM) {
+            drop(session);
+        }
+        noc_outgoing_done(&entry);
+    }
+    if (session->queue.count == 0) {
+        drops_are_over(session);
+    }
+}
+
+void noc_session_redeliver(struct noc_session *session)
+{
+    uint16_t first = (uint16_t)((session->next_id + 65534u - session->window.count) % 65535u + 1);
+
+    for (uint32_t i = 0; i < session->window.count; i++) {
+        struct noc_outgoing *entry = noc_ring_at(&session->window, i);
+        uint16_t id = (uint16_t)((first - 1u + i) % 65535u + 1);
+
+        if (entry->state == NOC_OUT_WAIT_PUBCOMP) {
+            uint8_t packet[8];
+
+            noc_link_send(session->link, packet,
+                noc_ack_encode(session->link->version, NOC_PUBREL, id, 0, packet, sizeof packet));
+        } else if (entry->state != NOC_OUT_DONE && entry->message != NULL) {
+            struct noc_publication publication = {
+                .parts = noc_message_parts(entry->message), .message = entry->message};
+            struct sending sending = {.qos = entry->qos,
+                .retain = entry->retain,
+                .dup = true, /* [MQTT-3.3.1-1] */
+                .packet_id = id,
+                .ids = ids_of(&entry->ids),
+                .id_count = entry->ids.count};
+
+            /* Expired or too large now: the id stays taken until this connection ends. */
+            (void)send_publish(session->link, &publication, &sending);
+        }
+    }
+    noc_session_pump(session);
+}
+
+uint32_t noc_session_trim(struct noc_session *session)
+{
+    uint32_t most = (session->queue.count + 1) / 2;
+
+    for (uint32_t i = 0; i < most; i++) {
+        struct noc_outgoing entry = dequeue(session);
+
+        noc_outgoing_done(&entry);
+        drop(session);
+    }
+    return most;
+}
+
+void noc_session_drop_messages(struct noc_session *session)
+{
+    size_t at = 0;
+    struct noc_message *message;
+
+    while (session->queue.count > 0) {
+        struct noc_outgoing entry = dequeue(session);
+
+        noc_outgoing_done(&entry);
+    }
+    while (session->window.count > 0) {
+        struct noc_outgoing *entry = noc_ring_at(&session->window, 0);
+
+        if (entry->state != NOC_OUT_DONE) {
+            count_held(session, -1, -(int64_t)entry->payload_n);
+        }
+        noc_outgoing_done(entry);
+        noc_ring_drop_head(&session->window);
+    }
+    session->open_count = 0;
+    session->window_bytes = 0;
+    while ((message = noc_map64_next(&session->incoming, &at)) != NULL) {
+        noc_message_unref(message);
+    }
+    noc_map64_done(&session->incoming);
+    session->incoming_bytes = 0;
+}
+
+/* ---- to the subscriptions of nodes ---- */
+
+static bool is_own(const struct noc_sub *sub, const struct noc_publication *publication)
+{
+    return (sub->options & NOC_SUB_NO_LOCAL) != 0 &&
+           sub->session_number == publication->parts.publisher_number;
+}
+
+static uint8_t lower_qos(const struct noc_sub *sub, const struct noc_publication *publication)
+{
+    uint8_t qos = sub->options & NOC_SUB_QOS;
+
+    return qos < publication->parts.qos ? qos : publication->parts.qos;
+}
+
+static bool retain_for(bool as_published, const struct noc_publication *publication)
+{
+    return as_published && publication->parts.retain;
+}
+
+/* One node: every session stands in its list once at most. */
+static void deliver_one(
+    struct noc_shard *shard, struct noc_publication *publication, const struct noc_node *node)
+{
+    struct noc_sub *const *subs;
+    unsigned count = noc_node_subs(node, shard->number, &subs);
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct noc_sub *sub = subs[i];
+
+        if (i + 4 < count) {
+            NOC_PREFETCH(subs[i + 4]);
+        }
+        if (!is_own(sub, publication)) {
+            noc_session_deliver(sub->session, publication, lower_qos(sub, publication),
+                retain_for((sub->options & NOC_SUB_RETAIN_AS_PUBLISHED) != 0, publication),
+                &sub->id, sub->id != 0);
+        }
+    }
+}
+
+/* Room for one more in both tables of meetings. */
+static bool meetings_reserve(struct noc_shard *shard)
+{
+    if (shard->meeting_count == shard->meeting_room) {
+        size_t room = shard->meeting_room == 0 ? 64 : shard->meeting_room * 2;
+        struct noc_meeting *at = realloc(shard->meetings, room * sizeof *at);
+
+        if (at == NULL) {
+            return false;
+        }
+        shard->meetings = at;
+        shard->meeting_room = room;
+    }
+    if (shard->meeting_id_count == shard->meeting_id_room) {
+        size_t room = shard->meeting_id_room == 0 ? 64 : shard->meeting_id_room * 2;
+        struct noc_meeting_id *at = realloc(shard->meeting_ids, room * sizeof *at);
+
+        if (at == NULL) {
+            return false;
+        }
+        shard->meeting_ids = at;
+        shard->meeting_id_room = room;
+    }
+    return true;
+}
+
+/* Note that a subscription matched: the session gets one copy, with the highest QoS. */
+static void meet(
+    struct noc_shard *shard, const struct noc_sub *sub, const struct noc_publication *publication)
+{
+    struct noc_session *session = sub->session;
+    struct noc_meeting *meeting;
+    uint8_t qos = lower_qos(sub, publication);
+
+    if (!meetings_reserve(shard)) {
+        drop(session);
+        return;
+    }
+    if (session->met_in != shard->delivery) {
+        session->met_in = shard->delivery;
+        session->meeting = (uint32_t)shard->meeting_count;
+        shard->meetings[shard->meeting_count++] = (struct noc_meeting){.session = session};
+    }
+    meeting = &shard->meetings[session->meeting];
+    meeting->qos = qos > meeting->qos ? qos : meeting->qos;
+    meeting->retain_as_published |= (sub->options & NOC_SUB_RETAIN_AS_PUBLISHED) != 0;
+    if (sub->id != 0) {
+        shard->meeting_ids[shard->meeting_id_count] =
+            (struct noc_meeting_id){sub->id, meeting->first_id};
+        meeting->first_id = (uint32_t)shard->meeting_id_count++;
+        meeting->id_count++;
+    }
+}
+
+static void deliver_met(
+    struct noc_shard *shard, struct noc_publication *publication, const struct noc_meeting *meeting)
+{
+    uint32_t few[16], *ids = few;
+    uint32_t at = meeting->first_id;
+
+    if (meeting->id_count > NOC_COUNT(few)) {
+        ids = malloc(meeting->id_count * sizeof *ids);
+        if (ids == NULL) {
+            drop(meeting->session);
+            return;
+        }
+    }
+    for (uint32_t i = meeting->id_count; i > 0; i--) {
+        ids[i - 1] = shard->meeting_ids[at].id;
+        at = shard->meeting_ids[at].next;
+    }
+    noc_session_deliver(meeting->session, publication, meeting->qos,
+        retain_for(meeting->retain_as_published, publication), ids, meeting->id_count);
+    if (ids != few) {
+        free(ids);
+    }
+}
+
+void noc_deliver(struct noc_shard *shard, struct noc_publication *publication,
+    struct noc_node *const *nodes, unsigned node_count)
+{
+    if (node_count == 1) {
+        deliver_one(shard, publication, nodes[0]);
+        return;
+    }
+    shard->delivery++;
+    shard->meeting_count = 0;
+    shard->meeting_id_count = 0;
+    for (unsigned n = 0; n < node_count; n++) {
+        struct noc_sub *const *subs;
+        unsigned count = noc_node_subs(nodes[n], shard->number, &subs);
+
+        for (unsigned i = 0; i < count; i++) {
+            if (!is_own(subs[i], publication)) {
+                meet(shard, subs[i], publication);
+            }
+        }
+    }
+    for (size_t i = 0; i < shard->meeting_count; i++) {
+        deliver_met(shard, publication, &shard->meetings[i]);
+    }
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NOC_CORE_DELIVER_H
+#define NOC_CORE_DELIVER_H
+/*
+ * From a publication to the sessions it is for.
+ *
+ *   route           retained, match; mail to other homes; the sessions here
+ *   deliver         to this shard's subscriptions on some nodes
+ *   to a session    send, or queue, or drop and count
+ *
+ * Delivering never ends a link or a session, so the lists that it walks don't
+ * change under it. What can't be delivered is dropped and counted.
+ */
+
+#include "core/mail.h"
+#include "core/session.h"
+
+/*
+ * Route a publication: make it retained if its parts say so, post it to the
+ * workers that care, deliver it here. True when any subscription matched.
+ */
+bool noc_route(struct noc_shard *shard, struct noc_publication *publication);
+
+/* Would anybody get a message with this topic? (For the reason code of PUBREC.) */
+bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic);
+
+/* Deliver to this shard's plain subscriptions on the nodes; once per session. */
+void noc_deliver(struct noc_shard *shard, struct noc_publication *publication,
+    struct noc_node *const *nodes, unsigned node_count);
+
+/* A SHARED record has come: deliver to its member here, or pick another one. */
+void noc_deliver_shared_mail(
+    struct noc_shard *shard, struct noc_publication *publication, const struct noc_record *record);
+
+/*
+ * One publication for one session: sent, queued, or dropped and counted. qos is
+ * the lower of the message's and the subscription's; ids are copied. The read
+ * right is checked here.
+ */
+void noc_session_deliver(struct noc_session *session, struct noc_publication *publication,
+    uint8_t qos, bool retain, const uint32_t *ids, unsigned id_count);
+
+/* May the session read the topic? Remembered per session and version of the ACL. */
+bool noc_session_may_read(struct noc_session *session, struct noc_slice topic);
+
+/* Has the session room for one more QoS >= 1 message in flight? */
+bool noc_session_has_window(const struct noc_session *session);
+
+/* Send from the queue while the window and the output have room. */
+void noc_session_pump(struct noc_session *session);
+
+/* A connection has come to a session that was there: send in-flight messages again, then pump. */
+void noc_session_redeliver(struct noc_session *session);
+
+/* Throw away the older half of the queue (memory is short). Returns the messages dropped. */
+uint32_t noc_session_trim(struct noc_session *session);
+
+/* Everything outgoing and incoming is dropped. */
+void noc_session_drop_messages(struct noc_session *session);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The QoS 1 and 2 flows of outgoing messages (MQTT 5 section 4.3): what a
+ * client's acknowledgement does to its place in the window.
+ *
+ *   WAIT_PUBACK --PUBACK--> DONE
+ *   WAIT_PUBREC --PUBREC--> WAIT_PUBCOMP --PUBCOMP--> DONE
+ *               --PUBREC with an error---------------> DONE
+ */
+#include "core/deliver.h"
+#include "core/link.h"
+#include "core/replay.h"
+
+/* The entry of a packet id, or NULL. */
+static struct noc_outgoing *find(const struct noc_session *session, uint16_t packet_id)
+{
+    /* Ids run from 1 to 65535 and rise by one: the head's id is count behind the next. */
+    uint32_t first = (session->next_id + 65534u - session->window.count) % 65535u + 1;
+    uint32_t at = (packet_id + 65535u - first) % 65535u;
+
+    return packet_id == 0 || at >= session->window.count ? NULL : noc_ring_at(&session->window, at);
+}
+
+/* The flow is over: holes at the head go, and the window has room for the next one. */
+static void complete(struct noc_link *link, struct noc_outgoing *entry)
+{
+    struct noc_session *session = link->session;
+
+    noc_shard_count(link->shard, NOC_COUNT_MESSAGES_QUEUED, -1);
+    noc_shard_count(link->shard, NOC_COUNT_BYTES_QUEUED, -(int64_t)entry->payload_n);
+    session->window_bytes -= entry->payload_n;
+    session->open_count--;
+    entry->state = NOC_OUT_DONE;
+    noc_outgoing_done(entry);
+    while (session->window.count > 0 && noc_ring_at(&session->window, 0)->state == NOC_OUT_DONE) {
+        noc_ring_drop_head(&session->window);
+    }
+    if (session->queue.count > 0) {
+        noc_session_pump(session);
+    }
+    if (link->replay != NULL) {
+        noc_replay_wake(link);
+    }
+}
+
+static void send_pubrel(struct noc_link *link, uint16_t packet_id, uint8_t reason)
+{
+    uint8_t packet[8];
+
+    noc_link_send(link, packet,
+        noc_ack_encode(link->version, NOC_PUBREL, packet_id, reason, packet, sizeof packet));
+}
+
+static void on_pubrec(struct noc_link *link, struct noc_outgoing *entry, const struct noc_ack *ack)
+{
+    if (entry == NULL ||
+        (entry->state != NOC_OUT_WAIT_PUBREC && entry->state != NOC_OUT_WAIT_PUBCOMP)) {
+        send_pubrel(link, ack->packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
+        return;
+    }
+    if (entry->state == NOC_OUT_WAIT_PUBREC) {
+        if (ack->reason >= NOC_RC_UNSPECIFIED) {
+            complete(link, entry); /* [MQTT-4.3.3-4] */
+            return;
+        }
+        noc_outgoing_done(entry); /* never sent again [MQTT-4.3.3-6] */
+        entry->state = NOC_OUT_WAIT_PUBCOMP;
+    }
+    send_pubrel(link, ack->packet_id, NOC_RC_SUCCESS);
+}
+
+static void unexpected(struct noc_link *link, const char *what, uint16_t packet_id)
+{
+    noc_shard_log(link->shard, NOC_LOG_WARNING,
+        "Warning: Received %s from %.*s for an unknown packet identifier %u.", what,
+        NOC_SLICE_ARG(noc_link_name(link)), (unsigned)packet_id);
+}
+
+void noc_link_on_ack(struct noc_link *link, unsigned type, struct noc_slice body)
+{
+    static const char *const names[] = {"PUBACK", "PUBREC", "PUBREL", "PUBCOMP"};
+    struct noc_fault fault = {0};
+    struct noc_outgoing *entry;
+    struct noc_ack ack;
+    int err = noc_ack_decode(link->version, type, &body, &ack, &fault);
+
+    if (err != NOC_OK) {
+        noc_link_break_by(link, err, &fault);
+        return;
+    }
+    if (noc_shard_logs(link->shard, NOC_LOG_DEBUG)) {
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "Received %s from %.*s (Mid: %d)",
+            names[type - NOC_PUBACK], NOC_SLICE_ARG(noc_link_name(link)), ack.packet_id);
+    }
+    if (type == NOC_PUBREL) {
+        noc_link_on_pubrel(link, &ack);
+        return;
+    }
+    entry = find(link->session, ack.packet_id);
+    if (type == NOC_PUBREC) {
+        on_pubrec(link, entry, &ack);
+    } else if (entry != NULL &&
+               entry->state == (type == NOC_PUBACK ? NOC_OUT_WAIT_PUBACK : NOC_OUT_WAIT_PUBCOMP)) {
+        complete(link, entry);
+    } else {
+        unexpected(link, names[type - NOC_PUBACK], ack.packet_id);
+    }
+}

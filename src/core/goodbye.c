@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/goodbye.h"
+
+#include <stdio.h>
+
+/* What is said of each end: the reason for an MQTT 5 client, the log's words. */
+struct goodbye {
+    uint8_t reason;     /* 0: no DISCONNECT */
+    bool is_error;      /* logged as notice whatever connection_messages says */
+    const char *text20; /* after "Client ID " */
+    const char *text21; /* after "Client ID [A:P] disconnected" */
+};
+
+static const struct goodbye goodbyes[] = {
+    [NOC_END_DISCONNECT] = {0, false, "disconnected.", "."},
+    [NOC_END_PEER_CLOSED] = {0, false, "closed its connection.", ": connection closed by client."},
+    [NOC_END_ERROR] = {0, false, "disconnected", ": bad socket read/write"},
+    [NOC_END_TIMEOUT] = {NOC_RC_KEEP_ALIVE_TIMEOUT, false, "has exceeded timeout, disconnecting.",
+        ": exceeded timeout."},
+    [NOC_END_TAKEN_OVER] = {NOC_RC_SESSION_TAKEN_OVER, false,
+        "already connected, closing old connection.", ": session taken over."},
+    [NOC_END_MALFORMED] = {NOC_RC_MALFORMED_PACKET, true, "disconnected due to malformed packet.",
+        ": malformed packet."},
+    [NOC_END_PROTOCOL] = {NOC_RC_PROTOCOL_ERROR, true, "disconnected due to protocol error.",
+        ": protocol error."},
+    [NOC_END_OVERSIZE] = {NOC_RC_PACKET_TOO_LARGE, true, "disconnected due to oversize packet.",
+        ": oversize packet."},
+    [NOC_END_REFUSED] = {0, true, "disconnected, refused.", ": refused."},
+    [NOC_END_NOT_AUTHORISED] = {0, true, "disconnected, not authorised.", ": not authorised."},
+    [NOC_END_FEATURE] = {0, true, "disconnected due to using not allowed feature.",
+        ": used disallowed feature."},
+    [NOC_END_QUOTA] = {NOC_RC_RECEIVE_MAXIMUM_EXCEEDED, true,
+        "disconnected due to receive maximum exceeded.", ": receive maximum exceeded."},
+    [NOC_END_MEMORY] = {NOC_RC_QUOTA_EXCEEDED, true, "disconnected due to out of memory.",
+        ": out of memory."},
+    [NOC_END_ADMIN] = {NOC_RC_ADMINISTRATIVE_ACTION, true,
+        "been disconnected by administrative action.", ": administrative action."},
+    [NOC_END_SHUTDOWN] = {NOC_RC_SERVER_SHUTTING_DOWN, false, NULL, NULL},
+};
+
+void noc_goodbye(struct noc_link *link, uint8_t reason)
+{
+    uint8_t packet[8];
+
+    if (link->version != NOC_V5 || link->state != NOC_LINK_OPEN || link->is_goodbye_sent) {
+        return;
+    }
+    link->is_goodbye_sent = true;
+    noc_link_send(link, packet,
+        noc_disconnect_encode(NOC_V5, reason, noc_slice(NULL, 0), packet, sizeof packet));
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending DISCONNECT to %.*s (rc%d)",
+        NOC_SLICE_ARG(noc_link_name(link)), reason);
+}
+
+void noc_goodbye_for(struct noc_link *link, enum noc_end end)
+{
+    if (goodbyes[end].reason != 0) {
+        noc_goodbye(link, goodbyes[end].reason);
+    }
+}
+
+/*
+ * Mosquitto's words end the familiar line; what we know more stands behind
+ * them, so that filters that look for the words go on working.
+ */
+void noc_log_end(struct noc_link *link, enum noc_end end, const char *text)
+{
+    struct noc_shard *shard = link->shard;
+    const struct goodbye *goodbye = &goodbyes[end];
+    bool is_new = link->state == NOC_LINK_NEW;
+    bool has_more = text != NULL && text[0] != '\0';
+
+    if (goodbye->text20 == NULL ||
+        (!goodbye->is_error && !shard->core->limits.connection_messages)) {
+        return;
+    }
+    if (is_new && end == NOC_END_PEER_CLOSED) {
+        /* A port check or a health probe: nothing to tell. */
+        return;
+    }
+    if (end == NOC_END_ERROR) {
+        noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s disconnected: %s.",
+            NOC_SLICE_ARG(noc_link_name(link)), has_more ? text : "connection lost");
+    } else if (shard->core->limits.compatibility == NOC_COMPAT_2_1) {
+        noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s [%.*s:%u] disconnected%s%s%s%s",
+            NOC_SLICE_ARG(noc_link_name(link)), NOC_SLICE_ARG(link->address), (unsigned)link->port,
+            goodbye->text21, has_more ? " (" : "", has_more ? text : "", has_more ? ")" : "");
+    } else if (is_new) {
+        noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s:%u %s%s%s%s",
+            NOC_SLICE_ARG(link->address), (unsigned)link->port, goodbye->text20,
+            has_more ? " (" : "", has_more ? text : "", has_more ? ")" : "");
+    } else {
+        noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s %s%s%s%s",
+            NOC_SLICE_ARG(noc_link_name(link)), goodbye->text20, has_more ? " (" : "",
+            has_more ? text : "", has_more ? ")" : "");
+    }
+}
+
+void noc_link_log_denied(struct noc_link *link, struct noc_slice topic)
+{
+    struct noc_shard *shard = link->shard;
+
+    link->denied++;
+    if (link->denied_ms != 0 && shard->now_ms - link->denied_ms < 60000) {
+        return;
+    }
+    noc_shard_log(shard, NOC_LOG_NOTICE,
+        "Client %.*s [%.*s:%u] may not publish to '%.*s': denied by the ACL (%u since the last "
+        "such line).",
+        NOC_SLICE_ARG(noc_link_name(link)), NOC_SLICE_ARG(link->address), (unsigned)link->port,
+        NOC_SLICE_ARG(topic), (unsigned)link->denied);
+    link->denied_ms = shard->now_ms + 1;
+    link->denied = 0;
+}

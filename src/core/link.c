@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Links: bytes into packets, packets to their handlers, and the end of a
+ * connection. See link.h for the states.
+ */
+#include "core/link.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alias.h"
+#include "core/deliver.h"
+#include "core/goodbye.h"
+#include "core/mail.h"
+#include "core/replay.h"
+
+/* ---- life ---- */
+
+void noc_link_init(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+
+    noc_list_init(&link->dirty);
+    noc_list_init(&link->replaying);
+    noc_list_init(&link->paused);
+    noc_list_init(&link->link_in_shard);
+    noc_list_append(&shard->links, &link->link_in_shard);
+    noc_timer_init(&link->timer, NOC_TIMER_LINK);
+    link->heard_ms = link->connected_ms = shard->now_ms;
+    noc_timer_set(
+        &shard->timers, &link->timer, shard->now_ms + shard->core->limits.connect_timeout_ms);
+}
+
+/* Take the link out of all that its shard knows of it. */
+static void leave_shard(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+
+    noc_list_remove(&link->link_in_shard);
+    noc_list_remove(&link->dirty);
+    noc_list_remove(&link->replaying);
+    if (noc_list_is_linked(&link->paused)) {
+        noc_list_remove(&link->paused);
+        noc_shard_count(shard, NOC_COUNT_PAUSED, -1);
+    }
+    noc_timer_stop(&shard->timers, &link->timer);
+    if (link->ticket != 0) {
+        (void)noc_map64_take(&shard->waiting, link->ticket);
+        link->ticket = 0;
+    }
+}
+
+void noc_link_done(struct noc_link *link)
+{
+    leave_shard(link);
+    noc_replay_done(link);
+    noc_alias_done(link);
+    noc_outq_reset(&link->out, &link->shard->blocks);
+    free(link->partial);
+    link->partial = NULL;
+    free(link->connect);
+    link->connect = NULL;
+}
+
+struct noc_slice noc_link_name(const struct noc_link *link)
+{
+    if (link->session != NULL) {
+        return noc_session_id(link->session);
+    }
+    if (link->connect != NULL && link->connect->client_id.n > 0) {
+        return link->connect->client_id;
+    }
+    return link->address;
+}
+
+/* ---- output ---- */
+
+void noc_link_mark_dirty(struct noc_link *link)
+{
+    if (!link->is_blocked && !noc_list_is_linked(&link->dirty)) {
+        noc_list_append(&link->shard->dirty, &link->dirty);
+    }
+}
+
+void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
+{
+    struct noc_shard *shard = link->shard;
+    uint8_t *at = n == 0 ? NULL : noc_outq_reserve(&link->out, &shard->blocks, n);
+
+    if (at == NULL) {
+        if (n > 0) {
+            noc_link_end(link, NOC_END_MEMORY, NULL);
+        }
+        return;
+    }
+    memcpy(at, bytes, n);
+    noc_outq_commit(&link->out, n);
+    noc_link_mark_dirty(link);
+    noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
+}
+
+void noc_link_drained(struct noc_link *link)
+{
+    if (link->session == NULL) {
+        return;
+    }
+    if (link->session->queue.count > 0) {
+        noc_session_pump(link->session);
+    }
+    if (link->replay != NULL) {
+        noc_replay_wake(link);
+    }
+}
+
+/* ---- time ---- */
+
+void noc_link_tick(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    uint64_t due;
+
+    if (link->state != NOC_LINK_OPEN) {
+        if (link->state != NOC_LINK_CLOSING) {
+            noc_link_end(link, NOC_END_TIMEOUT, "no CONNECT in time");
+        }
+        return;
+    }
+    if (link->keepalive_s == 0) {
+        return;
+    }
+    if (link->is_paused) {
+        /* The clock of a paused link stands still: look again when it may have gone on. */
+        noc_timer_set(&shard->timers, &link->timer, shard->now_ms + 1000);
+        return;
+    }
+    due = link->heard_ms + (uint64_t)link->keepalive_s * 1500; /* [MQTT-3.1.2-22] */
+    if (due > shard->now_ms) {
+        noc_timer_set(&shard->timers, &link->timer, due);
+        return;
+    }
+    noc_link_end(link, NOC_END_TIMEOUT, NULL);
+}
+
+/* ---- pausing ---- */
+
+/* The link fed these workers: where one of them is behind, reading stops until it is not. */
+static void check_fed(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    uint64_t high = shard->core->limits.mailbox_high;
+
+    for (uint64_t fed = shard->fed; fed != 0; fed &= fed - 1) {
+        unsigned worker = (unsigned)__builtin_ctzll(fed);
+        struct noc_mailbox *box = &shard->core->shards[worker]->mailbox;
+
+        if (noc_mailbox_weight_mt(box) > high && noc_mailbox_ask_mt(box, shard->number, high / 2)) {
+            link->is_paused = true;
+            link->paused_ms = shard->now_ms;
+            noc_list_append(&shard->paused[worker], &link->paused);
+            noc_shard_count(shard, NOC_COUNT_PAUSED, 1);
+            shard->ops->read_on(link, false);
+            break;
+        }
+    }
+    shard->fed = 0;
+}
+
+void noc_link_resume(struct noc_link *link)
+{
+    link->is_paused = false;
+    link->heard_ms += link->shard->now_ms - link->paused_ms;
+    noc_shard_count(link->shard, NOC_COUNT_PAUSED, -1);
+    link->shard->ops->read_on(link, true);
+}
+
+/* ---- packets ---- */
+
+/* The largest packet that is taken now, fixed header included. */
+static uint32_t packet_limit(const struct noc_link *link)
+{
+    uint32_t limit = link->shard->core->limits.max_packet_size;
+
+    if (link->version == 0) {
+        return NOC_CONNECT_MAX;
+    }
+    return limit == 0 ? NOC_REMAINING_MAX + 5 : limit;
+}
+
+static void log_received(const struct noc_link *link, const char *what)
+{
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Received %s from %.*s", what,
+        NOC_SLICE_ARG(noc_link_name(link)));
+}
+
+static void on_ping(struct noc_link *link, size_t body_n)
+{
+    uint8_t packet[2];
+    struct noc_fault fault = {"remaining length", 0};
+
+    if (body_n != 0) {
+        noc_link_break(link, NOC_END_MALFORMED, NOC_RC_MALFORMED_PACKET, &fault);
+        return;
+    }
+    if (noc_shard_logs(link->shard, NOC_LOG_DEBUG)) {
+        log_received(link, "PINGREQ");
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending PINGRESP to %.*s",
+            NOC_SLICE_ARG(noc_link_name(link)));
+    }
+    noc_link_send(link, packet, noc_ping_encode(NOC_PINGRESP, packet, sizeof packet));
+}
+
+static void on_disconnect(struct noc_link *link, struct noc_slice body)
+{
+    struct noc_disconnect disconnect;
+    struct noc_fault fault = {0};
+    struct noc_session *session = link->session;
+    int err = noc_disconnect_decode(
+        link->version, true, (const uint8_t *)body.at, body.n, &disconnect, &fault);
+
+    if (err != NOC_OK) {
+        noc_link_break_by(link, err, &fault);
+        return;
+    }
+    log_received(link, "DISCONNECT");
+    if (noc_props_has(&disconnect.props, NOC_PROP_SESSION_EXPIRY)) {
+        if (session->expiry_s == 0 && disconnect.props.session_expiry_s != 0) {
+            fault.field = "session expiry interval"; /* 3.14.2.2.2 */
+            noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
+            return;
+        }
+        noc_session_set_expiry(session, disconnect.props.session_expiry_s);
+    }
+    if (disconnect.reason == NOC_RC_SUCCESS) {
+        noc_session_clear_will(session); /* [MQTT-3.14.4-3] */
+    }
+    noc_link_end(link, NOC_END_DISCONNECT, NULL);
+}
+
+/* AUTH: no method is known, so CONNECT never accepts one, and AUTH can't come [MQTT-4.12.0-6]. */
+static void on_auth(struct noc_link *link, struct noc_slice body)
+{
+    struct noc_disconnect auth;
+    struct noc_fault fault = {"authentication method", 0};
+    int err = link->version == NOC_V5
+                  ? noc_auth_decode((const uint8_t *)body.at, body.n, &auth, &fault)
+                  : NOC_EPROTO;
+
+    noc_link_break_by(link, err == NOC_OK ? NOC_EPROTO : err, &fault);
+}
+
+/* A packet of an open session. */
+static void on_packet(struct noc_link *link, const struct noc_header *header, struct noc_slice body)
+{
+    struct noc_fault fault = {"packet type", 0};
+
+    switch ((enum noc_packet_type)header->type) {
+    case NOC_PUBLISH:
+        noc_link_on_publish(link, header->flags, body);
+        return;
+    case NOC_PUBACK:
+    case NOC_PUBREC:
+    case NOC_PUBREL:
+    case NOC_PUBCOMP:
+        noc_link_on_ack(link, header->type, body);
+        return;
+    case NOC_SUBSCRIBE:
+        noc_link_on_subscribe(link, body);
+        return;
+    case NOC_UNSUBSCRIBE:
+        noc_link_on_unsubscribe(link, body);
+        return;
+    case NOC_PINGREQ:
+        on_ping(link, body.n);
+        return;
+    case NOC_DISCONNECT:
+        on_disconnect(link, body);
+        return;
+    case NOC_AUTH:
+        on_auth(link, body);
+        return;
+    case NOC_CONNECT:
+        noc_shard_log(link->shard, NOC_LOG_INFORMATION,
+            "Bad client %.*s sending multiple CONNECT messages.", NOC_SLICE_ARG(link->address));
+        break; /* [MQTT-3.1.0-2] */
+    case NOC_CONNACK:
+    case NOC_SUBACK:
+    case NOC_UNSUBACK:
+    case NOC_PINGRESP:
+        break;
+    }
+    noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
+}
+
+/* One whole packet. */
+static void dispatch(struct noc_link *link, const struct noc_header *header, const uint8_t *body)
+{
+    struct noc_fault fault = {"packet type", 0};
+
+    noc_shard_count(link->shard, NOC_COUNT_PACKETS_RECEIVED, 1);
+    if (link->state == NOC_LINK_OPEN) {
+        on_packet(link, header, noc_slice(body, header->remaining));
+    } else if (header->type == NOC_CONNECT) {
+        noc_link_on_connect(link, body, header->remaining);
+    } else {
+        noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault); /* [MQTT-3.1.0-1] */
+    }
+}
+
+/* Are packets decoded now, or do bytes wait? */
+static bool is_decoding(const struct noc_link *link)
+{
+    return link->state == NOC_LINK_NEW || link->state == NOC_LINK_OPEN;
+}
+
+static void oversize(struct noc_link *link, const struct noc_header *header)
+{
+    char text[80];
+
+    (void)snprintf(text, sizeof text, "packet of %lu bytes, limit %lu",
+        (unsigned long)header->remaining + header->size, (unsigned long)packet_limit(link));
+    noc_goodbye(link, NOC_RC_PACKET_TOO_LARGE);
+    noc_link_end(link, NOC_END_OVERSIZE, text);
+}
+
+/*
+ * Decode what stands in bytes[0..n) while the link lets us. Returns the bytes
+ * that were consumed; *ret_need is what the next packet needs in all, 0: unknown.
+ */
+static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size_t *ret_need)
+{
+    size_t at = 0;
+
+    *ret_need = 0;
+    while (at < n && is_decoding(link)) {
+        struct noc_header header;
+        struct noc_fault fault = {"fixed header", 0};
+        int size = noc_header_decode(link->version, bytes + at, n - at, &header);
+        size_t whole;
+
+        if (size == 0) {
+            return at;
+        }
+        if (size < 0) {
+            noc_link_break(link, NOC_END_MALFORMED, NOC_RC_MALFORMED_PACKET, &fault);
+            return n;
+        }
+        whole = (size_t)header.size + header.remaining;
+        if (whole > packet_limit(link)) {
+            if (link->version == 0 && header.type != NOC_CONNECT) {
+                fault.field = "packet type";
+                noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
+            } else {
+                oversize(link, &header);
+            }
+            return n;
+        }
+        if (n - at < whole) {
+            *ret_need = whole;
+            return at;
+        }
+        at += whole;
+        dispatch(link, &header, bytes + at - header.remaining);
+    }
+    return at;
+}
+
+/* Append to the bytes that wait; need: what they will grow to, 0: unknown. */
+static bool keep(struct noc_link *link, const uint8_t *bytes, size_t n, size_t need)
+{
+    size_t room = link->partial_n + n;
+
+    if (room > link->partial_room) {
+        /* Twice as much each time, so that a stranger's claim costs nothing before it comes. */
+        size_t more = room < 64 ? 64 : room * 2;
+        uint8_t *bigger;
+
+        if (need >= room && more > need) {
+            more = need;
+        }
+        bigger = realloc(link->partial, more);
+        if (bigger == NULL) {
+            noc_link_end(link, NOC_END_MEMORY, NULL);
+            return false;
+        }
+        link->partial = bigger;
+        link->partial_room = more;
+    }
+    memcpy(link->partial + link->partial_n, bytes, n);
+    link->partial_n += n;
+    return true;
+}
+
+static void drop_partial(struct noc_link *link)
+{
+    free(link->partial);
+    link->partial = NULL;
+    link->partial_n = link->partial_room = 0;
+}
+
+/*
+ * Complete the packet that waits with the first of the new bytes. Returns how
+ * many of them went into it; the packet is decoded if it is whole.
+ */
+static size_t complete(struct noc_link *link, const uint8_t *bytes, size_t n)
+{
+    size_t taken = 0;
+
+    while (taken < n && link->partial_n > 0 && is_decoding(link)) {
+        struct noc_header header;
+        int size = noc_header_decode(link->version, link->partial, link->partial_n, &header);
+        size_t want = 1, need, done;
+
+        if (size > 0) {
+            want = (size_t)header.size + header.remaining - link->partial_n;
+        }
+        if (want > n - taken) {
+            want = n - taken;
+        }
+        if (!keep(
+                link, bytes + taken, want, size > 0 ? (size_t)header.size + header.remaining : 0)) {
+            return n;
+        }
+        taken += want;
+        done = decode(link, link->partial, link->partial_n, &need);
+        if (done == link->partial_n) {
+            drop_partial(link);
+        }
+    }
+    return taken;
+}
+
+/* Does the link have to be left alone: it ended, or is no longer this shard's? */
+static bool is_gone(const struct noc_link *link)
+{
+    return link->state == NOC_LINK_CLOSING || link->state == NOC_LINK_MOVING;
+}
+
+void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
+{
+    struct noc_shard *shard = link->shard;
+    size_t at = 0, need;
+
+    noc_shard_count(shard, NOC_COUNT_BYTES_RECEIVED, (int64_t)n);
+    if (link->state == NOC_LINK_CLOSING) {
+        return;
+    }
+    link->heard_ms = shard->now_ms;
+    if (link->state == NOC_LINK_AUTH) {
+        /* Nothing is decoded before CONNACK; the glue has stopped reading. */
+        (void)keep(link, bytes, n, 0);
+        return;
+    }
+    if (link->partial_n > 0) {
+        at = complete(link, bytes, n);
+    }
+    if (link->partial_n == 0 && at < n && is_decoding(link)) {
+        at += decode(link, bytes + at, n - at, &need);
+    } else {
+        need = 0;
+    }
+    if (at < n && link->state != NOC_LINK_CLOSING) {
+        (void)keep(link, bytes + at, n - at, need);
+    }
+    if (link->state == NOC_LINK_MOVING) {
+        noc_link_depart(link);
+    } else if (!is_gone(link)) {
+        check_fed(link);
+    }
+    shard->fed = 0;
+}
+
+void noc_link_feed_waiting(struct noc_link *link)
+{
+    uint8_t *bytes = link->partial;
+    size_t n = link->partial_n;
+
+    if (n == 0 || link->state != NOC_LINK_OPEN) {
+        return;
+    }
+    link->partial = NULL;
+    link->partial_n = link->partial_room = 0;
+    noc_shard_count(link->shard, NOC_COUNT_BYTES_RECEIVED, -(int64_t)n);
+    noc_link_feed(link, bytes, n);
+    free(bytes);
+}
+
+/* ---- the end ---- */
+
+void noc_link_break(
+    struct noc_link *link, enum noc_end end, uint8_t reason, const struct noc_fault *fault)
+{
+    char text[96] = "";
+
+    if (link->state == NOC_LINK_CLOSING) {
+        return;
+    }
+    if (fault != NULL && fault->field != NULL) {
+        (void)snprintf(
+            text, sizeof text, "%s at byte %lu", fault->field, (unsigned long)fault->offset);
+    }
+    noc_goodbye(link, reason);
+    noc_link_end(link, end, text);
+}
+
+void noc_link_break_by(struct noc_link *link, int err, const struct noc_fault *fault)
+{
+    if (err == NOC_ENOMEM) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+    } else if (err == NOC_EPROTO) {
+        noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, fault);
+    } else {
+        noc_link_break(link, NOC_END_MALFORMED, NOC_RC_MALFORMED_PACKET, fault);
+    }
+}
+
+void noc_link_end(struct noc_link *link, enum noc_end end, const char *text)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_session *session = link->session;
+
+    if (link->state == NOC_LINK_CLOSING || link->state == NOC_LINK_MOVING) {
+        return;
+    }
+    noc_goodbye_for(link, end);
+    noc_log_end(link, end, text);
+    link->state = NOC_LINK_CLOSING;
+    leave_shard(link);
+    noc_list_append(&shard->links, &link->link_in_shard);
+    noc_replay_done(link);
+    drop_partial(link);
+    if (session != NULL) {
+        link->session = NULL;
+        session->link = NULL;
+        noc_shard_count(shard, NOC_COUNT_CONNECTED, -1);
+        noc_session_detached(session);
+    }
+    shard->ops->close(link);
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/mail.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/deliver.h"
+#include "core/link.h"
+
+/* A message whose parts are no larger than this travels copied, unless it is built already. */
+#define INLINE_MAX 1024u
+
+/* First room of a batch; it doubles. */
+#define BATCH_ROOM 4000u
+
+/* ---- publications ---- */
+
+struct noc_message *noc_publication_message(struct noc_publication *publication)
+{
+    if (publication->message == NULL) {
+        publication->message = noc_message_new(&publication->parts);
+    }
+    return publication->message;
+}
+
+void noc_publication_done(struct noc_publication *publication)
+{
+    noc_message_unref(publication->message);
+    publication->message = NULL;
+}
+
+/* ---- writing ---- */
+
+static struct noc_batch *batch_new(unsigned from, size_t room)
+{
+    struct noc_batch *batch = malloc(sizeof *batch + room);
+
+    if (batch == NULL) {
+        return NULL;
+    }
+    batch->mail = (struct noc_mail){0};
+    batch->from = from;
+    batch->used = 0;
+    batch->room = (uint32_t)room;
+    return batch;
+}
+
+/* A record with room for data_n bytes behind it, at the end of the receiver's batch. */
+static struct noc_record *add(
+    struct noc_shard *shard, unsigned to, enum noc_record_kind kind, size_t data_n)
+{
+    size_t size = (sizeof(struct noc_record) + data_n + 7) & ~(size_t)7;
+    struct noc_batch *batch = shard->outgoing[to];
+    struct noc_record *record;
+
+    if (size > UINT32_MAX / 4) {
+        return NULL;
+    }
+    if (batch == NULL) {
+        batch = batch_new(shard->number, size > BATCH_ROOM ? size : BATCH_ROOM);
+        if (batch == NULL) {
+            return NULL;
+        }
+        shard->outgoing[to] = batch;
+        shard->outgoing_to |= UINT64_C(1) << to;
+    } else if (batch->used + size > batch->room) {
+        size_t room = (batch->used + size) * 2;
+
+        batch = realloc(batch, sizeof *batch + room);
+        if (batch == NULL) {
+            return NULL;
+        }
+        batch->room = (uint32_t)room;
+        shard->outgoing[to] = batch;
+    }
+    record = (struct noc_record *)(void *)(batch->data + batch->used);
+    record->size = (uint32_t)size;
+    record->kind = (uint8_t)kind;
+    record->node_count = 0;
+    batch->used += (uint32_t)size;
+    batch->mail.weight++;
+    return record;
+}
+
+static size_t parts_size(const struct noc_message_parts *parts)
+{
+    return parts->topic.n + parts->props.n + parts->payload.n;
+}
+
+/* Does the message travel by reference? Built in that case. */
+static bool goes_by_reference(struct noc_publication *publication)
+{
+    return publication->message != NULL || parts_size(&publication->parts) > INLINE_MAX;
+}
+
+/* Fill in the message of a record; data is where its parts go. */
+static void put_message(
+    struct noc_record_message *what, uint8_t *data, struct noc_publication *publication)
+{
+    const struct noc_message_parts *parts = &publication->parts;
+
+    *what = (struct noc_record_message){
+        .message = noc_message_ref(publication->message),
+        .expires_ms = parts->expires_ms,
+        .publisher_number = parts->publisher_number,
+        .topic_n = (uint32_t)parts->topic.n,
+        .props_n = (uint32_t)parts->props.n,
+        .payload_n = (uint32_t)parts->payload.n,
+        .qos = parts->qos,
+        .retain = parts->retain,
+    };
+    if (what->message != NULL) {
+        return;
+    }
+    memcpy(data, parts->topic.at, parts->topic.n);
+    data += parts->topic.n;
+    if (parts->props.n > 0) {
+        memcpy(data, parts->props.at, parts->props.n);
+        data += parts->props.n;
+    }
+    if (parts->payload.n > 0) {
+        memcpy(data, parts->payload.at, parts->payload.n);
+    }
+}
+
+int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
+    struct noc_node *const *nodes, unsigned node_count)
+{
+    size_t nodes_n = node_count * sizeof *nodes, data_n = nodes_n;
+    struct noc_record *record;
+    uint8_t *data;
+
+    if (!goes_by_reference(publication)) {
+        data_n += parts_size(&publication->parts);
+    } else if (noc_publication_message(publication) == NULL) {
+        return NOC_ENOMEM;
+    }
+    record = add(shard, to, NOC_RECORD_PUBLISH, data_n);
+    if (record == NULL) {
+        return NOC_ENOMEM;
+    }
+    data = (uint8_t *)(record + 1);
+    memcpy(data, nodes, nodes_n);
+    record->node_count = (uint16_t)node_count;
+    put_message(&record->as.publish, data + nodes_n, publication);
+    return NOC_OK;
+}
+
+int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
+    struct noc_node *node, struct noc_group *group, const struct noc_member *member, uint32_t start,
+    uint32_t attempt)
+{
+    size_t data_n = 0;
+    struct noc_record *record;
+
+    if (!goes_by_reference(publication)) {
+        data_n = parts_size(&publication->parts);
+    } else if (noc_publication_message(publication) == NULL) {
+        return NOC_ENOMEM;
+    }
+    record = add(shard, to, NOC_RECORD_SHARED, data_n);
+    if (record == NULL) {
+        return NOC_ENOMEM;
+    }
+    record->as.shared.node = node;
+    record->as.shared.group = group;
+    record->as.shared.session_number = member->session_number;
+    record->as.shared.start = start;
+    record->as.shared.attempt = attempt;
+    record->as.shared.was_connected = member->is_connected;
+    put_message(&record->as.shared.what, (uint8_t *)(record + 1), publication);
+    return NOC_OK;
+}
+
+int noc_mail_adopt(
+    struct noc_shard *shard, unsigned to, struct noc_link *link, struct noc_home *home)
+{
+    struct noc_record *record = add(shard, to, NOC_RECORD_ADOPT, 0);
+
+    if (record == NULL) {
+        return NOC_ENOMEM;
+    }
+    record->as.adopt.link = link;
+    record->as.adopt.home = home;
+    return NOC_OK;
+}
+
+int noc_mail_resume(struct noc_shard *shard, unsigned to)
+{
+    struct noc_record *record = add(shard, to, NOC_RECORD_RESUME, 0);
+
+    if (record == NULL) {
+        return NOC_ENOMEM;
+    }
+    record->as.resume = shard->number;
+    return NOC_OK;
+}
+
+/*
+ * Enter a notice for every worker from *at on. Where memory is out the rest is
+ * tried at the next post: a notice that comes late is always safe, one that
+ * came twice would not be, so *at tells how far it got.
+ */
+static bool retire_to_all(struct noc_shard *shard, struct noc_retire *retire, unsigned *at)
+{
+    for (; *at < shard->core->shard_count; (*at)++) {
+        struct noc_record *record = add(shard, *at, NOC_RECORD_RETIRE, 0);
+
+        if (record == NULL) {
+            return false;
+        }
+        record->as.retire = retire;
+    }
+    return true;
+}
+
+void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire)
+{
+    struct noc_core *core = context;
+    struct noc_shard *shard = core->shards[worker];
+
+    retire->deferred.next = NULL;
+    if (shard->retire_backlog == NULL) {
+        unsigned at = 0;
+
+        if (retire_to_all(shard, retire, &at)) {
+            return;
+        }
+        shard->retire_at = at;
+        shard->retire_backlog = retire;
+    } else {
+        struct noc_retire *last = shard->retire_backlog;
+
+        while (last->deferred.next != NULL) {
+            last = NOC_CONTAINER(last->deferred.next, struct noc_retire, deferred);
+        }
+        last->deferred.next = &retire->deferred;
+    }
+}
+
+static void work_off_backlog(struct noc_shard *shard)
+{
+    while (shard->retire_backlog != NULL) {
+        struct noc_deferred *next = shard->retire_backlog->deferred.next;
+
+        if (!retire_to_all(shard, shard->retire_backlog, &shard->retire_at)) {
+            return;
+        }
+        shard->retire_at = 0;
+        shard->retire_backlog =
+            next == NULL ? NULL : NOC_CONTAINER(next, struct noc_retire, deferred);
+    }
+}
+
+void noc_mail_post(struct noc_shard *shard)
+{
+    work_off_backlog(shard);
+    for (uint64_t to = shard->outgoing_to; to != 0; to &= to - 1) {
+        unsigned worker = (unsigned)__builtin_ctzll(to);
+        struct noc_batch *batch = shard->outgoing[worker];
+
+        shard->outgoing[worker] = NULL;
+        if (noc_mailbox_post_mt(&shard->core->shards[worker]->mailbox, &batch->mail)) {
+            shard->ops->wake(shard, worker);
+        }
+    }
+    shard->outgoing_to = 0;
+}
+
+int noc_shard_call_mt(struct noc_core *core, unsigned worker, noc_shard_call_fn *function,
+    void *argument, bool *ret_wake)
+{
+    struct noc_batch *batch = batch_new(NOC_WORKERS_MAX, sizeof(struct noc_record));
+    struct noc_record *record;
+
+    if (batch == NULL) {
+        return NOC_ENOMEM;
+    }
+    record = (struct noc_record *)(void *)batch->data;
+    *record = (struct noc_record){.size = sizeof *record, .kind = NOC_RECORD_CALL};
+    record->as.call.function = function;
+    record->as.call.argument = argument;
+    batch->used = sizeof *record;
+    batch->mail.weight = 1;
+    *ret_wake = noc_mailbox_post_mt(&core->shards[worker]->mailbox, &batch->mail);
+    return NOC_OK;
+}
+
+/* ---- reading ---- */
+
+/* The publication of a record, which keeps its storage. */
+static struct noc_publication open_message(const struct noc_record_message *what, const char *data)
+{
+    struct noc_publication publication = {.message = what->message};
+
+    if (what->message != NULL) {
+        publication.parts = noc_message_parts(what->message);
+        return publication;
+    }
+    publication.parts = (struct noc_message_parts){
+        .topic = noc_slice(data, what->topic_n),
+        .props = noc_slice(data + what->topic_n, what->props_n),
+        .payload = noc_slice(data + what->topic_n + what->props_n, what->payload_n),
+        .qos = what->qos,
+        .retain = what->retain,
+        .expires_ms = what->expires_ms,
+        .publisher_number = what->publisher_number,
+    };
+    return publication;
+}
+
+static void resume_paused(struct noc_shard *shard, unsigned worker)
+{
+    struct noc_list *at;
+
+    while ((at = noc_list_take(&shard->paused[worker])) != NULL) {
+        noc_link_resume(NOC_CONTAINER(at, struct noc_link, paused));
+    }
+}
+
+static void work_off(struct noc_shard *shard, struct noc_record *record)
+{
+    struct noc_node *const *nodes = (struct noc_node *const *)(void *)(record + 1);
+    struct noc_publication publication;
+
+    switch ((enum noc_record_kind)record->kind) {
+    case NOC_RECORD_PUBLISH:
+        publication = open_message(&record->as.publish, (const char *)(nodes + record->node_count));
+        noc_deliver(shard, &publication, nodes, record->node_count);
+        noc_publication_done(&publication);
+        break;
+    case NOC_RECORD_SHARED:
+        publication = open_message(&record->as.shared.what, (const char *)(record + 1));
+        noc_deliver_shared_mail(shard, &publication, record);
+        noc_publication_done(&publication);
+        break;
+    case NOC_RECORD_ADOPT:
+        noc_link_arrive_from_afar(shard, record->as.adopt.link, record->as.adopt.home);
+        break;
+    case NOC_RECORD_RETIRE:
+        noc_retire_drained(record->as.retire);
+        break;
+    case NOC_RECORD_RESUME:
+        resume_paused(shard, record->as.resume);
+        break;
+    case NOC_RECORD_CALL:
+        record->as.call.function(shard, record->as.call.argument);
+        break;
+    }
+}
+
+/* A batch is done: tell those who wait for the mailbox to get shorter. */
+static void batch_done(struct noc_shard *shard, struct noc_batch *batch)
+{
+    uint64_t left = noc_mailbox_drained(&shard->mailbox, batch->mail.weight);
+
+    free(batch);
+    if (left <= shard->core->limits.mailbox_high / 2) {
+        for (uint64_t waiting = noc_mailbox_take_waiting(&shard->mailbox) | shard->resume_owed;
+             waiting != 0; waiting &= waiting - 1) {
+            unsigned worker = (unsigned)__builtin_ctzll(waiting);
+
+            if (noc_mail_resume(shard, worker) == NOC_OK) {
+                shard->resume_owed &= ~(UINT64_C(1) << worker);
+            } else {
+                shard->resume_owed |= UINT64_C(1) << worker;
+            }
+        }
+    }
+}
+
+/* The batch to go on with, or NULL. */
+static struct noc_batch *current_batch(struct noc_shard *shard)
+{
+    if (shard->current == NULL) {
+        struct noc_mail *mail = noc_mailbox_take(&shard->mailbox);
+
+        if (mail == NULL) {
+            return NULL;
+        }
+        shard->current = NOC_CONTAINER(mail, struct noc_batch, mail);
+        shard->current_at = 0;
+    }
+    return shard->current;
+}
+
+void noc_mail_drain(struct noc_shard *shard)
+{
+    struct noc_batch *batch;
+
+    for (unsigned records = 0; (batch = current_batch(shard)) != NULL;) {
+        while (shard->current_at < batch->used) {
+            struct noc_record *record =
+                (struct noc_record *)(void *)(batch->data + shard->current_at);
+
+            if (records++ >= NOC_DRAIN_MAX) {
+                return;
+            }
+            shard->current_at += record->size;
+            work_off(shard, record);
+        }
+        shard->current = NULL;
+        batch_done(shard, batch);
+    }
+}
+
+/* ---- dropping ---- */
+
+static void drop_record(struct noc_shard *shard, struct noc_record *record)
+{
+    switch ((enum noc_record_kind)record->kind) {
+    case NOC_RECORD_PUBLISH:
+        noc_message_unref(record->as.publish.message);
+        break;
+    case NOC_RECORD_SHARED:
+        noc_message_unref(record->as.shared.what.message);
+        break;
+    case NOC_RECORD_ADOPT:
+        record->as.adopt.link->shard = shard;
+        noc_list_append(&shard->links, &record->as.adopt.link->link_in_shard);
+        break;
+    case NOC_RECORD_RETIRE:
+        noc_retire_drained(record->as.retire);
+        break;
+    case NOC_RECORD_CALL:
+        record->as.call.function(NULL, record->as.call.argument);
+        break;
+    case NOC_RECORD_RESUME:
+        break;
+    }
+}
+
+static void drop_batch(struct noc_shard *shard, struct noc_batch *batch, uint32_t at)
+{
+    while (at < batch->used) {
+        struct noc_record *record = (struct noc_record *)(void *)(batch->data + at);
+
+        at += record->size;
+        drop_record(shard, record);
+    }
+    free(batch);
+}
+
+void noc_mail_drop(struct noc_shard *shard)
+{
+    struct noc_batch *batch;
+    uint32_t at;
+
+    while ((batch = current_batch(shard)) != NULL) {
+        at = shard->current_at;
+        shard->current = NULL;
+        drop_batch(shard, batch, at);
+    }
+    for (unsigned worker = 0; worker < NOC_WORKERS_MAX; worker++) {
+        if (shard->outgoing[worker] != NULL) {
+            batch = shard->outgoing[worker];
+            shard->outgoing[worker] = NULL;
+            drop_batch(shard, batch, 0);
+        }
+    }
+    while (shard->retire_backlog != NULL) {
+        struct noc_retire *retire = shard->retire_backlog;
+        struct noc_deferred *next = retire->deferred.next;
+
+        shard->retire_backlog =
+            next == NULL ? NULL : NOC_CONTAINER(next, struct noc_retire, deferred);
+        for (unsigned at_worker = shard->retire_at; at_worker < shard->core->shard_count;
+             at_worker++) {
+            noc_retire_drained(retire);
+        }
+        shard->retire_at = 0;
+    }
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A PUBLISH from a client: decoded in place, checked, authorised, routed,
+ * acknowledged. QoS 2 is routed at its PUBREL: until then it waits in the
+ * session, so a PUBLISH that comes twice is routed once (4.3.3, method A).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alias.h"
+#include "core/deliver.h"
+#include "core/goodbye.h"
+#include "mqtt/topic.h"
+
+/* Payload bytes of QoS 2 messages that a client may leave without their PUBREL; one is always let in. */
+#define INCOMING_BYTES_MAX (64u << 20)
+
+static void log_publish(const struct noc_link *link, const char *what,
+    const struct noc_publish *publish, struct noc_slice topic)
+{
+    noc_shard_log(link->shard, NOC_LOG_DEBUG,
+        "%s PUBLISH from %.*s (d%d, q%d, r%d, m%d, '%.*s', ... (%lu bytes))", what,
+        NOC_SLICE_ARG(noc_link_name(link)), publish->dup, publish->qos, publish->retain,
+        publish->packet_id, NOC_SLICE_ARG(topic), (unsigned long)publish->payload.n);
+}
+
+/* All acknowledgements to publishers go out here, in order of arrival. */
+static void acknowledge(struct noc_link *link, unsigned type, uint16_t packet_id, uint8_t reason)
+{
+    uint8_t packet[8];
+
+    if (noc_shard_logs(link->shard, NOC_LOG_DEBUG)) {
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending %s to %.*s (m%d, rc%d)",
+            type == NOC_PUBACK   ? "PUBACK"
+            : type == NOC_PUBREC ? "PUBREC"
+                                 : "PUBCOMP",
+            NOC_SLICE_ARG(noc_link_name(link)), packet_id, reason);
+    }
+    noc_link_send(link, packet,
+        noc_ack_encode(link->version, type, packet_id, reason, packet, sizeof packet));
+}
+
+/* The answer to a message that is not taken, or has been: by its QoS. */
+static void answer(struct noc_link *link, const struct noc_publish *publish, uint8_t reason)
+{
+    if (publish->qos > 0) {
+        acknowledge(link, publish->qos == 1 ? NOC_PUBACK : NOC_PUBREC, publish->packet_id, reason);
+    }
+}
+
+/* What listener and limits allow. False: the link has ended. */
+static bool check_features(struct noc_link *link, const struct noc_publish *publish)
+{
+    if (publish->qos > link->listener->max_qos) {
+        noc_link_break(link, NOC_END_FEATURE, NOC_RC_QOS_NOT_SUPPORTED, NULL);
+        return false; /* [MQTT-3.2.2-11] */
+    }
+    if (publish->retain && !link->shard->core->limits.retain_available) {
+        noc_link_break(link, NOC_END_FEATURE, NOC_RC_RETAIN_NOT_SUPPORTED, NULL);
+        return false; /* [MQTT-3.2.2-14] */
+    }
+    return true;
+}
+
+/* Room in the shard's scratch for a topic and properties. */
+static bool scratch_reserve(struct noc_shard *shard, size_t n)
+{
+    char *bigger;
+
+    if (n <= shard->scratch_room) {
+        return true;
+    }
+    bigger = realloc(shard->scratch, n * 2);
+    if (bigger == NULL) {
+        return false;
+    }
+    shard->scratch = bigger;
+    shard->scratch_room = n * 2;
+    return true;
+}
+
+/*
+ * The publication that a PUBLISH stands for: its topic below the mount point,
+ * its properties without those that end here. Borrowed from packet and scratch.
+ */
+static int make_publication(struct noc_link *link, const struct noc_publish *publish,
+    struct noc_slice topic, struct noc_publication *publication)
+{
+    const uint64_t ends_here = UINT64_C(1) << NOC_PROP_TOPIC_ALIAS |
+                               UINT64_C(1) << NOC_PROP_MESSAGE_EXPIRY |
+                               UINT64_C(1) << NOC_PROP_SUBSCRIPTION_ID;
+    struct noc_shard *shard = link->shard;
+    struct noc_slice mount = link->listener->mount_point, props = publish->props.raw;
+
+    if ((mount.n > 0 || (publish->props.has & ends_here) != 0) &&
+        !scratch_reserve(shard, mount.n + topic.n + props.n)) {
+        return NOC_ENOMEM;
+    }
+    if (mount.n > 0) {
+        if (mount.n + topic.n > UINT16_MAX) {
+            return NOC_ETOOLARGE;
+        }
+        memcpy(shard->scratch, mount.at, mount.n);
+        memcpy(shard->scratch + mount.n, topic.at, topic.n);
+        topic = noc_slice(shard->scratch, mount.n + topic.n);
+    }
+    if ((publish->props.has & ends_here) != 0) {
+        uint8_t *at = (uint8_t *)shard->scratch + (mount.n > 0 ? topic.n : 0);
+
+        props = noc_slice(at, noc_props_forward(props, at));
+    }
+    *publication = (struct noc_publication){
+        .parts = {.topic = topic,
+            .props = props,
+            .payload = publish->payload,
+            .qos = publish->qos,
+            .retain = publish->retain,
+            .expires_ms = noc_props_has(&publish->props, NOC_PROP_MESSAGE_EXPIRY)
+                              ? shard->now_ms + (uint64_t)publish->props.message_expiry_s * 1000
+                              : NOC_NEVER_MS,
+            .publisher_number = link->session->number}};
+    return NOC_OK;
+}
+
+static bool may_write(const struct noc_link *link, struct noc_slice topic)
+{
+    const struct noc_session *session = link->session;
+    struct noc_acl_subject subject = {
+        noc_session_id(session), noc_slice(session->username, session->username_n)};
+
+    return noc_acl_allows(
+        link->shard->acls[link->listener->number], &subject, NOC_ACCESS_WRITE, topic);
+}
+
+/* Memory is short: QoS 0 is dropped, the rest refused. */
+static void refuse_for_memory(struct noc_link *link, const struct noc_publish *publish)
+{
+    noc_shard_count(link->shard, NOC_COUNT_PUBLISH_REFUSED, 1);
+    if (publish->qos == 0) {
+        noc_shard_count(link->shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+    } else if (link->version == NOC_V5) {
+        answer(link, publish, NOC_RC_QUOTA_EXCEEDED);
+    } else {
+        noc_link_end(link, NOC_END_MEMORY, "memory is short");
+    }
+}
+
+/* QoS 2: keep it until its PUBREL. */
+static void keep_incoming(
+    struct noc_link *link, const struct noc_publish *publish, struct noc_publication *publication)
+{
+    struct noc_session *session = link->session;
+    uint8_t reason = NOC_RC_SUCCESS;
+
+    if (noc_map64_get(&session->incoming, publish->packet_id) != NULL) {
+        answer(link, publish, NOC_RC_SUCCESS); /* sent again [MQTT-4.3.3-10] */
+        return;
+    }
+    if (session->incoming.count >= link->receive_max ||
+        (session->incoming.count > 0 &&
+            session->incoming_bytes + publish->payload.n > INCOMING_BYTES_MAX)) {
+        noc_link_break(link, NOC_END_QUOTA, NOC_RC_RECEIVE_MAXIMUM_EXCEEDED, NULL);
+        return; /* [MQTT-3.3.4-7] */
+    }
+    if (!publish->retain && !noc_route_has_takers(link->shard, publication->parts.topic)) {
+        reason = NOC_RC_NO_MATCHING_SUBSCRIBERS;
+    }
+    if (noc_publication_message(publication) == NULL ||
+        noc_map64_set(&session->incoming, publish->packet_id, publication->message) != NOC_OK) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    session->incoming_bytes += publish->payload.n;
+    (void)noc_message_ref(publication->message);
+    answer(link, publish, reason);
+}
+
+/* Give it to whom it is for, and acknowledge. */
+static void take(
+    struct noc_link *link, const struct noc_publish *publish, struct noc_publication *publication)
+{
+    bool is_taken;
+
+    if (publish->qos == 2) {
+        keep_incoming(link, publish, publication);
+        return;
+    }
+    is_taken = noc_route(link->shard, publication);
+    if (publish->qos == 1) {
+        answer(link, publish,
+            is_taken || publish->retain ? NOC_RC_SUCCESS : NOC_RC_NO_MATCHING_SUBSCRIBERS);
+    }
+}
+
+/* Decode it and resolve its alias. False: the link has ended. */
+static bool open_publish(struct noc_link *link, unsigned flags, struct noc_slice body,
+    struct noc_publish *publish, struct noc_slice *topic)
+{
+    struct noc_fault fault = {0};
+    int err = noc_publish_decode(link->version, flags, true, &body, publish, &fault);
+
+    if (err != NOC_OK) {
+        noc_link_break_by(link, err, &fault);
+        return false;
+    }
+    *topic = publish->topic;
+    if (noc_props_has(&publish->props, NOC_PROP_TOPIC_ALIAS)) {
+        err = noc_alias_in(link, publish->props.topic_alias, topic);
+        if (err != NOC_OK) {
+            fault = (struct noc_fault){"topic alias", 0};
+            if (err == NOC_ENOMEM) {
+                noc_link_end(link, NOC_END_MEMORY, NULL);
+            } else {
+                noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_TOPIC_ALIAS_INVALID, &fault);
+            }
+            return false;
+        }
+    }
+    if (!noc_topic_is_valid(*topic)) {
+        fault = (struct noc_fault){"topic", 0};
+        noc_link_break(link, NOC_END_MALFORMED, NOC_RC_TOPIC_NAME_INVALID, &fault);
+        return false;
+    }
+    return check_features(link, publish);
+}
+
+void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice body)
+{
+    struct noc_shard *shard = link->shard;
+    uint32_t most = shard->core->limits.message_size_limit;
+    struct noc_publication publication;
+    struct noc_publish publish;
+    struct noc_slice topic;
+
+    if (!open_publish(link, flags, body, &publish, &topic)) {
+        return;
+    }
+    noc_shard_count(shard, NOC_COUNT_PUBLISH_RECEIVED, 1);
+    noc_shard_count(shard, NOC_COUNT_PUBLISH_BYTES_RECEIVED, (int64_t)publish.payload.n);
+    if (noc_shard_logs(shard, NOC_LOG_DEBUG)) {
+        log_publish(link, "Received", &publish, topic);
+    }
+    if (make_publication(link, &publish, topic, &publication) != NOC_OK) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    if (most > 0 && publish.payload.n > most) {
+        noc_shard_log(shard, NOC_LOG_WARNING,
+            "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
+            NOC_SLICE_ARG(noc_link_name(link)), (unsigned long)publish.payload.n,
+            NOC_SLICE_ARG(topic), (unsigned long)most);
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+        answer(link, &publish, NOC_RC_IMPLEMENTATION_SPECIFIC);
+    } else if (!may_write(link, publication.parts.topic)) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
+        noc_link_log_denied(link, publication.parts.topic);
+        log_publish(link, "Denied", &publish, topic);
+        answer(link, &publish, NOC_RC_NOT_AUTHORIZED);
+    } else if (noc_shard_is_memory_short(shard)) {
+        refuse_for_memory(link, &publish);
+    } else {
+        take(link, &publish, &publication);
+    }
+    noc_publication_done(&publication);
+}
+
+/* ---- the acknowledgements of QoS 2 from a publisher ---- */
+
+/* PUBREL: the message is ours now; route it, once [MQTT-4.3.3-11]. */
+void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
+{
+    struct noc_session *session = link->session;
+    struct noc_publication publication = {
+        .message = noc_map64_take(&session->incoming, ack->packet_id)};
+
+    if (publication.message == NULL) {
+        acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
+        return;
+    }
+    publication.parts = noc_message_parts(publication.message);
+    session->incoming_bytes -= publication.parts.payload.n;
+    if (ack->reason < NOC_RC_UNSPECIFIED) {
+        (void)noc_route(link->shard, &publication);
+    }
+    acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_SUCCESS);
+    noc_publication_done(&publication);
+}

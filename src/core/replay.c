@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/deliver.h"
+
+struct noc_replay {
+    struct noc_replay *next;
+    struct noc_retained_cursor cursor;
+    uint32_t id;
+    uint8_t qos;
+    size_t filter_n;
+    char filter[];
+};
+
+int noc_replay_start(struct noc_link *link, struct noc_slice filter, uint8_t options, uint32_t id)
+{
+    struct noc_replay **end = &link->replay, *replay = malloc(sizeof *replay + filter.n);
+
+    if (replay == NULL) {
+        return NOC_ENOMEM;
+    }
+    replay->next = NULL;
+    replay->id = id;
+    replay->qos = options & NOC_SUB_QOS;
+    replay->filter_n = filter.n;
+    memcpy(replay->filter, filter.at, filter.n);
+    noc_retained_cursor_init(&replay->cursor, noc_slice(replay->filter, filter.n));
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = replay;
+    noc_replay_wake(link);
+    return NOC_OK;
+}
+
+static void drop_first(struct noc_link *link)
+{
+    struct noc_replay *replay = link->replay;
+
+    link->replay = replay->next;
+    noc_retained_cursor_done(&replay->cursor);
+    free(replay);
+}
+
+void noc_replay_done(struct noc_link *link)
+{
+    noc_list_remove(&link->replaying);
+    while (link->replay != NULL) {
+        drop_first(link);
+    }
+}
+
+void noc_replay_wake(struct noc_link *link)
+{
+    if (link->replay != NULL && !noc_list_is_linked(&link->replaying)) {
+        noc_list_append(&link->shard->replays, &link->replaying);
+    }
+}
+
+/* How many messages the link could take now; half the output's bound is left to live traffic. */
+static unsigned room_for(const struct noc_link *link)
+{
+    const struct noc_session *session = link->session;
+
+    if (link->out.bytes >= link->shard->core->limits.max_output_bytes / 2) {
+        return 0;
+    }
+    if (link->replay->qos == 0) {
+        return NOC_REPLAY_STEP;
+    }
+    if (session->queue.count > 0 || !noc_session_has_window(session)) {
+        return 0;
+    }
+    return link->window_max - session->open_count < NOC_REPLAY_STEP
+               ? (unsigned)(link->window_max - session->open_count)
+               : NOC_REPLAY_STEP;
+}
+
+static void deliver(
+    struct noc_link *link, const struct noc_replay *replay, struct noc_message *message)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_publication publication = {.parts = noc_message_parts(message), .message = message};
+    uint8_t qos = replay->qos < message->qos ? replay->qos : message->qos;
+
+    if (message->expires_ms <= shard->now_ms) {
+        noc_retained_remove_if(shard->core->retained, shard->number, message);
+    } else {
+        noc_session_deliver(link->session, &publication, qos, true, &replay->id, replay->id != 0);
+    }
+    noc_publication_done(&publication);
+}
+
+/* A portion. False: the link has nothing more, or no room. */
+static bool step(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+    struct noc_message *some[NOC_REPLAY_STEP];
+
+    for (unsigned visits = 0; visits < NOC_REPLAY_VISITS; visits += NOC_REPLAY_STEP) {
+        struct noc_replay *replay = link->replay;
+        unsigned room;
+        int count;
+
+        if (replay == NULL) {
+            return false;
+        }
+        room = room_for(link);
+        if (room == 0) {
+            return false;
+        }
+        count = noc_retained_next(
+            shard->core->retained, &replay->cursor, NOC_REPLAY_STEP * 4, some, room);
+        for (int i = 0; i < count; i++) {
+            deliver(link, replay, some[i]);
+        }
+        if (count == NOC_ENOMEM || replay->cursor.is_done) {
+            drop_first(link);
+        }
+    }
+    return link->replay != NULL;
+}
+
+void noc_replay_run(struct noc_shard *shard)
+{
+    struct noc_list turn;
+    struct noc_list *at;
+
+    noc_list_init(&turn);
+    noc_list_join(&turn, &shard->replays);
+    while ((at = noc_list_take(&turn)) != NULL) {
+        struct noc_link *link = NOC_CONTAINER(at, struct noc_link, replaying);
+
+        if (link->session != NULL && step(link)) {
+            noc_replay_wake(link);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routing: which workers get a publication, and which member of each share
+ * group. Everything here happens on the publisher's worker, but the second
+ * half of a shared delivery, which happens at the member's home.
+ */
+#include "core/deliver.h"
+
+#include <string.h>
+
+#include "core/link.h"
+
+/* How often a message for a share group looks for a connected member before an absent one takes it. */
+#define ABSENT_TRIES 4u
+
+/* Post to another worker the nodes that it has subscriptions on. */
+static void post(struct noc_shard *shard, struct noc_publication *publication,
+    const struct noc_match *match, unsigned worker)
+{
+    struct noc_node *some[64];
+    unsigned count = 0;
+
+    shard->fed |= UINT64_C(1) << worker;
+    for (unsigned i = 0; i < match->count; i++) {
+        if ((noc_node_workers(match->nodes[i]) >> worker & 1) == 0) {
+            continue;
+        }
+        if (count == NOC_COUNT(some)) {
+            /* More than fit here: let it have them all, it passes over those it has nothing on. */
+            count = match->count < UINT16_MAX ? match->count : UINT16_MAX;
+            if (noc_mail_publish(shard, worker, publication, match->nodes, count) != NOC_OK) {
+                noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+            }
+            return;
+        }
+        some[count++] = match->nodes[i];
+    }
+    if (count > 0 && noc_mail_publish(shard, worker, publication, some, count) != NOC_OK) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+    }
+}
+
+/* Deliver to a member at home here. False: try another one. */
+static bool deliver_to_member(struct noc_shard *shard, struct noc_publication *publication,
+    const struct noc_node *node, const struct noc_group *group, uint64_t session_number,
+    bool absent_too)
+{
+    struct noc_session *session = noc_map64_get(&shard->by_number, session_number);
+    const struct noc_sub *sub;
+    uint8_t qos;
+
+    if (session == NULL || (session->link == NULL && !absent_too)) {
+        return false;
+    }
+    sub = noc_session_find_sub(session, node, group);
+    if (sub == NULL) {
+        return false;
+    }
+    qos = sub->options & NOC_SUB_QOS;
+    noc_session_deliver(session, publication,
+        qos < publication->parts.qos ? qos : publication->parts.qos,
+        (sub->options & NOC_SUB_RETAIN_AS_PUBLISHED) != 0 && publication->parts.retain, &sub->id,
+        sub->id != 0);
+    return true;
+}
+
+/* Find a member from this attempt on: here at once, elsewhere by mail. */
+static void route_shared(struct noc_shard *shard, struct noc_publication *publication,
+    struct noc_node *node, struct noc_group *group, uint32_t start, uint32_t attempt)
+{
+    struct noc_member member;
+
+    for (; noc_group_pick(group, attempt, &start, &member); attempt++) {
+        if (member.worker != shard->number) {
+            shard->fed |= UINT64_C(1) << member.worker;
+            if (noc_mail_shared(shard, member.worker, publication, node, group, &member, start,
+                    attempt) == NOC_OK) {
+                return;
+            }
+        } else if (deliver_to_member(shard, publication, node, group, member.session_number,
+                       attempt >= ABSENT_TRIES || !member.is_connected)) {
+            return;
+        }
+    }
+    noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+}
+
+void noc_deliver_shared_mail(
+    struct noc_shard *shard, struct noc_publication *publication, const struct noc_record *record)
+{
+    if (!deliver_to_member(shard, publication, record->as.shared.node, record->as.shared.group,
+            record->as.shared.session_number,
+            record->as.shared.attempt >= ABSENT_TRIES || !record->as.shared.was_connected)) {
+        route_shared(shard, publication, record->as.shared.node, record->as.shared.group,
+            record->as.shared.start, record->as.shared.attempt + 1);
+    }
+}
+
+/* Make it the retained message of its topic; false: not, for want of memory. */
+static bool retain(struct noc_shard *shard, struct noc_publication *publication)
+{
+    return noc_publication_message(publication) != NULL &&
+           noc_retained_set(shard->core->retained, shard->number, publication->message, NULL) ==
+               NOC_OK;
+}
+
+bool noc_route(struct noc_shard *shard, struct noc_publication *publication)
+{
+    struct noc_match match;
+    uint64_t workers = 0, here = UINT64_C(1) << shard->number;
+    bool is_taken = false;
+
+    if (publication->parts.retain && !retain(shard, publication)) {
+        noc_shard_log(shard, NOC_LOG_ERROR, "Out of memory: '%.*s' could not be retained.",
+            NOC_SLICE_ARG(publication->parts.topic));
+    }
+    if (noc_index_match(shard->core->index, shard->number, publication->parts.topic, &match) !=
+        NOC_OK) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+        return true;
+    }
+    for (unsigned i = 0; i < match.count; i++) {
+        workers |= noc_node_workers(match.nodes[i]);
+        for (struct noc_group *group = noc_node_groups(match.nodes[i]); group != NULL;
+             group = noc_group_next(group)) {
+            uint32_t start = 0;
+
+            is_taken = true;
+            route_shared(shard, publication, match.nodes[i], group, start, 0);
+        }
+    }
+    for (uint64_t others = workers & ~here; others != 0; others &= others - 1) {
+        post(shard, publication, &match, (unsigned)__builtin_ctzll(others));
+    }
+    if ((workers & here) != 0) {
+        noc_deliver(shard, publication, match.nodes, match.count);
+    }
+    return is_taken || workers != 0;
+}
+
+bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic)
+{
+    struct noc_match match;
+
+    if (noc_index_match(shard->core->index, shard->number, topic, &match) != NOC_OK) {
+        return true;
+    }
+    for (unsigned i = 0; i < match.count; i++) {
+        if (noc_node_workers(match.nodes[i]) != 0 || noc_node_groups(match.nodes[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void noc_shard_publish(struct noc_shard *shard, const struct noc_message_parts *parts)
+{
+    struct noc_publication publication = {.parts = *parts};
+
+    (void)noc_route(shard, &publication);
+    noc_publication_done(&publication);
+}

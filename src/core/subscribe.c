@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SUBSCRIBE and UNSUBSCRIBE (MQTT 5 sections 3.8 to 3.11). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/link.h"
+#include "core/replay.h"
+#include "mqtt/topic.h"
+
+/* A filter as the session holds it: its share group, and the text below the mount point. */
+struct target {
+    struct noc_slice group;  /* absent: not shared */
+    struct noc_slice filter; /* borrowed, or in owned */
+    char *owned;
+};
+
+/* NOC_EMALFORMED: not a filter. NOC_ENOMEM. */
+static int open_target(const struct noc_link *link, struct noc_slice text, struct target *target)
+{
+    struct noc_slice mount = link->listener->mount_point;
+
+    *target = (struct target){.filter = text};
+    if (noc_filter_is_shared(text)) {
+        if (!noc_share_split(text, &target->group, &target->filter)) {
+            return NOC_EMALFORMED;
+        }
+    } else if (!noc_filter_is_valid(text)) {
+        return NOC_EMALFORMED;
+    }
+    if (mount.n == 0) {
+        return NOC_OK;
+    }
+    if (mount.n + target->filter.n > UINT16_MAX) {
+        return NOC_EMALFORMED;
+    }
+    target->owned = malloc(mount.n + target->filter.n);
+    if (target->owned == NULL) {
+        return NOC_ENOMEM;
+    }
+    memcpy(target->owned, mount.at, mount.n);
+    memcpy(target->owned + mount.n, target->filter.at, target->filter.n);
+    target->filter = noc_slice(target->owned, mount.n + target->filter.n);
+    return NOC_OK;
+}
+
+/* A filter that is none: the connection ends, as Mosquitto has it. */
+static void on_bad_filter(struct noc_link *link, int err, struct noc_slice text)
+{
+    if (err == NOC_EMALFORMED) {
+        struct noc_fault fault = {"topic filter", 0};
+
+        noc_shard_log(link->shard, NOC_LOG_INFORMATION,
+            "Invalid subscription string from %.*s, disconnecting.", NOC_SLICE_ARG(link->address));
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(text));
+        noc_link_break(link, NOC_END_MALFORMED, NOC_RC_TOPIC_FILTER_INVALID, &fault);
+    } else {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+    }
+}
+
+/* What is replayed to a new subscription, by its retain handling (3.8.3.1). */
+static bool wants_replay(uint8_t options, bool is_new, bool is_shared)
+{
+    unsigned handling = options & NOC_SUB_RETAIN_HANDLING;
+
+    return !is_shared && (handling == 0 || (handling == 0x10 && is_new));
+}
+
+/* One filter. Its reason code; *ret_replay tells whether retained messages follow. */
+static uint8_t subscribe_one(struct noc_link *link, const struct target *target, uint8_t options,
+    uint32_t id, bool *ret_replay)
+{
+    struct noc_session *session = link->session;
+    uint8_t qos = options & NOC_SUB_QOS;
+    bool is_new;
+
+    *ret_replay = false;
+    if (qos > link->listener->max_qos) {
+        qos = link->listener->max_qos;
+        options = (uint8_t)((options & ~NOC_SUB_QOS) | qos);
+    }
+    if (noc_session_subscribe(session, target->filter, target->group, options, id, &is_new) !=
+        NOC_OK) {
+        return NOC_RC_UNSPECIFIED;
+    }
+    noc_shard_log(link->shard, NOC_LOG_SUBSCRIBE, "%.*s %d %.*s",
+        NOC_SLICE_ARG(noc_session_id(session)), qos, NOC_SLICE_ARG(target->filter));
+    *ret_replay = wants_replay(options, is_new, target->group.at != NULL);
+    return qos;
+}
+
+/* Packets answered with a reason per filter: room for them. */
+static uint8_t *reasons_new(struct noc_link *link, unsigned count, uint8_t few[static 64])
+{
+    uint8_t *reasons = count <= 64 ? few : malloc(count);
+
+    if (reasons == NULL) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+    }
+    return reasons;
+}
+
+static void send_reasons(struct noc_link *link, unsigned type, uint16_t packet_id,
+    const uint8_t *reasons, unsigned count)
+{
+    struct noc_shard *shard = link->shard;
+    size_t room = count + 16u;
+    uint8_t *at = noc_outq_reserve(&link->out, &shard->blocks, room);
+
+    if (at == NULL) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    noc_outq_commit(&link->out,
+        noc_suback_encode(link->version, type, packet_id, noc_slice(reasons, count), at, room));
+    noc_link_mark_dirty(link);
+    noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
+    noc_shard_log(shard, NOC_LOG_DEBUG, "Sending %s to %.*s",
+        type == NOC_SUBACK ? "SUBACK" : "UNSUBACK", NOC_SLICE_ARG(noc_link_name(link)));
+}
+
+/* Start the replays that the filters of a SUBSCRIBE are due: behind its SUBACK. */
+static void start_replays(
+    struct noc_link *link, const struct noc_subscribe *subscribe, const bool *replays)
+{
+    struct noc_slice rest = subscribe->topics, text;
+    uint8_t options;
+
+    for (unsigned i = 0; noc_subscribe_next(&rest, &text, &options); i++) {
+        struct target target;
+
+        if (replays[i] && open_target(link, text, &target) == NOC_OK) {
+            if (noc_replay_start(link, target.filter, options, subscribe->props.subscription_id) !=
+                NOC_OK) {
+                noc_shard_log(link->shard, NOC_LOG_ERROR,
+                    "Out of memory: retained messages for %.*s are left out.",
+                    NOC_SLICE_ARG(noc_link_name(link)));
+            }
+            free(target.owned);
+        }
+    }
+}
+
+/* Enter all filters. False: the link has ended. */
+static bool subscribe_all(
+    struct noc_link *link, const struct noc_subscribe *subscribe, uint8_t *reasons, bool *replays)
+{
+    struct noc_slice rest = subscribe->topics, text;
+    uint8_t options;
+
+    for (unsigned i = 0; noc_subscribe_next(&rest, &text, &options); i++) {
+        struct target target;
+        int err = open_target(link, text, &target);
+
+        if (err != NOC_OK) {
+            on_bad_filter(link, err, text);
+            return false;
+        }
+        reasons[i] =
+            subscribe_one(link, &target, options, subscribe->props.subscription_id, &replays[i]);
+        free(target.owned);
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s (QoS %d)", NOC_SLICE_ARG(text),
+            options & NOC_SUB_QOS);
+    }
+    return true;
+}
+
+void noc_link_on_subscribe(struct noc_link *link, struct noc_slice body)
+{
+    struct noc_fault fault = {0};
+    struct noc_subscribe subscribe;
+    uint8_t few[64], *reasons;
+    bool *replays;
+    int err =
+        noc_subscribe_decode(link->version, (const uint8_t *)body.at, body.n, &subscribe, &fault);
+
+    if (err != NOC_OK) {
+        noc_link_break_by(link, err, &fault);
+        return;
+    }
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Received SUBSCRIBE from %.*s",
+        NOC_SLICE_ARG(noc_link_name(link)));
+    replays = calloc(subscribe.count, sizeof *replays);
+    if (replays == NULL) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    reasons = reasons_new(link, subscribe.count, few);
+    if (reasons != NULL && subscribe_all(link, &subscribe, reasons, replays)) {
+        send_reasons(link, NOC_SUBACK, subscribe.packet_id, reasons, subscribe.count);
+        if (link->state == NOC_LINK_OPEN) {
+            start_replays(link, &subscribe, replays);
+        }
+    }
+    free(replays);
+    if (reasons != few) {
+        free(reasons);
+    }
+}
+
+/* Take all filters out. False: the link has ended. */
+static bool unsubscribe_all(
+    struct noc_link *link, const struct noc_subscribe *unsubscribe, uint8_t *reasons)
+{
+    struct noc_slice rest = unsubscribe->topics, text;
+
+    for (unsigned i = 0; noc_unsubscribe_next(&rest, &text); i++) {
+        struct target target;
+        int err = open_target(link, text, &target);
+
+        if (err != NOC_OK) {
+            on_bad_filter(link, err, text);
+            return false;
+        }
+        reasons[i] = noc_session_unsubscribe(link->session, target.filter, target.group)
+                         ? NOC_RC_SUCCESS
+                         : NOC_RC_NO_SUBSCRIPTION_EXISTED;
+        noc_shard_log(link->shard, NOC_LOG_UNSUBSCRIBE, "%.*s %.*s",
+            NOC_SLICE_ARG(noc_session_id(link->session)), NOC_SLICE_ARG(text));
+        free(target.owned);
+    }
+    return true;
+}
+
+void noc_link_on_unsubscribe(struct noc_link *link, struct noc_slice body)
+{
+    struct noc_fault fault = {0};
+    struct noc_subscribe unsubscribe;
+    uint8_t few[64], *reasons;
+    int err = noc_unsubscribe_decode(
+        link->version, (const uint8_t *)body.at, body.n, &unsubscribe, &fault);
+
+    if (err != NOC_OK) {
+        noc_link_break_by(link, err, &fault);
+        return;
+    }
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Received UNSUBSCRIBE from %.*s",
+        NOC_SLICE_ARG(noc_link_name(link)));
+    reasons = reasons_new(link, unsubscribe.count, few);
+    if (reasons != NULL && unsubscribe_all(link, &unsubscribe, reasons)) {
+        send_reasons(link, NOC_UNSUBACK, unsubscribe.packet_id, reasons, unsubscribe.count);
+    }
+    if (reasons != few) {
+        free(reasons);
+    }
+}
