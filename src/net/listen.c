@@ -119,14 +119,12 @@ static bool is_missing_family(int number)
     return number == EAFNOSUPPORT || number == EADDRNOTAVAIL || number == EPROTONOSUPPORT;
 }
 
-static int open_all(const struct noc_listen_options *options, struct addrinfo *list,
+/* A socket on each address of a list; ones that this machine lacks are passed over. */
+static int open_list(const struct noc_listen_options *options, struct addrinfo *list,
     struct noc_listen_sockets *sockets, char *error, size_t error_size)
 {
-    uint16_t port = options->port;
-    int err = NOC_ENOENT;
-
-    (void)snprintf(error, error_size, "No address to listen on");
     for (struct addrinfo *info = list; info != NULL; info = info->ai_next) {
+        uint16_t port = sockets->count > 0 ? sockets->at[0].address.port : options->port;
         int fd;
 
         if ((info->ai_family != AF_INET && info->ai_family != AF_INET6) ||
@@ -137,20 +135,19 @@ static int open_all(const struct noc_listen_options *options, struct addrinfo *l
         fd = open_tcp(options, info);
         if (fd >= 0) {
             add_socket(sockets, fd);
-            port = sockets->at[0].address.port;
-            continue;
-        }
-        err = fail(error, error_size);
-        if (!is_missing_family(errno)) {
-            noc_listen_close(sockets);
-            return err;
+        } else {
+            int err = fail(error, error_size);
+
+            if (!is_missing_family(errno)) {
+                return err;
+            }
         }
     }
-    return sockets->count > 0 ? NOC_OK : err;
+    return NOC_OK;
 }
 
-static int listen_tcp(const struct noc_listen_options *options, struct noc_listen_sockets *sockets,
-    char *error, size_t error_size)
+static int open_host(const struct noc_listen_options *options, const char *host,
+    struct noc_listen_sockets *sockets, char *error, size_t error_size)
 {
     static const int families[] = {
         [NOC_LISTEN_BOTH] = AF_UNSPEC, [NOC_LISTEN_IPV4] = AF_INET, [NOC_LISTEN_IPV6] = AF_INET6};
@@ -158,20 +155,48 @@ static int listen_tcp(const struct noc_listen_options *options, struct noc_liste
         .ai_socktype = SOCK_STREAM,
         .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
-    int code;
+    int code = getaddrinfo(host, "0", &hints, &list);
     int err;
 
-    if (options->bind_interface != NULL && if_nametoindex(options->bind_interface) == 0) {
-        return fail(error, error_size);
-    }
-    code = getaddrinfo(options->host, "0", &hints, &list);
     if (code != 0) {
         (void)snprintf(
             error, error_size, "%s", code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
         return code == EAI_MEMORY ? NOC_ENOMEM : NOC_ENOENT;
     }
-    err = open_all(options, list, sockets, error, error_size);
+    err = open_list(options, list, sockets, error, error_size);
     freeaddrinfo(list);
+    return err;
+}
+
+/*
+ * "localhost" is both loopback addresses, whatever the machine's hosts file
+ * says or leaves out (RFC 6761, section 6.3); a chosen family leaves one of them.
+ */
+static int listen_tcp(const struct noc_listen_options *options, struct noc_listen_sockets *sockets,
+    char *error, size_t error_size)
+{
+    bool is_local = options->host != NULL && strcmp(options->host, "localhost") == 0;
+    int err = NOC_OK;
+
+    (void)snprintf(error, error_size, "No address to listen on");
+    if (options->bind_interface != NULL && if_nametoindex(options->bind_interface) == 0) {
+        return fail(error, error_size);
+    }
+    if (!is_local) {
+        err = open_host(options, options->host, sockets, error, error_size);
+    }
+    if (is_local && options->domain != NOC_LISTEN_IPV6) {
+        err = open_host(options, "127.0.0.1", sockets, error, error_size);
+    }
+    if (err == NOC_OK && is_local && options->domain != NOC_LISTEN_IPV4) {
+        err = open_host(options, "::1", sockets, error, error_size);
+    }
+    if (err == NOC_OK && sockets->count == 0) {
+        err = NOC_EIO;
+    }
+    if (err != NOC_OK) {
+        noc_listen_close(sockets);
+    }
     return err;
 }
 

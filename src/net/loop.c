@@ -71,8 +71,11 @@ int noc_loop_init(struct noc_loop *loop)
     if (loop->bell_fd < 0) {
         goto failed;
     }
-    /* The bell's owner is the loop itself: an address that no caller has. */
-    if (control(loop, EPOLL_CTL_ADD, loop->bell_fd, NOC_LOOP_READ, loop) != NOC_OK) {
+    /*
+     * The bell's owner is an address that no caller's object has; not the loop's own,
+     * which is also that of a struct that begins with its loop.
+     */
+    if (control(loop, EPOLL_CTL_ADD, loop->bell_fd, NOC_LOOP_READ, &loop->bell_fd) != NOC_OK) {
         goto failed;
     }
     return NOC_OK;
@@ -143,7 +146,7 @@ int noc_loop_wait(struct noc_loop *loop, int timeout_ms, struct noc_loop_event *
     for (int i = 0; i < n; i++) {
         uint32_t what = taken[i].events;
 
-        if (taken[i].data.ptr == loop) {
+        if (taken[i].data.ptr == &loop->bell_fd) {
             silence_bell(loop);
             continue;
         }
