@@ -27,9 +27,14 @@ struct walk {
 
 static int walk_value(struct walk *walk);
 
+static bool is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
 static void skip_space(struct walk *walk)
 {
-    while (walk->at < walk->end && memchr(" \t\r\n", *walk->at, 4) != NULL) {
+    while (walk->at < walk->end && is_one_of(*walk->at, " \t\r\n")) {
         walk->at++;
     }
 }
@@ -95,7 +100,7 @@ static int take_string(struct walk *walk, struct noc_slice *ret_raw)
             continue;
         }
         walk->at++;
-        if (walk->at == walk->end || memchr("\"\\/bfnrtu", *walk->at, 9) == NULL) {
+        if (walk->at == walk->end || !is_one_of(*walk->at, "\"\\/bfnrtu")) {
             return NOC_EMALFORMED;
         }
         if (*walk->at == 'u') {
@@ -123,7 +128,7 @@ static int take_word(struct walk *walk, struct noc_slice *ret_word)
     struct noc_slice word;
 
     while (walk->at < walk->end &&
-           (isalnum((unsigned char)*walk->at) || memchr("+-.", *walk->at, 3) != NULL)) {
+           (isalnum((unsigned char)*walk->at) || is_one_of(*walk->at, "+-."))) {
         walk->at++;
     }
     word = noc_slice(start, (size_t)(walk->at - start));
@@ -137,7 +142,7 @@ static int take_word(struct walk *walk, struct noc_slice *ret_word)
         return NOC_EMALFORMED;
     }
     for (size_t i = 0; i < word.n; i++) {
-        if (memchr("0123456789+-.eE", word.at[i], 15) == NULL) {
+        if (!is_one_of(word.at[i], "0123456789+-.eE")) {
             return NOC_EMALFORMED;
         }
     }
@@ -378,14 +383,18 @@ int noc_json_find_string(struct noc_slice json, const char *name, char *text, si
     while (find.raw.n > 0) {
         bool is_escaped;
         unsigned code;
-        char bytes[4];
+        char bytes[4] = {0};
         const size_t used = decode_one(find.raw, &code, &is_escaped);
-        const size_t made = is_escaped ? encode_utf8(code, bytes) : 1;
+        size_t made = 1;
 
+        bytes[0] = (char)code;
+        if (is_escaped) {
+            made = encode_utf8(code, bytes);
+        }
         if (n + made >= size) {
             break;
         }
-        memcpy(text + n, is_escaped ? bytes : find.raw.at, made);
+        memcpy(text + n, bytes, made);
         n += made;
         find.raw = noc_slice(find.raw.at + used, find.raw.n - used);
     }
