@@ -29,6 +29,7 @@ static void every_protocol_is_told_from_its_first_bytes(void **state)
     assert_int_equal(KIND("\r\nGET / HTTP/1.1\r\n\r\n"), NOC_FIRST_HTTP);
     assert_int_equal(KIND("OPTIONS * HTTP/1.1\r\n"), NOC_FIRST_HTTP);
     assert_int_equal(KIND("M-SEARCH * HTTP/1.1\r\n"), NOC_FIRST_HTTP);
+    assert_int_equal(KIND("A_B / HTTP/1.1\r\n"), NOC_FIRST_HTTP);
     assert_int_equal(KIND("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), NOC_FIRST_HTTP);
     assert_int_equal(KIND("PROXIES / HTTP/1.1\r\n"), NOC_FIRST_HTTP);
     assert_int_equal(KIND("\x16\x03\x01\x02\x00\x01"), NOC_FIRST_TLS_HELLO);
@@ -51,6 +52,10 @@ static void all_else_is_other_as_soon_as_no_byte_could_change_it(void **state)
     assert_int_equal(KIND("\x10\x0c\x00\x04MQTX"), NOC_FIRST_OTHER);
     assert_int_equal(KIND("get / HTTP/1.1"), NOC_FIRST_OTHER);
     assert_int_equal(KIND(" GET /"), NOC_FIRST_OTHER);
+    assert_int_equal(KIND("Get / HTTP/1.1"), NOC_FIRST_OTHER);
+    assert_int_equal(KIND("GET\t/ HTTP/1.1"), NOC_FIRST_OTHER);
+    assert_int_equal(KIND("GET\0 / HTTP/1.1"), NOC_FIRST_OTHER);
+    assert_int_equal(KIND("_GET / HTTP/1.1"), NOC_FIRST_OTHER);
     assert_int_equal(KIND("SSH-2.0-OpenSSH_9.2"), NOC_FIRST_OTHER);
     assert_int_equal(KIND("AAAAAAAAAAAAAAAAAAAAA"), NOC_FIRST_OTHER);
     assert_int_equal(KIND("\r\nAAAAAAAAAAAAAAAAAAAAA"), NOC_FIRST_OTHER);
