@@ -58,8 +58,9 @@ NOC_MUST_CHECK int noc_password_hash_parse(
 
 /*
  * Is it the password? NOC_OK, NOC_EDENIED, or NOC_ENOMEM when it could not be
- * computed. All bytes of the password count, zero bytes too. The comparison
- * takes the same time wherever the first difference is.
+ * computed. All bytes of the password count, zero bytes too, but for those at
+ * the end with PBKDF2: HMAC fills a short key up with zeros (RFC 2104). The
+ * comparison takes the same time wherever the first difference is.
  */
 NOC_MUST_CHECK int noc_password_hash_verify(
     const struct noc_password_hash *hash, struct noc_slice password);
