@@ -103,7 +103,7 @@ const struct noc_ws_refusal *noc_ws_refusal(enum noc_ws_refusal_kind kind);
 
 /* ---- the request ---- */
 
-/* All slices point into the bytes that were parsed and live as long as those stay where they are. */
+/* All slices point into the bytes parsed and live as long as those stay where they are. */
 struct noc_ws_request {
     size_t scanned;            /* between calls: bytes already looked at */
     enum noc_first_bytes kind; /* what the first bytes are */

@@ -6,9 +6,11 @@
 #include "sha1.h"
 
 #define KEY_LINE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-#define CORE     "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-#define GOOD     CORE KEY_LINE
-#define MQTT     "Sec-WebSocket-Protocol: mqtt\r\n"
+#define CORE                                                   \
+    "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+    "Sec-WebSocket-Version: 13\r\n"
+#define GOOD CORE KEY_LINE
+#define MQTT "Sec-WebSocket-Protocol: mqtt\r\n"
 
 static struct guard guard;
 
