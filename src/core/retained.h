@@ -26,14 +26,22 @@
 
 struct noc_retained;
 
+/* seed keys the hash. NULL: out of memory. */
 struct noc_retained *noc_retained_new(uint64_t seed, struct noc_reclaim *reclaim);
-void noc_retained_free(struct noc_retained *retained); /* when all workers have ended */
+
+/*
+ * When all workers have ended. What it has deferred stays with the reclaim,
+ * which may be freed before or after. NULL is fine.
+ */
+void noc_retained_free(struct noc_retained *retained);
 
 /*
  * Make message the retained one of its topic; with an empty payload, remove
  * what is there [MQTT-3.3.1-10]. The message is not taken: a reference is added
  * when it is kept. The old one is given back after a grace period.
- * *ret_version (may be NULL) gets the slot's version. By a worker, online.
+ * *ret_version (may be NULL) gets the slot's version, also when there was
+ * nothing to remove. A removal never fails; NOC_ENOMEM: nothing changed. By a
+ * worker, online.
  */
 NOC_MUST_CHECK int noc_retained_set(struct noc_retained *retained, unsigned worker,
     struct noc_message *message, uint64_t *ret_version);
@@ -50,10 +58,12 @@ struct noc_message *noc_retained_get(struct noc_retained *retained, struct noc_s
 
 /* A walk over the messages whose topic a filter matches; caller's storage. */
 struct noc_retained_cursor {
-    struct noc_slice filter; /* borrowed from the caller for the cursor's life; absent: all topics */
-    char *position;          /* topic text to go on behind, owned; NULL before the first step */
+    struct noc_slice
+        filter;     /* borrowed from the caller for the cursor's life; absent: all topics */
+    char *position; /* topic text to go on from, owned; NULL before the first step */
     uint32_t position_n;
     uint32_t position_room;
+    bool is_behind; /* go on behind position; else position itself is still to come */
     bool is_done;
 };
 
@@ -62,10 +72,12 @@ void noc_retained_cursor_done(struct noc_retained_cursor *cursor);
 
 /*
  * The next messages, in byte order of topic, each with a reference added: at
- * most  of them, and at most  slots looked at (so a call may
+ * most "most" of them, and at most visits_max slots looked at (so a call may
  * return 0 and yet not be done: ask again in a later turn; cursor->is_done
- * tells). Returns their number, or NOC_ENOMEM. A filter without wildcard costs
- * one look-up. By a worker, online.
+ * tells). Returns their number, or NOC_ENOMEM: call again, nothing is skipped.
+ * A filter without wildcard costs one look-up. A topic that is there all the
+ * time is handed out once; one that comes or goes meanwhile at most once. By a
+ * worker, online.
  */
 NOC_MUST_CHECK int noc_retained_next(struct noc_retained *retained,
     struct noc_retained_cursor *cursor, unsigned visits_max, struct noc_message **ret_messages,
