@@ -24,15 +24,6 @@
 #include "base/utf8.h"
 #include "net/tls_internal.h"
 
-struct noc_tls {
-    SSL *ssl;
-    struct noc_tls_context *context; /* counted */
-    unsigned long code;              /* OpenSSL's, of the failure, or 0 */
-    int number;                      /* errno of the failure, or 0 */
-    bool wants_write;                /* after the last NOC_EAGAIN */
-    bool is_broken;                  /* failed for good; OpenSSL may only free it now */
-};
-
 static int tls_new(struct noc_tls_context *context, int fd, struct noc_tls **ret_tls)
 {
     struct noc_tls *tls = calloc(1, sizeof(*tls));
@@ -48,6 +39,7 @@ static int tls_new(struct noc_tls_context *context, int fd, struct noc_tls **ret
         ERR_clear_error();
         return NOC_ENOMEM;
     }
+    (void)SSL_set_app_data(tls->ssl, tls);
     tls->context = noc_tls_context_ref(context);
     *ret_tls = tls;
     return NOC_OK;
@@ -123,6 +115,7 @@ void noc_tls_free(struct noc_tls *tls)
     }
     SSL_free(tls->ssl);
     noc_tls_context_unref(tls->context);
+    free(tls->psk_identity);
     free(tls);
     ERR_clear_error();
 }
@@ -193,6 +186,10 @@ int noc_tls_read(struct noc_tls *tls, void *bytes, size_t n)
         return result;
     }
     result = outcome(tls, result);
+    if (result == NOC_EAGAIN) {
+        /* A message after the handshake, such as a ticket, made a write buffer, too. */
+        (void)SSL_free_buffers(tls->ssl);
+    }
     return result == NOC_ECLOSED ? 0 : result;
 }
 
@@ -219,6 +216,8 @@ int noc_tls_write(struct noc_tls *tls, const void *bytes, size_t n)
         done += result;
         left -= (size_t)result;
     }
+    /* SSL_MODE_RELEASE_BUFFERS leaves the write buffer behind (16 KiB a connection). */
+    (void)SSL_free_buffers(tls->ssl);
     return done;
 }
 
@@ -336,13 +335,13 @@ static int common_name(const X509 *certificate, char *name, size_t size)
 int noc_tls_identity(const struct noc_tls *tls, char *name, size_t size)
 {
     const X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-    const char *psk_identity = SSL_get_psk_identity(tls->ssl);
 
     if (certificate != NULL) {
         return common_name(certificate, name, size);
     }
-    return psk_identity == NULL ? NOC_ENOENT
-                                : copy_name(psk_identity, strlen(psk_identity), name, size);
+    return tls->psk_identity == NULL
+               ? NOC_ENOENT
+               : copy_name(tls->psk_identity, strlen(tls->psk_identity), name, size);
 }
 
 int noc_tls_subject(const struct noc_tls *tls, char *name, size_t size)

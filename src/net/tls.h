@@ -30,7 +30,7 @@ struct noc_tls;
 
 enum noc_tls_version { NOC_TLS_DEFAULT, NOC_TLS_1_1, NOC_TLS_1_2, NOC_TLS_1_3 };
 
-/* What is chosen of the protocols that a client offers by ALPN (RFC 7301). Offering none is fine. */
+/* What is chosen of the protocols that a client offers by ALPN (RFC 7301), if it offers any. */
 enum noc_tls_alpn {
     NOC_TLS_ALPN_MQTT, /* "mqtt"; others are not answered */
     NOC_TLS_ALPN_HTTP, /* "http/1.1"; others, h2 above all, are not answered */

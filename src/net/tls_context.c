@@ -117,12 +117,25 @@ static int select_http(SSL *ssl, const unsigned char **out, unsigned char *out_n
     return select_alpn(ssl, out, out_n, in, in_n, alpn_http, sizeof(alpn_http));
 }
 
+/*
+ * The identity is kept by us: OpenSSL remembers it up to TLS 1.2 only. A client
+ * that names it without having the key fails in the handshake. (A client may offer several in
+ * TLS 1.3; the first that we find is taken, and no other is asked for.)
+ */
 static unsigned find_psk(SSL *ssl, const char *identity, unsigned char *key, unsigned max)
 {
     struct noc_tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct noc_tls *tls = SSL_get_app_data(ssl);
     size_t n = context->psk_find(context->psk_context, noc_slice_of(identity), key, max);
 
     assert(n <= max);
+    if (n > 0) {
+        free(tls->psk_identity);
+        tls->psk_identity = strdup(identity);
+        if (tls->psk_identity == NULL) {
+            return 0;
+        }
+    }
     return (unsigned)n;
 }
 
@@ -344,6 +357,9 @@ int noc_tls_context_new_server(const struct noc_tls_options *options,
         context->psk_find = options->psk_find;
         context->psk_context = options->psk_context;
         SSL_CTX_set_psk_server_callback(context->ctx, find_psk);
+        /* A resumed session would not ask for the key, and the identity would be lost. */
+        (void)SSL_CTX_set_options(context->ctx, SSL_OP_NO_TICKET);
+        (void)SSL_CTX_set_num_tickets(context->ctx, 0);
     }
     if (options->psk_hint != NULL &&
         SSL_CTX_use_psk_identity_hint(context->ctx, options->psk_hint) != 1) {

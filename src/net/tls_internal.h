@@ -22,4 +22,15 @@ struct noc_tls_context {
     size_t psk_key_n;          /* bytes of psk_key */
 };
 
+/* One connection; OpenSSL's callbacks find it as the SSL's app data. */
+struct noc_tls {
+    SSL *ssl;
+    struct noc_tls_context *context; /* counted */
+    char *psk_identity;              /* whose key the client has shown, or NULL */
+    unsigned long code;              /* OpenSSL's, of the failure, or 0 */
+    int number;                      /* errno of the failure, or 0 */
+    bool wants_write;                /* after the last NOC_EAGAIN */
+    bool is_broken;                  /* failed for good; OpenSSL may only free it now */
+};
+
 #endif
