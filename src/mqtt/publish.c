@@ -60,7 +60,7 @@ int noc_publish_decode(unsigned version, unsigned flags, bool from_client,
         }
         packet_id = noc_get_u16(bytes + at);
         if (packet_id == 0) {
-            return noc_fault_at(fault, NOC_EPROTO, "packet identifier", at); /* [MQTT-2.2.1-2] */
+            return noc_fault_at(fault, NOC_EPROTO, "packet identifier", at); /* [MQTT-2.2.1-3] */
         }
         at += 2;
     } else if ((flags & 8) != 0) {
@@ -70,10 +70,11 @@ int noc_publish_decode(unsigned version, unsigned flags, bool from_client,
         if (topic.n == 0) {
             return noc_fault_at(fault, NOC_EPROTO, "topic", 0); /* [MQTT-4.7.3-1] */
         }
-        ret_publish->props = (struct noc_props){0};
+        noc_wire_clear_props(&ret_publish->props);
     } else if (at < n && bytes[at] == 0 && topic.n > 0) {
         at++;
-        ret_publish->props = (struct noc_props){.raw = noc_slice(bytes + at, 0)};
+        noc_wire_clear_props(&ret_publish->props);
+        ret_publish->props.raw = noc_slice(bytes + at, 0);
     } else {
         struct noc_props props;
         int err = decode_props(from_client, body, topic.n, &at, &props, fault);

@@ -65,6 +65,22 @@ static inline size_t noc_wire_props_size(struct noc_slice props)
     return props.n > NOC_REMAINING_MAX ? props.n : noc_varint_size((uint32_t)props.n) + props.n;
 }
 
+/*
+ * Zero a view of properties. In pieces, for speed: of those gcc makes a few
+ * wide stores each, of the whole a string instruction, which costs a PUBLISH
+ * without properties more than all the rest of it.
+ */
+static inline void noc_wire_clear_props(struct noc_props *props)
+{
+    enum { PIECE = 64, PIECES = sizeof *props / PIECE };
+    char *at = (char *)props;
+
+    for (unsigned i = 0; i < PIECES; i++) {
+        memset(at + (size_t)i * PIECE, 0, PIECE);
+    }
+    memset(at + (size_t)PIECES * PIECE, 0, sizeof *props - (size_t)PIECES * PIECE);
+}
+
 /* Does an n-byte slice fit behind a length of two bytes? */
 static inline bool noc_wire_fits(struct noc_slice value)
 {
