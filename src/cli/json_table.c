@@ -328,7 +328,9 @@ static void print_string(struct noc_slice raw, FILE *stream)
         } else if (code < 0x20 || (code >= 0x7F && code < 0xA0)) {
             (void)fprintf(stream, "\\u%04x", code);
         } else {
-            (void)fwrite(bytes, 1, encode_utf8(code, bytes), stream);
+            const size_t made = encode_utf8(code, bytes);
+
+            (void)fwrite(bytes, 1, made, stream);
         }
         raw = noc_slice(raw.at + used, raw.n - used);
     }
