@@ -89,7 +89,8 @@ CONNECTS = {
 
 # Mosquitto 2.0 lets these pass.
 LENIENT = {"retain handling 3", "puback of one byte", "payload format 2",
-           "response topic with a wildcard [MQTT-3.3.2-14]", "disconnect with flags [MQTT-3.14.1-1]", "suback from a client",
+           "response topic with a wildcard [MQTT-3.3.2-14]",
+           "disconnect with flags [MQTT-3.14.1-1]", "suback from a client",
            "pingresp from a client", "subscription id from a client [MQTT-3.3.4-6]",
            "authentication data without method"}
 

@@ -29,7 +29,8 @@ def test_alias_may_be_given_a_new_topic(broker, topic):
     client.expect_message(topic + "/b", "3")
 
 
-@pytest.mark.parametrize("alias,reasons", [(0, (0x94, 0x82, 0x81)), (11, (0x94,)), (5, (0x82, 0x94))])
+@pytest.mark.parametrize(
+    "alias,reasons", [(0, (0x94, 0x82, 0x81)), (11, (0x94,)), (5, (0x82, 0x94))])
 def test_bad_alias_ends_the_connection(broker, topic, alias, reasons):
     """0 and above the maximum [MQTT-3.3.2-8]; 5 has no topic yet."""
     client = broker.client(topic, 5)
