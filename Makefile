@@ -5,6 +5,7 @@
 #   build-test/   the same code with assertions, and the unit tests
 #   build-asan/   gcc with the address and undefined-behaviour sanitizers
 #   build-tsan/   clang with the thread sanitizer
+#   build-fuzz/   clang with libFuzzer
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -20,18 +21,22 @@ RUN_DIR ?= run
 INSTALL_DEPENDENCIES := scripts/install-dependencies
 C_FILES = $$(git ls-files '*.c' '*.h')
 
-# $(call configure,DIRECTORY,MESON OPTIONS): set up once; again if it was left half done.
+# $(call configure,DIRECTORY,MESON OPTIONS,ENVIRONMENT): set up once; again if it was left half done.
+# Sanitizers disturb the flow analysis of gcc, so there a warning is no error.
 configure = if [ ! -e $(1)/build.ninja ]; then \
 	  rm -rf $(1); $(3) meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; exit 1; }; rm -f $(1).log; \
 	fi
 
-.PHONY: build run test test-long test-asan test-tsan check bench install format lint clean help \
-	build-test build-asan build-tsan
+# $(call ninja,DIRECTORY): with its progress on a terminal, otherwise only what goes wrong.
+ninja = if [ -t 1 ]; then ninja -C $(1); else ninja --quiet -C $(1); fi
+
+.PHONY: build run test test-long test-asan test-tsan fuzz check bench install format lint clean help \
+	build-test build-asan build-tsan build-fuzz
 
 build: ## build the program: build/noctule
 	@$(INSTALL_DEPENDENCIES) build
 	@$(call configure,build,-Dbuildtype=release -Ddebug=true -Dtests=false -Dprefix=$(PREFIX))
-	@ninja -C build
+	@$(call ninja,build)
 
 run: build ## build, and run a secure broker out of run/ (made on the first start)
 	@build/noctule setup $(RUN_DIR)
@@ -40,15 +45,15 @@ run: build ## build, and run a secure broker out of run/ (made on the first star
 build-test:
 	@$(INSTALL_DEPENDENCIES) test
 	@$(call configure,build-test,-Dbuildtype=debugoptimized)
-	@ninja -C build-test
+	@$(call ninja,build-test)
 
 test: build build-test ## unit tests, and end-to-end tests with the real peers (10 minutes at most)
 	@scripts/run-tests --name test --unit build-test --e2e build/noctule
 
 build-asan:
 	@$(INSTALL_DEPENDENCIES) test check
-	@$(call configure,build-asan,-Dbuildtype=debugoptimized -Db_sanitize=address$(,)undefined,CC=gcc)
-	@ninja -C build-asan
+	@$(call configure,build-asan,-Dbuildtype=debugoptimized -Dwerror=false -Db_sanitize=address$(,)undefined,CC=gcc)
+	@$(call ninja,build-asan)
 
 test-asan: build-asan ## the tests under the address and undefined-behaviour sanitizers
 	@scripts/run-tests --name test-asan --sanitizer address --unit build-asan --e2e build-asan/noctule
@@ -56,13 +61,22 @@ test-asan: build-asan ## the tests under the address and undefined-behaviour san
 build-tsan:
 	@$(INSTALL_DEPENDENCIES) test check
 	@$(call configure,build-tsan,-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false,CC=clang)
-	@ninja -C build-tsan
+	@$(call ninja,build-tsan)
 
 test-tsan: build-tsan ## the tests under the thread sanitizer
 	@scripts/run-tests --name test-tsan --sanitizer thread --unit build-tsan --e2e build-tsan/noctule
 
+FUZZ_SECONDS ?= 60
+build-fuzz:
+	@$(INSTALL_DEPENDENCIES) test check
+	@$(call configure,build-fuzz,-Dbuildtype=debugoptimized -Dfuzz=true,CC=clang)
+
+fuzz: build-fuzz ## each fuzz target for FUZZ_SECONDS (60)
+	@scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+
 test-long: export NOCTULE_LONG = 1
 test-long: build build-test ## what takes longer than `make test` may
+	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
 
 check: ## the layers' arrows and the style's numbers
@@ -87,7 +101,7 @@ lint: build-test ## clang-format, clang-tidy, cppcheck, shellcheck: silent, or s
 	@scripts/lint build-test
 
 clean: ## remove what was built (run/ stays)
-	@rm -rf build build-test build-asan build-tsan build-results
+	@rm -rf build build-test build-asan build-tsan build-fuzz build-results
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
