@@ -26,9 +26,16 @@ static void blame(const struct check *check, const char *name, const char *text)
 {
     const struct noc_config_origin *origin =
         noc_config_origin(check->config, noc_option_find(noc_slice_of(name)), check->listener);
+    const struct noc_listener_config *listener =
+        check->listener == NOC_ORIGIN_COMMON ? NULL : &check->config->listeners[check->listener];
+    const char *file = listener == NULL ? NULL : listener->file;
+    unsigned line = listener == NULL ? 0 : listener->line;
 
-    noc_config_report_add(check->report, NOC_CONFIG_ERROR, origin == NULL ? NULL : origin->file,
-        origin == NULL ? 0 : origin->line, "Error: %s", text);
+    if (origin != NULL) {
+        file = origin->file;
+        line = origin->line;
+    }
+    noc_config_report_add(check->report, NOC_CONFIG_ERROR, file, line, "Error: %s", text);
 }
 
 /* How to make an existing file readable, or where to get a missing one. */

@@ -73,9 +73,12 @@ const struct noc_option *noc_option_nearest(struct noc_slice name)
     }
     least++;
     for (size_t i = 0; i < noc_option_count; i++) {
+        size_t n = strlen(noc_options[i].name);
         size_t distance;
 
-        if ((noc_options[i].flags & NOC_OPTION_PREFIX) != 0) {
+        /* So many edits are needed for the lengths alone. */
+        if ((noc_options[i].flags & NOC_OPTION_PREFIX) != 0 || n >= name.n + least ||
+            name.n >= n + least) {
             continue;
         }
         distance = edit_distance(name, noc_slice_of(noc_options[i].name));

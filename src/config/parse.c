@@ -127,6 +127,10 @@ static int add_origin(struct noc_config_parser *parser, const struct noc_option 
     struct noc_config *config = parser->config;
     struct noc_config_origin *origin;
 
+    /* A listener keeps its own place; here it would be said of the one before it. */
+    if (option->store == noc_store_listener) {
+        return NOC_OK;
+    }
     if (config->origin_count == config->origin_capacity) {
         size_t capacity = config->origin_capacity == 0 ? 32 : config->origin_capacity * 2;
 

@@ -172,7 +172,13 @@ int noc_store_mount_point(
 int noc_store_websocket_path(
     struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value)
 {
-    if (value.at[0] != '/' || strcspn(value.at, " ?#\t\r\n") < value.n) {
+    bool is_good = value.at[0] == '/';
+
+    for (size_t i = 0; i < value.n; i++) {
+        is_good =
+            is_good && strchr(" ?#", value.at[i]) == NULL && !iscntrl((unsigned char)value.at[i]);
+    }
+    if (!is_good) {
         return noc_parser_error(parser,
             "Invalid websocket_path value (%.*s). It must begin with / and have no space, ? or #.",
             shown(value), value.at);
@@ -561,8 +567,11 @@ int noc_store_topic(
     (void)cut_pattern(&rest);
     parser->bridges[parser->bridge - 1].has_topic = true;
     word = noc_slice_cut_word(&rest);
-    if (word.n > 0 && word.at[0] != '#' && !is_word_any_case(word, "out") &&
-        !is_word_any_case(word, "in") && !is_word_any_case(word, "both")) {
+    if (word.n == 0 || word.at[0] == '#') {
+        return NOC_OK;
+    }
+    if (!is_word_any_case(word, "out") && !is_word_any_case(word, "in") &&
+        !is_word_any_case(word, "both")) {
         return noc_parser_error(parser,
             "Invalid bridge topic direction '%.*s'. Use out, in or both.", shown(word), word.at);
     }
