@@ -143,6 +143,8 @@ static void a_publish_that_can_not_be_written_is_refused(void **state)
     out.payload_n = SIZE_MAX;
     assert_int_equal(noc_publish_size(NOC_V311, &out), 0);
     out.payload_n = 0;
+    out.topic = noc_slice(topic, 65535);
+    assert_int_equal(noc_publish_size(NOC_V311, &out), 4 + 65537);
     out.topic = noc_slice(topic, sizeof topic);
     assert_int_equal(noc_publish_size(NOC_V311, &out), 0);
     out.topic = noc_slice_of("a");
@@ -274,27 +276,31 @@ static void connack_speaks_the_version_of_its_client(void **state)
 static void a_connect_with_a_field_too_long_is_refused(void **state)
 {
     static char text[65536];
-    struct noc_connect connect = {.version = NOC_V311, .client_id = noc_slice(text, 65536)};
+    static uint8_t big[6 * 65536];
+    struct noc_connect connect = {.version = NOC_V5,
+        .client_id = noc_slice(text, 65535),
+        .has_username = true,
+        .username = noc_slice(text, 65535),
+        .has_password = true,
+        .password = noc_slice(text, 65535),
+        .has_will = true,
+        .will.topic = noc_slice(text, 65535),
+        .will.payload = noc_slice(text, 65535)};
+    struct noc_slice *const fields[] = {&connect.client_id, &connect.username, &connect.password,
+        &connect.will.topic, &connect.will.payload};
 
     (void)state;
-    assert_int_equal(noc_connect_encode(&connect, room, sizeof room), 0);
-    connect.client_id.n = 1;
-    connect.has_username = true;
-    connect.username = noc_slice(text, 65536);
-    assert_int_equal(noc_connect_encode(&connect, room, sizeof room), 0);
-    connect.username.n = 1;
-    connect.has_password = true;
-    connect.password = noc_slice(text, 65536);
-    assert_int_equal(noc_connect_encode(&connect, room, sizeof room), 0);
-    connect.password.n = 1;
-    connect.has_will = true;
-    connect.will.topic = noc_slice(text, 65536);
-    assert_int_equal(noc_connect_encode(&connect, room, sizeof room), 0);
-    connect.will.topic.n = 1;
-    connect.will.payload = noc_slice(text, 65536);
-    assert_int_equal(noc_connect_encode(&connect, room, sizeof room), 0);
-    connect.will.payload.n = 0;
-    assert_int_equal(noc_connect_encode(&connect, room, sizeof room), 26);
+    assert_int_equal(noc_connect_encode(&connect, big, sizeof big), 4 + 10 + 2 + 5 * 65537);
+    for (size_t i = 0; i < NOC_COUNT(fields); i++) {
+        fields[i]->n++;
+        assert_int_equal(noc_connect_encode(&connect, big, sizeof big), 0);
+        fields[i]->n--;
+    }
+    connect.will.props.raw = noc_slice(text, SIZE_MAX);
+    assert_int_equal(noc_connect_encode(&connect, big, sizeof big), 0);
+    connect.will.props.raw.n = 0;
+    connect.props.raw = noc_slice(text, SIZE_MAX);
+    assert_int_equal(noc_connect_encode(&connect, big, sizeof big), 0);
 }
 
 static void an_unknown_version_is_told_to_the_caller(void **state)

@@ -241,6 +241,10 @@ static bool check_again(unsigned version, bool from_client, const uint8_t *packe
     assert_true(describe(version, from_client, packet, n, before, sizeof before));
     describe(version, from_client, at_guard(again, size), size, after, sizeof after);
     assert_string_equal(before, after);
+    /* With just the room it takes, nothing is written behind it. */
+    assert_int_equal(
+        encode_again(version, from_client, packet, n, guard + GUARD_ROOM - size, size), size);
+    assert_memory_equal(guard + GUARD_ROOM - size, again, size);
     /* And with any less room the encoder must say so, writing nothing behind it. */
     for (size_t room = size > 40 ? size - 40 : 0; room < size; room++) {
         const uint8_t *at = at_guard(again, room);
