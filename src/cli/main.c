@@ -18,6 +18,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"broker", noc_cli_broker, "run the broker", "mosquitto"},
     {"setup", noc_cli_setup, "make a folder with a secure configuration and a first user", NULL},
     {"bench", noc_cli_bench, "put load on a broker and measure it", NULL},
     {"ctl", noc_cli_ctl, "ask a running broker for its status, or tell it to reload", NULL},

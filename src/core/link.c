@@ -27,6 +27,7 @@ void noc_link_init(struct noc_link *link)
     noc_list_init(&link->link_in_shard);
     noc_list_append(&shard->links, &link->link_in_shard);
     noc_timer_init(&link->timer, NOC_TIMER_LINK);
+    noc_shard_count(shard, NOC_COUNT_SOCKETS, 1);
     link->heard_ms = link->connected_ms = shard->now_ms;
     noc_timer_set(
         &shard->timers, &link->timer, shard->now_ms + shard->core->limits.connect_timeout_ms);

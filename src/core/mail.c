@@ -220,6 +220,13 @@ void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire)
     struct noc_core *core = context;
     struct noc_shard *shard = core->shards[worker];
 
+    if (shard == NULL) {
+        /* The shards are done: no mail names it any more. */
+        for (unsigned i = 0; i < core->shard_count; i++) {
+            noc_retire_drained(retire);
+        }
+        return;
+    }
     retire->deferred.next = NULL;
     if (shard->retire_backlog == NULL) {
         unsigned at = 0;

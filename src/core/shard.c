@@ -47,7 +47,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     return NOC_OK;
 }
 
-void noc_shard_done(struct noc_shard *shard)
+void noc_shard_close_links(struct noc_shard *shard)
 {
     noc_reclaim_online(shard->core->reclaim, shard->number);
     noc_mail_drop(shard);
@@ -64,6 +64,12 @@ void noc_shard_done(struct noc_shard *shard)
             shard->ops->close(link);
         }
     }
+    noc_reclaim_offline(shard->core->reclaim, shard->number);
+}
+
+void noc_shard_done(struct noc_shard *shard)
+{
+    noc_reclaim_online(shard->core->reclaim, shard->number);
     while (!noc_list_is_empty(&shard->sessions)) {
         noc_session_free(NOC_CONTAINER(shard->sessions.next, struct noc_session, link_in_shard));
     }
@@ -80,6 +86,7 @@ void noc_shard_done(struct noc_shard *shard)
     free(shard->meeting_ids);
     free(shard->scratch);
     noc_block_pool_done(&shard->blocks);
+    shard->core->shards[shard->number] = NULL;
 }
 
 /* ---- a turn ---- */

@@ -90,7 +90,11 @@ struct noc_shard {
 NOC_MUST_CHECK int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned number,
     const struct noc_shard_ops *ops, void *context, uint64_t now_ms);
 
-/* When no thread runs any shard any more: ends all sessions and links without ceremony. */
+/*
+ * When no thread runs any shard any more: first close the links of all shards, without
+ * ceremony (the glue frees them), then end the shards with their sessions.
+ */
+void noc_shard_close_links(struct noc_shard *shard);
 void noc_shard_done(struct noc_shard *shard);
 
 /* ---- a turn ---- */

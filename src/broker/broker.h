@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NOC_BROKER_BROKER_H
+#define NOC_BROKER_BROKER_H
+/*
+ * The broker: configuration made into endpoints, access, core and workers.
+ *
+ *   main thread      start, then the control thread: signals, reload, $SYS,
+ *                    the control socket, memory
+ *   workers          everything that has to do with clients
+ *   auth pool        passwords
+ *   log writer       files
+ */
+
+#include "auth/pool.h"
+#include "broker/worker.h"
+#include "config/command_line.h"
+
+struct noc_control;
+
+struct noc_broker {
+    /* Constant once the workers run. */
+    const struct noc_config *config; /* borrowed */
+    const char *config_file;         /* NULL: none */
+    const char *tls_keylog;          /* NULL: none */
+    const char *name;                /* "noctule", or "mosquitto" when called so */
+    struct noc_config_options config_options;
+    struct noc_log *log;
+    struct noc_core core;
+    struct noc_endpoint *endpoints;
+    size_t endpoint_count;
+    struct noc_worker *workers;
+    unsigned worker_count;
+    struct noc_auth_pool *pool;
+    struct noc_auth_memory *memory;
+    uint64_t started_ms;
+
+    /* Main thread only, once the workers run. */
+    struct noc_admission *access; /* in force; counted */
+    uint64_t access_version;      /* last number given to a security */
+    unsigned reload_count, reload_failures;
+};
+
+/*
+ * Run a broker until it is told to stop. log is started by it, after the
+ * process has gone to the background. Returns the exit status: 0 after a
+ * signal, 1 for what failed at start, 3 for a password or ACL file.
+ */
+int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *line);
+
+/* ---- control.c ---- */
+
+/* Serve signals, the control socket and timers until told to stop. */
+int noc_control_run(struct noc_broker *broker);
+
+/* Read password, ACL and TLS files again and put them in force; false: the old ones stay. */
+bool noc_broker_reload(struct noc_broker *broker);
+
+/* ---- sys.c ---- */
+
+struct noc_sys;
+
+struct noc_sys *noc_sys_new(struct noc_broker *broker); /* NULL: out of memory */
+void noc_sys_free(struct noc_sys *sys);
+
+/* Publish what has changed since the last time under $SYS/broker/. */
+void noc_sys_publish(struct noc_sys *sys, uint64_t now_ms);
+
+/* Bytes of heap in use. */
+uint64_t noc_sys_heap_bytes(void);
+
+#endif

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+/*
+ * The life of a connection: see connection.h. Nothing is freed in the middle of a
+ * turn: what ends is put on the worker's dead list.
+ */
+#include "broker/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Output that is left when a connection ends has this long to go out. */
+#define DRAIN_MS 5000u
+
+/* ---- open ---- */
+
+static bool claim_place(struct noc_endpoint *endpoint)
+{
+    int most = endpoint->config->max_connections;
+
+    if (atomic_fetch_add_explicit(&endpoint->connections, 1, memory_order_relaxed) >= most &&
+        most >= 0) {
+        atomic_fetch_sub_explicit(&endpoint->connections, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+/* What its listener adds to a connection. */
+static int add_layers(struct noc_connection *connection, struct noc_worker *worker)
+{
+    struct noc_endpoint *endpoint = connection->endpoint;
+
+    connection->phase = NOC_PHASE_OPEN;
+    if (endpoint->is_websocket) {
+        connection->ws = calloc(1, sizeof *connection->ws);
+        if (connection->ws == NULL) {
+            return NOC_ENOMEM;
+        }
+        connection->phase = NOC_PHASE_UPGRADE;
+    }
+    if (endpoint->has_tls) {
+        connection->phase = NOC_PHASE_TLS;
+        return noc_tls_new_server(
+            worker->access->at[endpoint->listener.number].tls, connection->fd, &connection->tls);
+    }
+    return NOC_OK;
+}
+
+void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoint, int fd,
+    const struct noc_address *address)
+{
+    struct noc_connection *connection;
+
+    if (!claim_place(endpoint)) {
+        noc_log(worker->log, NOC_LOG_NOTICE,
+            "Client connection from %s denied: max_connections exceeded.", address->text);
+        (void)close(fd);
+        return;
+    }
+    connection = calloc(1, sizeof *connection);
+    if (connection == NULL) {
+        atomic_fetch_sub_explicit(&endpoint->connections, 1, memory_order_relaxed);
+        (void)close(fd);
+        return;
+    }
+    connection->watch.kind = NOC_WATCH_CONNECTION;
+    connection->fd = fd;
+    connection->endpoint = endpoint;
+    connection->address = *address;
+    noc_list_init(&connection->again);
+    noc_list_init(&connection->ending);
+    noc_timer_init(&connection->timer, NOC_TIMER_GLUE);
+    connection->link.shard = &worker->shard;
+    connection->link.listener = &endpoint->listener;
+    connection->link.address = noc_address_text(&connection->address);
+    connection->link.port = address->port;
+    connection->is_reading = true;
+    noc_link_init(&connection->link);
+    if (add_layers(connection, worker) != NOC_OK) {
+        noc_connection_fail(connection, NOC_END_MEMORY, NULL);
+        return;
+    }
+    noc_connection_update(connection);
+}
+
+void noc_connection_announce(struct noc_connection *connection)
+{
+    struct noc_worker *worker = noc_connection_worker(connection);
+
+    if (connection->has_spoken) {
+        return;
+    }
+    connection->has_spoken = true;
+    if (connection->endpoint->config->port == 0) {
+        noc_log(worker->log, NOC_LOG_NOTICE, "New connection from %s on path %s.",
+            connection->address.text, connection->endpoint->config->unix_path);
+    } else {
+        noc_log(worker->log, NOC_LOG_NOTICE, "New connection from %s:%u on port %d.",
+            connection->address.text, (unsigned)connection->address.port,
+            connection->endpoint->config->port);
+    }
+}
+
+/* ---- what the loop is asked for ---- */
+
+static unsigned interest_of(const struct noc_connection *connection)
+{
+    unsigned interest = NOC_LOOP_NONE;
+
+    if (connection->phase == NOC_PHASE_TLS) {
+        return NOC_LOOP_READ |
+               (noc_tls_wants_write(connection->tls) ? (unsigned)NOC_LOOP_WRITE : 0u);
+    }
+    if (connection->is_reading && connection->phase != NOC_PHASE_DRAINING) {
+        interest |= NOC_LOOP_READ;
+    }
+    if (connection->link.is_blocked) {
+        interest |= NOC_LOOP_WRITE;
+    }
+    return interest;
+}
+
+void noc_connection_update(struct noc_connection *connection)
+{
+    struct noc_worker *worker = noc_connection_worker(connection);
+    unsigned interest = interest_of(connection);
+    int err;
+
+    if (connection->phase == NOC_PHASE_DEAD ||
+        (connection->is_in_loop && interest == connection->interest)) {
+        return;
+    }
+    if (connection->is_in_loop) {
+        err = noc_loop_change(&worker->loop, connection->fd, interest, connection);
+    } else {
+        err = noc_loop_add(&worker->loop, connection->fd, interest, connection);
+    }
+    if (err != NOC_OK) {
+        noc_connection_fail(connection, NOC_END_MEMORY, "the event loop takes no more");
+        return;
+    }
+    connection->is_in_loop = true;
+    connection->interest = interest;
+}
+
+void noc_connection_again(struct noc_connection *connection)
+{
+    if (!noc_list_is_linked(&connection->again)) {
+        noc_list_append(&noc_connection_worker(connection)->again, &connection->again);
+    }
+}
+
+/* ---- events ---- */
+
+static bool can_read(const struct noc_connection *connection)
+{
+    return connection->is_reading && connection->phase < NOC_PHASE_DRAINING &&
+           connection->link.state != NOC_LINK_MOVING;
+}
+
+static void on_writable(struct noc_connection *connection)
+{
+    if (connection->phase == NOC_PHASE_TLS) {
+        noc_connection_read(connection);
+        return;
+    }
+    if (!noc_connection_flush(connection)) {
+        noc_connection_fail(connection, NOC_END_ERROR, strerror(errno));
+    } else if (connection->phase == NOC_PHASE_DRAINING) {
+        if (!noc_connection_has_output(connection)) {
+            noc_connection_finish(connection);
+        }
+    } else if (!connection->link.is_blocked) {
+        noc_link_drained(&connection->link);
+    }
+}
+
+void noc_connection_on_event(struct noc_connection *connection, const struct noc_loop_event *event)
+{
+    if (event->writable && (connection->link.is_blocked || connection->phase == NOC_PHASE_TLS)) {
+        on_writable(connection);
+    }
+    if (can_read(connection)) {
+        if (event->readable || event->hangup || event->error) {
+            noc_connection_read(connection);
+        }
+    } else if (event->error || (event->hangup && !event->readable)) {
+        /* Nobody reads here now, but the peer has gone altogether. */
+        noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
+    }
+}
+
+void noc_connection_look_again(struct noc_connection *connection)
+{
+    noc_connection_read_waiting(connection);
+    if (can_read(connection) && connection->tls != NULL && noc_tls_pending(connection->tls)) {
+        noc_connection_read(connection);
+    }
+}
+
+/* ---- pings ---- */
+
+void noc_connection_start_pings(struct noc_connection *connection)
+{
+    struct noc_shard *shard = connection->link.shard;
+    int interval_s = connection->endpoint->config->websocket_ping_interval_s;
+
+    if (interval_s > 0 && connection->ws != NULL && connection->ws->is_upgraded &&
+        connection->phase == NOC_PHASE_OPEN && connection->link.state != NOC_LINK_MOVING) {
+        noc_timer_set(
+            &shard->timers, &connection->timer, shard->now_ms + (uint64_t)interval_s * 1000);
+    }
+}
+
+/* A quiet line gets a ping; one whose pong is late is dead. */
+static void ping(struct noc_connection *connection)
+{
+    const struct noc_listener_config *config = connection->endpoint->config;
+    struct noc_shard *shard = connection->link.shard;
+    struct noc_ws_state *ws = connection->ws;
+    uint64_t quiet_ms = shard->now_ms - ws->spoke_ms;
+    uint64_t interval_ms = (uint64_t)config->websocket_ping_interval_s * 1000;
+    uint64_t timeout_ms = (uint64_t)config->websocket_ping_timeout_s * 1000;
+
+    if (ws->is_ping_out && quiet_ms >= timeout_ms) {
+        noc_connection_fail(connection, NOC_END_TIMEOUT, "no answer to a WebSocket ping");
+        return;
+    }
+    if (!ws->is_ping_out && quiet_ms >= interval_ms) {
+        ws->control_n = (uint8_t)noc_ws_ping_write(ws->control, noc_slice(NULL, 0), NULL);
+        ws->is_ping_out = true;
+        if (!connection->link.is_blocked && !noc_connection_flush(connection)) {
+            noc_connection_fail(connection, NOC_END_ERROR, strerror(errno));
+            return;
+        }
+        ws->spoke_ms = shard->now_ms;
+        quiet_ms = 0;
+    }
+    noc_timer_set(&shard->timers, &connection->timer,
+        shard->now_ms + (ws->is_ping_out ? timeout_ms : interval_ms) - quiet_ms);
+}
+
+void noc_connection_tick(struct noc_connection *connection)
+{
+    if (connection->phase == NOC_PHASE_DRAINING) {
+        noc_connection_finish(connection);
+    } else if (connection->phase == NOC_PHASE_OPEN && connection->ws != NULL) {
+        ping(connection);
+    }
+}
+
+/* ---- hand-over ---- */
+
+void noc_connection_detach(struct noc_link *link)
+{
+    struct noc_connection *connection = noc_connection_of(link);
+    struct noc_worker *worker = noc_connection_worker(connection);
+
+    noc_loop_remove(&worker->loop, connection->fd);
+    connection->is_in_loop = false;
+    noc_list_remove(&connection->again);
+    noc_timer_stop(&worker->shard.timers, &connection->timer);
+}
+
+void noc_connection_adopt(struct noc_link *link)
+{
+    struct noc_connection *connection = noc_connection_of(link);
+
+    connection->is_reading = true;
+    noc_connection_update(connection);
+    noc_connection_again(connection);
+    if (connection->ws != NULL) {
+        noc_timer_set(&link->shard->timers, &connection->timer,
+            link->shard->now_ms +
+                (uint64_t)connection->endpoint->config->websocket_ping_interval_s * 1000);
+    }
+}
+
+void noc_connection_read_on(struct noc_link *link, bool on)
+{
+    struct noc_connection *connection = noc_connection_of(link);
+
+    connection->is_reading = on;
+    noc_connection_update(connection);
+    if (on) {
+        noc_connection_again(connection);
+    }
+}
+
+/* ---- the end ---- */
+
+void noc_connection_fail(struct noc_connection *connection, enum noc_end end, const char *text)
+{
+    if (connection->phase == NOC_PHASE_DRAINING) {
+        noc_connection_finish(connection);
+    } else if (connection->phase != NOC_PHASE_DEAD) {
+        if (end == NOC_END_ERROR || end == NOC_END_PEER_CLOSED) {
+            connection->is_lost = end == NOC_END_ERROR;
+        }
+        noc_link_end(&connection->link, end, text);
+    }
+}
+
+/* A WebSocket says goodbye with a close frame of its own. */
+static void add_close_frame(struct noc_connection *connection)
+{
+    struct noc_ws_state *ws = connection->ws;
+    bool is_stopping = connection->link.shard->is_stopping;
+
+    if (ws == NULL || !ws->is_upgraded) {
+        return;
+    }
+    /* What has been put into the output before (a DISCONNECT) goes first. */
+    (void)noc_connection_flush(connection);
+    if (ws->control_n == 0) {
+        ws->control_n = (uint8_t)noc_ws_close_write(ws->control,
+            is_stopping ? NOC_WS_CLOSE_GOING_AWAY : NOC_WS_CLOSE_NORMAL, noc_slice(NULL, 0), NULL);
+    }
+}
+
+void noc_connection_close(struct noc_link *link)
+{
+    struct noc_connection *connection = noc_connection_of(link);
+    struct noc_worker *worker = noc_connection_worker(connection);
+
+    if (connection->phase >= NOC_PHASE_DRAINING) {
+        return;
+    }
+    noc_list_remove(&connection->again);
+    noc_timer_stop(&worker->shard.timers, &connection->timer);
+    if (connection->phase == NOC_PHASE_TLS || connection->is_lost || !connection->is_in_loop) {
+        noc_connection_finish(connection);
+        return;
+    }
+    if (connection->phase == NOC_PHASE_OPEN) {
+        add_close_frame(connection);
+    }
+    connection->phase = NOC_PHASE_DRAINING;
+    if (!noc_connection_flush(connection) || !noc_connection_has_output(connection)) {
+        noc_connection_finish(connection);
+        return;
+    }
+    noc_list_append(&worker->draining, &connection->ending);
+    noc_timer_set(&worker->shard.timers, &connection->timer, worker->shard.now_ms + DRAIN_MS);
+    noc_connection_update(connection);
+}
+
+/*
+ * Close so that what was sent last arrives: with input unread, close() would
+ * send a reset that may overtake it.
+ */
+static void close_gently(struct noc_connection *connection, uint8_t *scratch)
+{
+    if (connection->tls != NULL) {
+        noc_tls_shutdown(connection->tls);
+    }
+    (void)shutdown(connection->fd, SHUT_WR);
+    for (int i = 0; i < 4; i++) {
+        if (recv(connection->fd, scratch, NOC_SCRATCH_BYTES, MSG_DONTWAIT) <= 0) {
+            break;
+        }
+    }
+    (void)close(connection->fd);
+    connection->fd = -1;
+}
+
+void noc_connection_finish(struct noc_connection *connection)
+{
+    struct noc_worker *worker = noc_connection_worker(connection);
+
+    if (connection->phase == NOC_PHASE_DEAD) {
+        return;
+    }
+    if (connection->is_in_loop) {
+        noc_loop_remove(&worker->loop, connection->fd);
+        connection->is_in_loop = false;
+    }
+    connection->phase = NOC_PHASE_DEAD;
+    close_gently(connection, worker->scratch);
+    noc_timer_stop(&worker->shard.timers, &connection->timer);
+    noc_list_remove(&connection->again);
+    noc_list_remove(&connection->ending);
+    noc_list_append(&worker->dead, &connection->ending);
+    atomic_fetch_sub_explicit(&connection->endpoint->connections, 1, memory_order_relaxed);
+}
+
+void noc_connection_free(struct noc_connection *connection)
+{
+    noc_list_remove(&connection->ending);
+    noc_link_done(&connection->link);
+    noc_tls_free(connection->tls);
+    free(connection->certificate_name);
+    if (connection->ws != NULL) {
+        free(connection->ws->waiting);
+        free(connection->ws);
+    }
+    free(connection);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+/*
+ * The control thread: one poll over signals, a clock and the control socket.
+ * It never touches what belongs to a worker: it reads counters, and posts.
+ *
+ * The control socket speaks lines: "status" or "reload" in, one JSON object
+ * out, then it is closed. Only root and the broker's own user are served.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "net/clock.h"
+
+enum { MEMORY_INTERVAL_MS = 20, REQUEST_MAX = 64, REQUEST_TIMEOUT_MS = 1000 };
+
+struct noc_control {
+    struct noc_broker *broker;
+    struct noc_sys *sys;
+    int signal_fd;
+    struct noc_listen_sockets socket; /* count 0: none */
+    const char *socket_path;
+    uint64_t next_sys_ms, next_memory_ms;
+};
+
+/* ---- reload ---- */
+
+bool noc_broker_reload(struct noc_broker *broker)
+{
+    const struct noc_admission_load load = {.is_reload = true,
+        .tls_keylog = broker->tls_keylog,
+        .log = broker->log,
+        .version = &broker->access_version};
+    struct noc_admission *access;
+    bool is_file;
+
+    noc_log(broker->log, NOC_LOG_INFORMATION, "Reloading config.");
+    broker->reload_count++;
+    if (noc_admission_load(broker->config, &load, &access, &is_file) != NOC_OK) {
+        broker->reload_failures++;
+        noc_log(broker->log, NOC_LOG_ERROR,
+            "Error: the reload failed; users, rights and certificates stay as they were.");
+        return false;
+    }
+    noc_admission_unref(broker->access);
+    broker->access = access;
+    noc_auth_memory_clear_mt(broker->memory);
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        if (noc_worker_call_mt(&broker->workers[i], noc_admission_put_in_force,
+                noc_admission_ref(access)) != NOC_OK) {
+            noc_admission_unref(access);
+            noc_log(
+                broker->log, NOC_LOG_ERROR, "Error: Out of memory: worker %u did not reload.", i);
+        }
+    }
+    noc_log(broker->log, NOC_LOG_INFORMATION, "Users, rights and certificates were read again.");
+    return true;
+}
+
+/* ---- memory ---- */
+
+/* Tell the workers when the process is over its limit; under it again below nine tenths. */
+static void watch_memory(struct noc_control *control)
+{
+    struct noc_core *core = &control->broker->core;
+    uint64_t limit = control->broker->config->memory_limit_bytes;
+    bool was_short = atomic_load_explicit(&core->is_memory_short, memory_order_relaxed);
+    uint64_t used = noc_sys_heap_bytes();
+    bool is_short = used > (was_short ? limit - limit / 10 : limit);
+
+    if (is_short != was_short) {
+        atomic_store_explicit(&core->is_memory_short, is_short, memory_order_relaxed);
+        noc_log(control->broker->log, NOC_LOG_WARNING,
+            is_short ? "Warning: memory is short: %llu bytes in use, memory_limit is %llu. New "
+                       "clients and messages are refused."
+                     : "Memory is no longer short: %llu bytes in use, memory_limit is %llu.",
+            (unsigned long long)used, (unsigned long long)limit);
+    }
+}
+
+/* ---- the control socket ---- */
+
+static int status_json(struct noc_broker *broker, char *text, size_t room)
+{
+    const struct noc_core *core = &broker->core;
+    struct noc_auth_stats auth;
+    struct noc_index_counts index;
+    struct noc_retained_counts retained;
+
+    noc_auth_pool_stats_mt(broker->pool, &auth);
+    noc_index_counts_mt(core->index, &index);
+    noc_retained_counts_mt(core->retained, &retained);
+    return snprintf(text, room,
+        "{\"version\":\"%s\",\"pid\":%ld,\"uptime_s\":%llu,\"workers\":%u,"
+        "\"clients_connected\":%lld,\"sessions\":%lld,\"subscriptions\":%llu,\"retained\":%llu,"
+        "\"publish_received\":%lld,\"publish_sent\":%lld,\"publish_dropped\":%lld,"
+        "\"publish_denied\":%lld,\"publish_refused\":%lld,\"bytes_received\":%lld,"
+        "\"bytes_sent\":%lld,\"messages_queued\":%lld,\"connections_paused\":%lld,"
+        "\"sessions_taken_over\":%lld,\"sessions_expired\":%lld,\"heap_bytes\":%llu,"
+        "\"memory_short\":%s,\"auth_checks\":%llu,\"auth_remembered\":%llu,"
+        "\"auth_refused\":%llu,\"auth_waiting\":%llu,\"log_lines_dropped\":%llu,"
+        "\"reloads\":%u,\"reloads_failed\":%u}\n",
+        NOC_VERSION, (long)getpid(),
+        (unsigned long long)((noc_clock_ms() - broker->started_ms) / 1000), broker->worker_count,
+        (long long)noc_core_count_mt(core, NOC_COUNT_CONNECTED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_SESSIONS),
+        (unsigned long long)index.subscriptions, (unsigned long long)retained.messages,
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_RECEIVED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_SENT),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DROPPED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DENIED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_REFUSED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_BYTES_RECEIVED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_BYTES_SENT),
+        (long long)noc_core_count_mt(core, NOC_COUNT_MESSAGES_QUEUED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PAUSED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_TAKEN_OVER),
+        (long long)noc_core_count_mt(core, NOC_COUNT_SESSIONS_EXPIRED),
+        (unsigned long long)noc_sys_heap_bytes(),
+        atomic_load_explicit(&core->is_memory_short, memory_order_relaxed) ? "true" : "false",
+        (unsigned long long)auth.checks, (unsigned long long)auth.remembered,
+        (unsigned long long)auth.refused, (unsigned long long)auth.depth,
+        (unsigned long long)noc_log_dropped_mt(broker->log), broker->reload_count,
+        broker->reload_failures);
+}
+
+static bool is_served(int fd)
+{
+    struct ucred peer;
+    socklen_t n = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* One line of request, within a second. False: none came. */
+static bool read_request(int fd, char *request)
+{
+    size_t n = 0;
+
+    while (n < REQUEST_MAX - 1) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        ssize_t part;
+
+        if (poll(&wait, 1, REQUEST_TIMEOUT_MS) <= 0) {
+            return false;
+        }
+        part = recv(fd, request + n, REQUEST_MAX - 1 - n, 0);
+        if (part <= 0) {
+            return false;
+        }
+        n += (size_t)part;
+        request[n] = '\0';
+        if (strchr(request, '\n') != NULL) {
+            *strchr(request, '\n') = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+static void answer(struct noc_control *control, int fd)
+{
+    char request[REQUEST_MAX], text[2048];
+    int n;
+
+    if (!is_served(fd)) {
+        n = snprintf(text, sizeof text,
+            "{\"error\":\"only root and the broker's own user may use the control socket\"}\n");
+    } else if (!read_request(fd, request)) {
+        n = snprintf(text, sizeof text, "{\"error\":\"no request\"}\n");
+    } else if (strcmp(request, "status") == 0) {
+        n = status_json(control->broker, text, sizeof text);
+    } else if (strcmp(request, "reload") == 0) {
+        n = snprintf(text, sizeof text,
+            noc_broker_reload(control->broker)
+                ? "{\"reloaded\":true}\n"
+                : "{\"error\":\"the reload failed: see the log; the old files stay in force\"}\n");
+    } else {
+        n = snprintf(
+            text, sizeof text, "{\"error\":\"unknown command: known are status and reload\"}\n");
+    }
+    (void)send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void serve_socket(struct noc_control *control)
+{
+    int fd = accept4(control->socket.at[0].fd, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        answer(control, fd);
+        (void)close(fd);
+    }
+}
+
+/* /run/noctule/ where it can be made or written, else beside the store, else none. */
+static void open_socket(struct noc_control *control)
+{
+    struct noc_broker *broker = control->broker;
+    const char *path = broker->config->control_socket;
+    char error[256];
+
+    if (path == NULL) {
+        if (broker->config->is_local_only) {
+            return;
+        }
+        (void)mkdir("/run/noctule", 0750);
+        path = "/run/noctule/control.sock";
+    }
+    if (noc_listen_open(&(struct noc_listen_options){.unix_path = path, .unix_mode = 0660},
+            &control->socket, error, sizeof error) != NOC_OK) {
+        control->socket.count = 0;
+        noc_log(broker->log,
+            broker->config->control_socket != NULL ? NOC_LOG_WARNING : NOC_LOG_INFORMATION,
+            "No control socket at %s: %s", path, error);
+        return;
+    }
+    control->socket_path = path;
+    noc_log(broker->log, NOC_LOG_DEBUG, "Control socket at %s.", path);
+}
+
+/* ---- signals ---- */
+
+/* False: the broker is to stop. */
+static bool on_signal(struct noc_control *control)
+{
+    struct noc_broker *broker = control->broker;
+    struct signalfd_siginfo info;
+
+    if (read(control->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
+        return true;
+    }
+    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+        return false;
+    }
+    if (info.ssi_signo == SIGHUP) {
+        noc_log_reopen_mt(broker->log);
+        (void)noc_broker_reload(broker);
+    } else if (info.ssi_signo == SIGUSR1) {
+        noc_log(broker->log, NOC_LOG_NOTICE, "SIGUSR1: persistence is not active yet.");
+    } else if (info.ssi_signo == SIGUSR2) {
+        noc_log(broker->log, NOC_LOG_NOTICE,
+            "SIGUSR2: the tree is not printed; 'noctule ctl status' tells the counts.");
+    } else if ((int)info.ssi_signo == SIGRTMIN) {
+        noc_log_reopen_mt(broker->log);
+    }
+    return true;
+}
+
+static int open_signals(void)
+{
+    sigset_t wanted;
+
+    (void)sigemptyset(&wanted);
+    (void)sigaddset(&wanted, SIGTERM);
+    (void)sigaddset(&wanted, SIGINT);
+    (void)sigaddset(&wanted, SIGHUP);
+    (void)sigaddset(&wanted, SIGUSR1);
+    (void)sigaddset(&wanted, SIGUSR2);
+    (void)sigaddset(&wanted, SIGRTMIN);
+    return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* ---- the loop ---- */
+
+/* Do what is due; how long may be waited until the next. */
+static int work(struct noc_control *control)
+{
+    const struct noc_config *config = control->broker->config;
+    uint64_t now_ms = noc_clock_ms(), next_ms = now_ms + 60000;
+
+    if (config->sys_interval_s > 0) {
+        if (now_ms >= control->next_sys_ms) {
+            noc_sys_publish(control->sys, now_ms);
+            control->next_sys_ms = now_ms + (uint64_t)config->sys_interval_s * 1000;
+        }
+        next_ms = control->next_sys_ms < next_ms ? control->next_sys_ms : next_ms;
+    }
+    if (config->memory_limit_bytes > 0) {
+        if (now_ms >= control->next_memory_ms) {
+            watch_memory(control);
+            control->next_memory_ms = now_ms + MEMORY_INTERVAL_MS;
+        }
+        next_ms = control->next_memory_ms < next_ms ? control->next_memory_ms : next_ms;
+    }
+    return (int)(next_ms - now_ms);
+}
+
+int noc_control_run(struct noc_broker *broker)
+{
+    struct noc_control control = {.broker = broker, .signal_fd = open_signals()};
+    struct pollfd polled[2];
+
+    control.sys = noc_sys_new(broker);
+    if (control.signal_fd < 0 || control.sys == NULL) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
+        noc_sys_free(control.sys);
+        return 1;
+    }
+    open_socket(&control);
+    polled[0] = (struct pollfd){.fd = control.signal_fd, .events = POLLIN};
+    polled[1] = (struct pollfd){
+        .fd = control.socket.count > 0 ? control.socket.at[0].fd : -1, .events = POLLIN};
+    for (;;) {
+        if (poll(polled, 2, work(&control)) < 0 && errno != EINTR) {
+            break;
+        }
+        if ((polled[0].revents & POLLIN) != 0 && !on_signal(&control)) {
+            break;
+        }
+        if ((polled[1].revents & POLLIN) != 0) {
+            serve_socket(&control);
+        }
+    }
+    if (control.socket.count > 0) {
+        noc_listen_close(&control.socket);
+        noc_listen_remove_path(control.socket_path);
+    }
+    (void)close(control.signal_fd);
+    noc_sys_free(control.sys);
+    return 0;
+}
