@@ -4,8 +4,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-typedef _Atomic(struct noc_retained_slot *) skip_link;
-
 /* Two more bits that are zero for each further level. */
 static uint8_t height_of(uint64_t hash)
 {
@@ -50,7 +48,7 @@ void noc_skiplist_init(struct noc_skiplist *list)
 struct noc_retained_slot *noc_skiplist_seek(
     const struct noc_skiplist *list, struct noc_slice topic, bool is_behind)
 {
-    const skip_link *links = list->head;
+    const _Atomic(struct noc_retained_slot *) *links = list->head;
     struct noc_retained_slot *next = NULL;
     struct noc_retained_slot *bound = NULL; /* known to be far enough */
 
@@ -67,9 +65,10 @@ struct noc_retained_slot *noc_skiplist_seek(
 }
 
 /* For each level the link that leads to the first slot not before topic. */
-static void find_links(struct noc_skiplist *list, struct noc_slice topic, skip_link **ret_links)
+static void find_links(struct noc_skiplist *list, struct noc_slice topic,
+    _Atomic(struct noc_retained_slot *) **ret_links)
 {
-    skip_link *links = list->head;
+    _Atomic(struct noc_retained_slot *) *links = list->head;
 
     for (unsigned level = NOC_SKIP_HEIGHT_MAX; level-- > 0;) {
         struct noc_retained_slot *next = atomic_load_explicit(&links[level], memory_order_relaxed);
@@ -84,7 +83,7 @@ static void find_links(struct noc_skiplist *list, struct noc_slice topic, skip_l
 
 void noc_skiplist_insert_locked(struct noc_skiplist *list, struct noc_retained_slot *slot)
 {
-    skip_link *links[NOC_SKIP_HEIGHT_MAX];
+    _Atomic(struct noc_retained_slot *) *links[NOC_SKIP_HEIGHT_MAX];
 
     find_links(list, noc_retained_slot_topic(slot), links);
     /* From below, and its own link first: whoever finds it on a level can go on from it. */
@@ -98,7 +97,7 @@ void noc_skiplist_insert_locked(struct noc_skiplist *list, struct noc_retained_s
 
 void noc_skiplist_remove_locked(struct noc_skiplist *list, struct noc_retained_slot *slot)
 {
-    skip_link *links[NOC_SKIP_HEIGHT_MAX];
+    _Atomic(struct noc_retained_slot *) *links[NOC_SKIP_HEIGHT_MAX];
 
     find_links(list, noc_retained_slot_topic(slot), links);
     for (unsigned level = slot->height; level-- > 0;) {
