@@ -144,7 +144,7 @@ struct noc_topic_cache {
     unsigned turn;                                   /* which way is overwritten next */
 };
 
-/* What the index keeps for each worker; that worker's thread only, but anyone reads the counters. */
+/* Kept for each worker: that worker's thread only, but anyone reads the counters. */
 struct noc_index_worker {
     _Alignas(NOC_CACHE_LINE) struct noc_topic_cache cache;
     struct noc_matches scratch;
@@ -213,7 +213,7 @@ void noc_slot_remove(struct noc_slot *slot, const struct noc_sub *sub);
 struct noc_group *noc_share_find(
     const struct noc_index *index, const struct noc_node *node, struct noc_slice name);
 
-/* Enter sub in the group, made if need be; sub->group and position are set. NOC_ENOMEM: no change. */
+/* Enter sub in the group, made if need be; sets sub->group. NOC_ENOMEM: nothing changed. */
 NOC_MUST_CHECK int noc_share_enter_locked(struct noc_index *index, unsigned worker,
     struct noc_node *node, struct noc_slice name, struct noc_sub *sub);
 
