@@ -18,17 +18,24 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/watch.h"
 #include "net/clock.h"
 
-enum { MEMORY_INTERVAL_MS = 20, REQUEST_MAX = 64, REQUEST_TIMEOUT_MS = 1000 };
+enum {
+    WATCH_INTERVAL_MS = 2000,
+    MEMORY_INTERVAL_MS = 20,
+    REQUEST_MAX = 64,
+    REQUEST_TIMEOUT_MS = 1000
+};
 
 struct noc_control {
     struct noc_broker *broker;
     struct noc_sys *sys;
+    struct noc_watched *watched;
     int signal_fd;
     struct noc_listen_sockets socket; /* count 0: none */
     const char *socket_path;
-    uint64_t next_sys_ms, next_memory_ms;
+    uint64_t next_sys_ms, next_memory_ms, next_watch_ms;
 };
 
 /* ---- reload ---- */
@@ -243,6 +250,7 @@ static bool on_signal(struct noc_control *control)
     }
     if (info.ssi_signo == SIGHUP) {
         noc_log_reopen_mt(broker->log);
+        (void)noc_watched_look(control->watched);
         (void)noc_broker_reload(broker);
     } else if (info.ssi_signo == SIGUSR1) {
         noc_log(broker->log, NOC_LOG_NOTICE, "SIGUSR1: persistence is not active yet.");
@@ -291,6 +299,15 @@ static int work(struct noc_control *control)
         }
         next_ms = control->next_memory_ms < next_ms ? control->next_memory_ms : next_ms;
     }
+    if (now_ms >= control->next_watch_ms) {
+        if (noc_watched_look(control->watched)) {
+            noc_log(control->broker->log, NOC_LOG_INFORMATION,
+                "A password, ACL or certificate file has changed.");
+            (void)noc_broker_reload(control->broker);
+        }
+        control->next_watch_ms = now_ms + WATCH_INTERVAL_MS;
+    }
+    next_ms = control->next_watch_ms < next_ms ? control->next_watch_ms : next_ms;
     return (int)(next_ms - now_ms);
 }
 
@@ -300,9 +317,11 @@ int noc_control_run(struct noc_broker *broker)
     struct pollfd polled[2];
 
     control.sys = noc_sys_new(broker);
-    if (control.signal_fd < 0 || control.sys == NULL) {
+    control.watched = noc_watched_new(broker->config);
+    if (control.signal_fd < 0 || control.sys == NULL || control.watched == NULL) {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
         noc_sys_free(control.sys);
+        noc_watched_free(control.watched);
         return 1;
     }
     open_socket(&control);
@@ -326,5 +345,6 @@ int noc_control_run(struct noc_broker *broker)
     }
     (void)close(control.signal_fd);
     noc_sys_free(control.sys);
+    noc_watched_free(control.watched);
     return 0;
 }
