@@ -149,14 +149,11 @@ static void post_notices(struct noc_deferred *deferred, unsigned reader)
     struct noc_retire *retire = NOC_CONTAINER(deferred, struct noc_retire, deferred);
     struct noc_index *index = retire->index;
 
-    (void)reader;
     if (index->is_ending) {
         return;
     }
     atomic_store_explicit(&retire->left, index->worker_count, memory_order_relaxed);
-    for (unsigned w = 0; w < index->worker_count; w++) {
-        index->post_retire(index->context, w, retire);
-    }
+    index->post_retire(index->context, reader, retire);
 }
 
 void noc_retire_drained(struct noc_retire *retire)

@@ -61,7 +61,7 @@ struct noc_retire {
     void (*destroy)(struct noc_retire *retire);
 };
 
-/* Post the notice to every worker's mailbox, this one's own included. Must not fail. */
+/* Called by a worker: post the notice to every worker's mailbox, its own included. Must not fail. */
 typedef void noc_post_retire_fn(void *context, unsigned worker, struct noc_retire *retire);
 
 /*

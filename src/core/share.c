@@ -390,5 +390,6 @@ bool noc_group_pick(
     member = atomic_load_explicit(&table->slots[at], memory_order_acquire);
     ret_member->session_number = member->session_number;
     ret_member->worker = member->worker;
+    ret_member->is_connected = place < connected;
     return true;
 }

@@ -81,10 +81,15 @@ static void post(struct town *town, unsigned worker, struct letter *letter)
 
 static void post_retire(void *context, unsigned worker, struct noc_retire *retire)
 {
-    struct letter *letter = letter_new();
+    struct town *town = context;
 
-    letter->retire = retire;
-    post(context, worker, letter);
+    (void)worker;
+    for (unsigned to = 0; to < town->worker_count; to++) {
+        struct letter *letter = letter_new();
+
+        letter->retire = retire;
+        post(town, to, letter);
+    }
 }
 
 static bool lists(const struct noc_node *node, unsigned worker, const struct noc_sub *sub)

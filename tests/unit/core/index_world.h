@@ -23,11 +23,15 @@ struct world {
 static inline void world_post(void *context, unsigned worker, struct noc_retire *retire)
 {
     struct world *world = context;
-    struct world_notice *notice = malloc(sizeof *notice);
 
-    notice->retire = retire;
-    notice->next = world->notices[worker];
-    world->notices[worker] = notice;
+    (void)worker;
+    for (unsigned to = 0; to < WORLD_WORKERS; to++) {
+        struct world_notice *notice = malloc(sizeof *notice);
+
+        notice->retire = retire;
+        notice->next = world->notices[to];
+        world->notices[to] = notice;
+    }
 }
 
 static inline void world_init(struct world *world)
