@@ -3,6 +3,8 @@
 
 import time
 
+import pytest
+
 import raw
 from conftest import IS_MOSQUITTO
 
@@ -137,6 +139,7 @@ def test_mount_point_prefixes_and_hides(start_broker):
     inside.expect_nothing()
 
 
+@pytest.mark.skipif(not IS_MOSQUITTO, reason="clientid_prefixes is not active yet")
 def test_client_id_prefixes(start_broker):
     broker = start_broker(BASE + "clientid_prefixes dev-\n")
     broker.client("dev-1")

@@ -144,8 +144,12 @@ def test_broken_connect_is_not_accepted(broker, bystander, packet):
         client.send(packet)
         client.sock.shutdown(1)
         try:
-            assert client.receive().body[1] != 0
-        except raw.Closed:
+            if packet.startswith(b"GET"):
+                client.sock.settimeout(5)
+                assert client.sock.recv(8) in (b"HTTP/1.1", b"")
+            else:
+                assert client.receive().body[1] != 0
+        except (raw.Closed, ConnectionError):
             pass
         except AttributeError:  # an answer in version 3's form
             pass
