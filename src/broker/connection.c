@@ -15,14 +15,19 @@
 /* Output that is left when a connection ends has this long to go out. */
 #define DRAIN_MS 5000u
 
+/* So many WebSocket clients past max_connections may wait for their answer that says so. */
+#define OVER_LIMIT_MAX 64
+
 /* ---- open ---- */
 
-static bool claim_place(struct noc_endpoint *endpoint)
+/* *ret_is_over: this one is past the limit, and only let in to be told so over HTTP. */
+static bool claim_place(struct noc_endpoint *endpoint, bool *ret_is_over)
 {
     int most = endpoint->config->max_connections;
+    int before = atomic_fetch_add_explicit(&endpoint->connections, 1, memory_order_relaxed);
 
-    if (atomic_fetch_add_explicit(&endpoint->connections, 1, memory_order_relaxed) >= most &&
-        most >= 0) {
+    *ret_is_over = most >= 0 && before >= most;
+    if (*ret_is_over && (!endpoint->is_websocket || before - most >= OVER_LIMIT_MAX)) {
         atomic_fetch_sub_explicit(&endpoint->connections, 1, memory_order_relaxed);
         return false;
     }
@@ -54,8 +59,9 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
     const struct noc_address *address)
 {
     struct noc_connection *connection;
+    bool is_over;
 
-    if (!claim_place(endpoint)) {
+    if (!claim_place(endpoint, &is_over)) {
         noc_log(worker->log, NOC_LOG_NOTICE,
             "Client connection from %s denied: max_connections exceeded.", address->text);
         (void)close(fd);
@@ -70,6 +76,7 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
     connection->watch.kind = NOC_WATCH_CONNECTION;
     connection->fd = fd;
     connection->endpoint = endpoint;
+    connection->is_over_limit = is_over;
     connection->address = *address;
     noc_list_init(&connection->again);
     noc_list_init(&connection->ending);
@@ -222,26 +229,25 @@ static void ping(struct noc_connection *connection)
     const struct noc_listener_config *config = connection->endpoint->config;
     struct noc_shard *shard = connection->link.shard;
     struct noc_ws_state *ws = connection->ws;
-    uint64_t quiet_ms = shard->now_ms - ws->spoke_ms;
     uint64_t interval_ms = (uint64_t)config->websocket_ping_interval_s * 1000;
     uint64_t timeout_ms = (uint64_t)config->websocket_ping_timeout_s * 1000;
 
-    if (ws->is_ping_out && quiet_ms >= timeout_ms) {
+    /* What we send says nothing about the peer: it may go into the buffers of a dead line. */
+    if (ws->is_ping_out && shard->now_ms - ws->heard_ms >= timeout_ms) {
         noc_connection_fail(connection, NOC_END_TIMEOUT, "no answer to a WebSocket ping");
         return;
     }
-    if (!ws->is_ping_out && quiet_ms >= interval_ms) {
+    if (!ws->is_ping_out && shard->now_ms - ws->spoke_ms >= interval_ms) {
         ws->control_n = (uint8_t)noc_ws_ping_write(ws->control, noc_slice(NULL, 0), NULL);
         ws->is_ping_out = true;
         if (!connection->link.is_blocked && !noc_connection_flush(connection)) {
             noc_connection_fail(connection, NOC_END_ERROR, strerror(errno));
             return;
         }
-        ws->spoke_ms = shard->now_ms;
-        quiet_ms = 0;
+        ws->spoke_ms = ws->heard_ms = shard->now_ms;
     }
     noc_timer_set(&shard->timers, &connection->timer,
-        shard->now_ms + (ws->is_ping_out ? timeout_ms : interval_ms) - quiet_ms);
+        ws->is_ping_out ? ws->heard_ms + timeout_ms : ws->spoke_ms + interval_ms);
 }
 
 void noc_connection_tick(struct noc_connection *connection)
@@ -273,11 +279,7 @@ void noc_connection_adopt(struct noc_link *link)
     connection->is_reading = true;
     noc_connection_update(connection);
     noc_connection_again(connection);
-    if (connection->ws != NULL) {
-        noc_timer_set(&link->shard->timers, &connection->timer,
-            link->shard->now_ms +
-                (uint64_t)connection->endpoint->config->websocket_ping_interval_s * 1000);
-    }
+    noc_connection_start_pings(connection);
 }
 
 void noc_connection_read_on(struct noc_link *link, bool on)

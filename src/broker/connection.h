@@ -43,13 +43,15 @@ struct noc_ws_state {
     bool is_close_sent;
     bool is_ping_out;  /* a ping waits for its pong */
     uint64_t spoke_ms; /* last byte in either direction */
+    uint64_t heard_ms; /* while a ping is out: when it was sent, or the last byte came since */
 };
 
 struct noc_connection {
     struct noc_watch watch;
-    uint8_t phase;   /* enum noc_connection_phase */
-    bool is_reading; /* the core wants bytes */
-    bool has_spoken; /* a first byte has come */
+    uint8_t phase;      /* enum noc_connection_phase */
+    bool is_reading;    /* the core wants bytes */
+    bool has_spoken;    /* a first byte has come */
+    bool is_over_limit; /* past max_connections: its upgrade is refused */
     bool is_in_loop;
     bool is_lost;      /* the socket failed: nothing can be sent any more */
     unsigned interest; /* as the loop has it */

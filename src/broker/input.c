@@ -80,7 +80,7 @@ static void got_frames(struct noc_connection *connection, uint8_t *bytes, size_t
 {
     struct noc_ws_state *ws = connection->ws;
 
-    ws->spoke_ms = connection->link.shard->now_ms;
+    ws->spoke_ms = ws->heard_ms = connection->link.shard->now_ms;
     while (n > 0 && connection->phase == NOC_PHASE_OPEN) {
         struct noc_ws_event event;
         size_t used;
@@ -149,6 +149,7 @@ static bool upgrade(struct noc_connection *connection, const struct noc_ws_reque
         .origins = connection->endpoint->origins,
         .origin_count = connection->endpoint->origin_count,
         .is_lenient = config->websocket_subprotocol == NOC_CONFIG_SUBPROTOCOL_LENIENT,
+        .is_full = connection->is_over_limit,
     };
     struct noc_ws_decision decision;
     char accept[NOC_WS_ACCEPT_SIZE], answer[NOC_WS_ACCEPT_ROOM];
