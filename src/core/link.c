@@ -24,6 +24,7 @@ void noc_link_init(struct noc_link *link)
     noc_list_init(&link->dirty);
     noc_list_init(&link->replaying);
     noc_list_init(&link->paused);
+    noc_list_init(&link->failing);
     noc_list_init(&link->link_in_shard);
     noc_list_append(&shard->links, &link->link_in_shard);
     noc_timer_init(&link->timer, NOC_TIMER_LINK);
@@ -41,6 +42,7 @@ static void leave_shard(struct noc_link *link)
     noc_list_remove(&link->link_in_shard);
     noc_list_remove(&link->dirty);
     noc_list_remove(&link->replaying);
+    noc_list_remove(&link->failing);
     if (noc_list_is_linked(&link->paused)) {
         noc_list_remove(&link->paused);
         noc_shard_count(shard, NOC_COUNT_PAUSED, -1);
@@ -84,6 +86,32 @@ void noc_link_mark_dirty(struct noc_link *link)
     }
 }
 
+/*
+ * End the link when this turn's work is done: whoever calls may be in the middle of
+ * something that needs link and session.
+ */
+static void end_soon(struct noc_link *link)
+{
+    if (!noc_list_is_linked(&link->failing) && link->state != NOC_LINK_CLOSING) {
+        noc_list_append(&link->shard->failing, &link->failing);
+    }
+}
+
+void noc_link_end_failing(struct noc_shard *shard)
+{
+    struct noc_list *at;
+
+    while ((at = noc_list_take(&shard->failing)) != NULL) {
+        struct noc_link *link = NOC_CONTAINER(at, struct noc_link, failing);
+
+        if (link->answers_n > shard->core->limits.max_output_bytes) {
+            noc_link_end(link, NOC_END_ERROR, "it does not read the answers to what it sends");
+        } else {
+            noc_link_end(link, NOC_END_MEMORY, NULL);
+        }
+    }
+}
+
 void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
 {
     struct noc_shard *shard = link->shard;
@@ -91,7 +119,7 @@ void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
 
     if (at == NULL) {
         if (n > 0) {
-            noc_link_end(link, NOC_END_MEMORY, NULL);
+            end_soon(link);
         }
         return;
     }
@@ -99,10 +127,18 @@ void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
     noc_outq_commit(&link->out, n);
     noc_link_mark_dirty(link);
     noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
+    /* Answers are never dropped, so somebody who lets them pile up has to go. */
+    if (link->is_blocked) {
+        link->answers_n += (uint32_t)n;
+        if (link->answers_n > shard->core->limits.max_output_bytes) {
+            end_soon(link);
+        }
+    }
 }
 
 void noc_link_drained(struct noc_link *link)
 {
+    link->answers_n = 0;
     if (link->session == NULL) {
         return;
     }
@@ -371,6 +407,10 @@ static bool keep(struct noc_link *link, const uint8_t *bytes, size_t n, size_t n
 {
     size_t room = link->partial_n + n;
 
+    if (room > NOC_CONNECT_MAX && noc_shard_is_memory_short(link->shard)) {
+        noc_link_end(link, NOC_END_MEMORY, "memory is short");
+        return false;
+    }
     if (room > link->partial_room) {
         /* Twice as much each time, so that a stranger's claim costs nothing before it comes. */
         size_t more = room < 64 ? 64 : room * 2;

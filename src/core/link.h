@@ -71,7 +71,7 @@ struct noc_link {
     struct noc_slice username;           /* given by a certificate; absent: CONNECT's holds */
     bool is_blocked;                     /* the glue's: waits until the socket takes more */
 
-    struct noc_list link_in_shard, dirty, replaying, paused;
+    struct noc_list link_in_shard, dirty, replaying, paused, failing;
     struct noc_session *session; /* OPEN */
     struct noc_outq out;
     uint8_t state;   /* enum noc_link_state */
@@ -90,6 +90,7 @@ struct noc_link {
     uint64_t connected_ms;
     uint64_t ticket;                     /* AUTH */
     uint64_t denied_ms;                  /* when a denied publish was last logged; 0: never */
+    uint32_t answers_n;                  /* bytes of answers since the socket took no more */
     uint32_t denied;                     /* denied ones since then */
     struct noc_pending_connect *connect; /* AUTH, MOVING */
     uint8_t *partial;                    /* bytes of an incomplete packet, or behind the CONNECT */
@@ -133,10 +134,16 @@ struct noc_link *noc_link_waiting(struct noc_shard *shard, uint64_t ticket);
 /* The link has output: it is flushed at the end of the turn. */
 void noc_link_mark_dirty(struct noc_link *link);
 
+/* End the links that could not be answered in this turn. */
+void noc_link_end_failing(struct noc_shard *shard);
+
 /* Its timer fired. */
 void noc_link_tick(struct noc_link *link);
 
-/* A packet of at most 256 bytes, encoded by the caller into bytes. */
+/*
+ * Send a small packet that is never dropped: an answer. When that is impossible the link ends
+ * at the end of the turn, not before.
+ */
 void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n);
 
 /* A publish was denied: told at notice level, once a minute and link, with a count. */

@@ -246,6 +246,19 @@ void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire)
     }
 }
 
+bool noc_mail_is_behind(const struct noc_shard *shard)
+{
+    const struct noc_core *core = shard->core;
+
+    for (unsigned i = 0; i < core->shard_count; i++) {
+        if (i != shard->number &&
+            noc_mailbox_weight_mt(&core->shards[i]->mailbox) > core->limits.mailbox_high) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void work_off_backlog(struct noc_shard *shard)
 {
     while (shard->retire_backlog != NULL) {

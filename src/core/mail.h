@@ -90,6 +90,9 @@ NOC_MUST_CHECK int noc_mail_resume(struct noc_shard *shard, unsigned to);
 /* The index's callback: the notice goes to every shard, this one included. */
 void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire);
 
+/* Is any worker's mailbox past its high-water mark? */
+bool noc_mail_is_behind(const struct noc_shard *shard);
+
 /* Post this turn's batches. */
 void noc_mail_post(struct noc_shard *shard);
 

@@ -7,6 +7,10 @@
 #include "base/hash.h"
 #include "core/deliver.h"
 #include "core/link.h"
+#include "core/mail.h"
+
+/* While another worker is behind, a will looks again after this long. */
+#define WILL_RETRY_MS 20u
 
 /* ---- the shard's tables ---- */
 
@@ -183,8 +187,9 @@ static void arm(struct noc_session *session)
 void noc_session_detached(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
+    bool waits = session->has_will && noc_mail_is_behind(shard);
 
-    if (session->expiry_s == 0) {
+    if (session->expiry_s == 0 && !waits) {
         noc_session_end(session);
         return;
     }
@@ -192,10 +197,9 @@ void noc_session_detached(struct noc_session *session)
                               ? NOC_NEVER_MS
                               : shard->now_ms + (uint64_t)session->expiry_s * 1000;
     if (session->has_will) {
-        if (session->will.delay_s == 0) {
+        session->will_due_ms = shard->now_ms + (uint64_t)session->will.delay_s * 1000;
+        if (session->will.delay_s == 0 && !waits) {
             noc_session_fire_will(session);
-        } else {
-            session->will_due_ms = shard->now_ms + (uint64_t)session->will.delay_s * 1000;
         }
     }
     noc_session_set_connected(session, false);
@@ -207,6 +211,15 @@ void noc_session_tick(struct noc_session *session)
     struct noc_shard *shard = session->shard;
 
     if (session->link != NULL) {
+        return;
+    }
+    if (session->has_will && noc_mail_is_behind(shard)) {
+        /* A will waits at its source while another worker is behind. */
+        noc_timer_set(&shard->timers, &session->timer, shard->now_ms + WILL_RETRY_MS);
+        return;
+    }
+    if (session->expires_ms <= shard->now_ms && session->expiry_s == 0) {
+        noc_session_end(session);
         return;
     }
     if (session->expires_ms <= shard->now_ms) {

@@ -37,6 +37,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     noc_timers_init(&shard->timers, now_ms);
     noc_block_pool_init(&shard->blocks, FREE_BLOCKS_MAX);
     noc_list_init(&shard->dirty);
+    noc_list_init(&shard->failing);
     noc_list_init(&shard->replays);
     noc_list_init(&shard->links);
     noc_list_init(&shard->sessions);
@@ -144,6 +145,7 @@ void noc_shard_drain_mail(struct noc_shard *shard)
 void noc_shard_settle(struct noc_shard *shard)
 {
     noc_replay_run(shard);
+    noc_link_end_failing(shard);
     noc_mail_post(shard);
 }
 

@@ -58,6 +58,7 @@ struct noc_shard {
     struct noc_timers timers;
     struct noc_block_pool blocks;
     struct noc_list dirty;      /* links with output of this turn */
+    struct noc_list failing;    /* links to be ended at the end of the turn */
     struct noc_list replays;    /* links with a replay to go on with */
     struct noc_list links;      /* all links */
     struct noc_list sessions;   /* all sessions */
