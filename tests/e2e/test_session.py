@@ -116,11 +116,16 @@ def test_takeover_storm_leaves_one(broker, topic):
     clients = [broker.open() for _ in range(30)]
     for client in clients:
         client.send(raw.connect(topic, clean=False))
-    last = clients[-1]
-    assert last.expect(raw.CONNACK).reason == 0
-    for client in clients[:-1]:
-        client.expect_closed()
-    last.expect_nothing()
+    time.sleep(0.5)
+    alive = 0  # which one is last is not for us to say: several workers accept at once
+    for client in clients:
+        try:
+            assert client.expect(raw.CONNACK).reason == 0
+            client.expect_nothing()
+            alive += 1
+        except raw.Closed:
+            pass
+    assert alive == 1
 
 
 def test_unsubscribe_holds_for_the_session(broker, topic):
