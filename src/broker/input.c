@@ -267,8 +267,12 @@ static bool check_before_tls(struct noc_connection *connection)
     ssize_t n = recv(connection->fd, bytes, sizeof bytes, MSG_PEEK);
     enum noc_first_bytes kind;
 
-    if (n <= 0) {
+    if (n < 0) {
         return true;
+    }
+    if (n == 0) { /* a port check: nothing is logged */
+        noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
+        return false;
     }
     kind = noc_first_bytes_kind(bytes, (size_t)n);
     if (kind == NOC_FIRST_TLS_HELLO || kind == NOC_FIRST_UNKNOWN_YET || kind == NOC_FIRST_OTHER) {
