@@ -232,8 +232,9 @@ const struct noc_option noc_options[] = {
         "The older name of persistence."),
     CUSTOM("retry_interval", GLOBAL, REPEATABLE, RESTART, noc_store_retry_interval, NULL, "0.5",
         "SECONDS", "No longer available; accepted and ignored."),
-    BOOL("set_tcp_nodelay", GLOBAL, 0, NEW, GLOBAL(set_tcp_nodelay), "false", "1.5",
-        "Is Nagle's algorithm off for clients' connections?"),
+    BOOL("set_tcp_nodelay", GLOBAL, 0, NEW, GLOBAL(set_tcp_nodelay), "true", "1.5",
+        "Is Nagle's algorithm off for clients' connections? Mosquitto's default is false; here "
+        "output is gathered and written once a turn, so waiting for more only delays it."),
     INT("sys_interval", GLOBAL, 0, NOW, GLOBAL(sys_interval_s), 0, 65535, "10", "0.2", "SECONDS",
         "How often the $SYS topics are published; 0: never."),
     BOOL("upgrade_outgoing_qos", GLOBAL, INACTIVE, NOW, NOC_NO_FIELD, "false", "1.2",
