@@ -10,7 +10,6 @@
 #include "core/alias.h"
 #include "core/deliver.h"
 #include "core/goodbye.h"
-#include "mqtt/topic.h"
 
 /* Payload bytes of QoS 2 messages that a client may leave without their PUBREL; one is always let in. */
 #define INCOMING_BYTES_MAX (64u << 20)
@@ -215,11 +214,6 @@ static bool open_publish(struct noc_link *link, unsigned flags, struct noc_slice
             }
             return false;
         }
-    }
-    if (!noc_topic_is_valid(*topic)) {
-        fault = (struct noc_fault){"topic", 0};
-        noc_link_break(link, NOC_END_MALFORMED, NOC_RC_TOPIC_NAME_INVALID, &fault);
-        return false;
     }
     return check_features(link, publish);
 }
