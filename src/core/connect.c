@@ -337,6 +337,12 @@ void noc_link_arrive_from_afar(
     link->state = NOC_LINK_AUTH;
     link->heard_ms = shard->now_ms;
     shard->ops->adopt(link);
+    if (link->state != NOC_LINK_AUTH) {
+        /* The glue has ended it. */
+        (void)noc_directory_arrived_mt(
+            shard->core->directory, home, noc_session_find(shard, home) != NULL);
+        return;
+    }
     noc_link_arrive(link);
     noc_link_feed_waiting(link);
 }
@@ -425,6 +431,9 @@ static int keep_username(struct noc_session *session, const struct noc_link *lin
     free(session->username);
     session->username = copy;
     session->username_n = name.n;
+    /* What the ACL said, it said of the old name. */
+    free(session->memos);
+    session->memos = NULL;
     return NOC_OK;
 }
 
@@ -533,8 +542,8 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
         take_over(link, session);
         session = noc_session_find(shard, home);
     }
-    if (session != NULL && link->connect->view.clean_start) {
-        noc_session_end(session); /* [MQTT-3.1.2-4] */
+    if (session != NULL && (link->connect->view.clean_start || session->expiry_s == 0)) {
+        noc_session_end(session); /* [MQTT-3.1.2-4]; or it was over, but for its will */
         session = NULL;
     }
     *ret_present = session != NULL;

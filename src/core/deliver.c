@@ -116,6 +116,11 @@ static bool describe(const struct noc_link *link, const struct noc_publication *
     const struct noc_message_parts *parts = &publication->parts;
     size_t mount_n = link->listener->mount_point.n;
 
+    /* Below "site/" nothing is called "site", nor what was queued below another mount point. */
+    if (parts->topic.n <= mount_n ||
+        !noc_slice_has_prefix(parts->topic, link->listener->mount_point)) {
+        return false;
+    }
     *out = (struct noc_publish_out){
         .topic = noc_slice(parts->topic.at + mount_n, parts->topic.n - mount_n),
         .payload_n = parts->payload.n,
@@ -205,8 +210,8 @@ bool noc_session_has_window(const struct noc_session *session)
 {
     uint64_t most = session->shard->core->limits.max_inflight_bytes;
 
-    return session->link != NULL && session->open_count < session->link->window_max &&
-           session->window.count < 65000 &&
+    return session->link != NULL && session->again_count == 0 &&
+           session->open_count < session->link->window_max && session->window.count < 65000 &&
            (most == 0 || session->open_count == 0 || session->window_bytes < most);
 }
 
@@ -342,6 +347,22 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
     enqueue(session, publication, &sending);
 }
 
+void noc_session_replay(
+    struct noc_session *session, struct noc_publication *publication, uint8_t qos, uint32_t id)
+{
+    struct sending sending = {.qos = qos, .retain = true, .ids = &id, .id_count = id != 0};
+    int err;
+
+    if (!noc_session_may_read(session, publication->parts.topic)) {
+        return;
+    }
+    err = qos == 0 ? send_publish(session->link, publication, &sending)
+                   : send_in_window(session, publication, &sending);
+    if (err == NOC_ENOMEM) {
+        drop(session);
+    }
+}
+
 /* Take the head of the queue; what it held is the caller's. */
 static struct noc_outgoing dequeue(struct noc_session *session)
 {
@@ -353,10 +374,88 @@ static struct noc_outgoing dequeue(struct noc_session *session)
     return entry;
 }
 
+/* The entry's flow is over. */
+static void finish(struct noc_session *session, struct noc_outgoing *entry)
+{
+    count_held(session, -1, -(int64_t)entry->payload_n);
+    session->window_bytes -= entry->payload_n;
+    session->open_count--;
+    noc_session_sent_again(session, entry);
+    entry->state = NOC_OUT_DONE;
+    noc_outgoing_done(entry);
+}
+
+/* Holes at the head go. */
+static void drop_holes(struct noc_session *session)
+{
+    while (session->window.count > 0 && noc_ring_at(&session->window, 0)->state == NOC_OUT_DONE) {
+        noc_ring_drop_head(&session->window);
+    }
+}
+
+void noc_session_complete(struct noc_session *session, struct noc_outgoing *entry)
+{
+    finish(session, entry);
+    drop_holes(session);
+}
+
+/* The packet id of an entry: ids rise by one from the head on. */
+static uint16_t id_at(const struct noc_session *session, uint32_t at)
+{
+    uint32_t first = (session->next_id + 65534u - session->window.count) % 65535u;
+
+    return (uint16_t)((first + at) % 65535u + 1);
+}
+
+/*
+ * Send in-flight messages again, in their order, as many at once as this
+ * connection takes [MQTT-3.3.4-9]; what is new waits for its turn behind them.
+ */
+static void send_again(struct noc_session *session)
+{
+    struct noc_link *link = session->link;
+
+    for (uint32_t i = 0; session->again_count > 0 && i < session->window.count; i++) {
+        struct noc_outgoing *entry = noc_ring_at(&session->window, i);
+        struct noc_publication publication;
+        struct sending sending;
+        int err;
+
+        if (!entry->is_due_again) {
+            continue;
+        }
+        if (session->open_count - session->again_count >= link->window_max ||
+            link->out.bytes >= session->shard->core->limits.max_output_bytes) {
+            break;
+        }
+        publication = (struct noc_publication){
+            .parts = noc_message_parts(entry->message), .message = entry->message};
+        sending = (struct sending){.qos = entry->qos,
+            .retain = entry->retain,
+            .dup = true, /* [MQTT-3.3.1-1] */
+            .packet_id = id_at(session, i),
+            .ids = ids_of(&entry->ids),
+            .id_count = entry->ids.count};
+        err = send_publish(link, &publication, &sending);
+        if (err == NOC_ENOMEM) {
+            break;
+        }
+        if (err == NOC_OK) {
+            noc_session_sent_again(session, entry);
+        } else {
+            finish(session, entry); /* expired, or too large for this client [MQTT-3.1.2-25] */
+        }
+    }
+    drop_holes(session);
+}
+
 void noc_session_pump(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
 
+    if (session->again_count > 0 && session->link != NULL) {
+        send_again(session);
+    }
     while (session->queue.count > 0 && session->link != NULL &&
            session->link->out.bytes < shard->core->limits.max_output_bytes) {
         struct noc_outgoing *head = noc_ring_at(&session->queue, 0);
@@ -383,36 +482,26 @@ void noc_session_pump(struct noc_session *session)
         }
         noc_outgoing_done(&entry);
     }
-    if (session->queue.count == 0) {
+    if (session->queue.count == 0 && session->link != NULL &&
+        session->link->out.bytes <= shard->core->limits.max_output_bytes / 2) {
         drops_are_over(session);
     }
 }
 
 void noc_session_redeliver(struct noc_session *session)
 {
-    uint16_t first = (uint16_t)((session->next_id + 65534u - session->window.count) % 65535u + 1);
-
+    session->again_count = 0;
     for (uint32_t i = 0; i < session->window.count; i++) {
         struct noc_outgoing *entry = noc_ring_at(&session->window, i);
-        uint16_t id = (uint16_t)((first - 1u + i) % 65535u + 1);
 
+        entry->is_due_again = entry->message != NULL;
+        session->again_count += entry->is_due_again;
         if (entry->state == NOC_OUT_WAIT_PUBCOMP) {
             uint8_t packet[8];
 
             noc_link_send(session->link, packet,
-                noc_ack_encode(session->link->version, NOC_PUBREL, id, 0, packet, sizeof packet));
-        } else if (entry->state != NOC_OUT_DONE && entry->message != NULL) {
-            struct noc_publication publication = {
-                .parts = noc_message_parts(entry->message), .message = entry->message};
-            struct sending sending = {.qos = entry->qos,
-                .retain = entry->retain,
-                .dup = true, /* [MQTT-3.3.1-1] */
-                .packet_id = id,
-                .ids = ids_of(&entry->ids),
-                .id_count = entry->ids.count};
-
-            /* Expired or too large now: the id stays taken until this connection ends. */
-            (void)send_publish(session->link, &publication, &sending);
+                noc_ack_encode(session->link->version, NOC_PUBREL, id_at(session, i), 0, packet,
+                    sizeof packet));
         }
     }
     noc_session_pump(session);
@@ -451,6 +540,7 @@ void noc_session_drop_messages(struct noc_session *session)
         noc_ring_drop_head(&session->window);
     }
     session->open_count = 0;
+    session->again_count = 0;
     session->window_bytes = 0;
     while ((message = noc_map64_next(&session->incoming, &at)) != NULL) {
         noc_message_unref(message);

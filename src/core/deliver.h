@@ -40,13 +40,30 @@ void noc_deliver_shared_mail(
 void noc_session_deliver(struct noc_session *session, struct noc_publication *publication,
     uint8_t qos, bool retain, const uint32_t *ids, unsigned id_count);
 
+/*
+ * A retained message for the session's link, which has room for it: it is sent
+ * whatever waits in the output already, so that none of a portion is lost.
+ */
+void noc_session_replay(
+    struct noc_session *session, struct noc_publication *publication, uint8_t qos, uint32_t id);
+
 /* May the session read the topic? Remembered per session and version of the ACL. */
 bool noc_session_may_read(struct noc_session *session, struct noc_slice topic);
 
 /* Has the session room for one more QoS >= 1 message in flight? */
 bool noc_session_has_window(const struct noc_session *session);
 
-/* Send from the queue while the window and the output have room. */
+/* The client has acknowledged the entry for good: it goes, and so do holes at the head. */
+void noc_session_complete(struct noc_session *session, struct noc_outgoing *entry);
+
+/* The entry need not be sent again on this connection any more. */
+static inline void noc_session_sent_again(struct noc_session *session, struct noc_outgoing *entry)
+{
+    session->again_count -= entry->is_due_again;
+    entry->is_due_again = false;
+}
+
+/* Send again what is due, then from the queue, while the window and the output have room. */
 void noc_session_pump(struct noc_session *session);
 
 /* A connection has come to a session that was there: send in-flight messages again, then pump. */

@@ -21,23 +21,11 @@ static struct noc_outgoing *find(const struct noc_session *session, uint16_t pac
     return packet_id == 0 || at >= session->window.count ? NULL : noc_ring_at(&session->window, at);
 }
 
-/* The flow is over: holes at the head go, and the window has room for the next one. */
+/* The flow is over: the window has room for the next one. */
 static void complete(struct noc_link *link, struct noc_outgoing *entry)
 {
-    struct noc_session *session = link->session;
-
-    noc_shard_count(link->shard, NOC_COUNT_MESSAGES_QUEUED, -1);
-    noc_shard_count(link->shard, NOC_COUNT_BYTES_QUEUED, -(int64_t)entry->payload_n);
-    session->window_bytes -= entry->payload_n;
-    session->open_count--;
-    entry->state = NOC_OUT_DONE;
-    noc_outgoing_done(entry);
-    while (session->window.count > 0 && noc_ring_at(&session->window, 0)->state == NOC_OUT_DONE) {
-        noc_ring_drop_head(&session->window);
-    }
-    if (session->queue.count > 0) {
-        noc_session_pump(session);
-    }
+    noc_session_complete(link->session, entry);
+    noc_session_pump(link->session);
     if (link->replay != NULL) {
         noc_replay_wake(link);
     }
@@ -63,7 +51,8 @@ static void on_pubrec(struct noc_link *link, struct noc_outgoing *entry, const s
             complete(link, entry); /* [MQTT-4.3.3-4] */
             return;
         }
-        noc_outgoing_done(entry); /* never sent again [MQTT-4.3.3-6] */
+        noc_session_sent_again(link->session, entry); /* never sent again [MQTT-4.3.3-6] */
+        noc_outgoing_done(entry);
         entry->state = NOC_OUT_WAIT_PUBCOMP;
     }
     send_pubrel(link, ack->packet_id, NOC_RC_SUCCESS);

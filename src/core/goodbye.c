@@ -101,7 +101,7 @@ void noc_link_log_denied(struct noc_link *link, struct noc_slice topic)
     struct noc_shard *shard = link->shard;
 
     link->denied++;
-    if (link->denied_ms != 0 && shard->now_ms - link->denied_ms < 60000) {
+    if (shard->now_ms < link->denied_until_ms) {
         return;
     }
     noc_shard_log(shard, NOC_LOG_NOTICE,
@@ -109,6 +109,6 @@ void noc_link_log_denied(struct noc_link *link, struct noc_slice topic)
         "such line).",
         NOC_SLICE_ARG(noc_link_name(link)), NOC_SLICE_ARG(link->address), (unsigned)link->port,
         NOC_SLICE_ARG(topic), (unsigned)link->denied);
-    link->denied_ms = shard->now_ms + 1;
+    link->denied_until_ms = shard->now_ms + 60000;
     link->denied = 0;
 }

@@ -142,9 +142,7 @@ void noc_link_drained(struct noc_link *link)
     if (link->session == NULL) {
         return;
     }
-    if (link->session->queue.count > 0) {
-        noc_session_pump(link->session);
-    }
+    noc_session_pump(link->session);
     if (link->replay != NULL) {
         noc_replay_wake(link);
     }
@@ -187,7 +185,7 @@ static void check_fed(struct noc_link *link)
     struct noc_shard *shard = link->shard;
     uint64_t high = shard->core->limits.mailbox_high;
 
-    for (uint64_t fed = shard->fed; fed != 0; fed &= fed - 1) {
+    for (uint64_t fed = link->is_paused ? 0 : shard->fed; fed != 0; fed &= fed - 1) {
         unsigned worker = (unsigned)__builtin_ctzll(fed);
         struct noc_mailbox *box = &shard->core->shards[worker]->mailbox;
 

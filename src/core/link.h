@@ -89,7 +89,7 @@ struct noc_link {
     uint64_t paused_ms; /* when the pause began */
     uint64_t connected_ms;
     uint64_t ticket;                     /* AUTH */
-    uint64_t denied_ms;                  /* when a denied publish was last logged; 0: never */
+    uint64_t denied_until_ms;            /* before this a denied publish is not logged again */
     uint32_t answers_n;                  /* bytes of answers since the socket took no more */
     uint32_t denied;                     /* denied ones since then */
     struct noc_pending_connect *connect; /* AUTH, MOVING */

@@ -74,6 +74,9 @@ static unsigned room_for(const struct noc_link *link)
     if (session->queue.count > 0 || !noc_session_has_window(session)) {
         return 0;
     }
+    if (link->shard->core->limits.max_inflight_bytes > 0) {
+        return 1; /* There is no telling how many of them the bytes allow. */
+    }
     return link->window_max - session->open_count < NOC_REPLAY_STEP
                ? (unsigned)(link->window_max - session->open_count)
                : NOC_REPLAY_STEP;
@@ -89,7 +92,7 @@ static void deliver(
     if (message->expires_ms <= shard->now_ms) {
         noc_retained_remove_if(shard->core->retained, shard->number, message);
     } else {
-        noc_session_deliver(link->session, &publication, qos, true, &replay->id, replay->id != 0);
+        noc_session_replay(link->session, &publication, qos, replay->id);
     }
     noc_publication_done(&publication);
 }

@@ -43,6 +43,7 @@ struct noc_outgoing {
     uint8_t qos;
     uint8_t state; /* enum noc_outgoing_state */
     bool retain;
+    bool is_due_again; /* in flight when the connection ended, not sent on this one yet */
 };
 
 enum noc_outgoing_state {
@@ -99,8 +100,9 @@ struct noc_session {
 
     struct noc_ring window, queue;
     uint64_t window_bytes, queue_bytes;
-    uint32_t open_count; /* in the window and not done */
-    uint16_t next_id;    /* packet id that the next one gets */
+    uint32_t open_count;  /* in the window and not done */
+    uint32_t again_count; /* of these, due to be sent again */
+    uint16_t next_id;     /* packet id that the next one gets */
 
     struct noc_map64 incoming; /* packet id -> message of QoS 2 */
     uint64_t incoming_bytes;
