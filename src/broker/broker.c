@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -355,8 +356,16 @@ static bool settle_process(struct noc_broker *broker)
     if (geteuid() != 0) {
         return true;
     }
-    if (noc_identity_find(config->user, &identity, error, sizeof error) != NOC_OK ||
-        noc_identity_assume(&identity, error, sizeof error) != NOC_OK) {
+    if (noc_identity_find(config->user, &identity, error, sizeof error) == NOC_OK) {
+        /* The control socket's folder has to be made while that is allowed. */
+        if (mkdir(NOC_CONTROL_FOLDER, 0750) == 0) {
+            (void)!chown(NOC_CONTROL_FOLDER, identity.uid, identity.gid);
+        }
+    } else {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: %s", error);
+        return false;
+    }
+    if (noc_identity_assume(&identity, error, sizeof error) != NOC_OK) {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: %s", error);
         return false;
     }

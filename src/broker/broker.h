@@ -15,6 +15,9 @@
 #include "broker/worker.h"
 #include "config/command_line.h"
 
+/* Where the control socket is unless the configuration says so; else beside the store. */
+#define NOC_CONTROL_FOLDER "/run/noctule"
+
 struct noc_control;
 
 struct noc_broker {

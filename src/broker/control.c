@@ -34,7 +34,7 @@ struct noc_control {
     struct noc_watched *watched;
     int signal_fd;
     struct noc_listen_sockets socket; /* count 0: none */
-    const char *socket_path;
+    char socket_path[4096];
     uint64_t next_sys_ms, next_memory_ms, next_watch_ms;
 };
 
@@ -208,30 +208,46 @@ static void serve_socket(struct noc_control *control)
     }
 }
 
-/* /run/noctule/ where it can be made or written, else beside the store, else none. */
-static void open_socket(struct noc_control *control)
+static bool listen_at(struct noc_control *control, const char *path, enum noc_log_level level)
 {
-    struct noc_broker *broker = control->broker;
-    const char *path = broker->config->control_socket;
     char error[256];
 
-    if (path == NULL) {
-        if (broker->config->is_local_only) {
-            return;
-        }
-        (void)mkdir("/run/noctule", 0750);
-        path = "/run/noctule/control.sock";
-    }
     if (noc_listen_open(&(struct noc_listen_options){.unix_path = path, .unix_mode = 0660},
             &control->socket, error, sizeof error) != NOC_OK) {
         control->socket.count = 0;
-        noc_log(broker->log,
-            broker->config->control_socket != NULL ? NOC_LOG_WARNING : NOC_LOG_INFORMATION,
-            "No control socket at %s: %s", path, error);
+        noc_log(control->broker->log, level, "No control socket at %s: %s.", path, error);
+        return false;
+    }
+    noc_log(control->broker->log, NOC_LOG_DEBUG, "Control socket at %s.", path);
+    return true;
+}
+
+/*
+ * Where the configuration says; else in NOC_CONTROL_FOLDER, where it can be
+ * made or written, else beside the store. In local mode none.
+ */
+static void open_socket(struct noc_control *control)
+{
+    const struct noc_config *config = control->broker->config;
+
+    if (config->control_socket != NULL) {
+        (void)snprintf(
+            control->socket_path, sizeof control->socket_path, "%s", config->control_socket);
+        (void)listen_at(control, control->socket_path, NOC_LOG_WARNING);
         return;
     }
-    control->socket_path = path;
-    noc_log(broker->log, NOC_LOG_DEBUG, "Control socket at %s.", path);
+    if (config->is_local_only) {
+        return;
+    }
+    (void)mkdir(NOC_CONTROL_FOLDER, 0750);
+    (void)snprintf(
+        control->socket_path, sizeof control->socket_path, "%s/control.sock", NOC_CONTROL_FOLDER);
+    if (!listen_at(control, control->socket_path, NOC_LOG_DEBUG) &&
+        config->persistence_location != NULL) {
+        (void)snprintf(control->socket_path, sizeof control->socket_path, "%s/noctule.sock",
+            config->persistence_location);
+        (void)listen_at(control, control->socket_path, NOC_LOG_INFORMATION);
+    }
 }
 
 /* ---- signals ---- */
