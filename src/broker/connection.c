@@ -311,17 +311,20 @@ void noc_connection_fail(struct noc_connection *connection, enum noc_end end, co
 static void add_close_frame(struct noc_connection *connection)
 {
     struct noc_ws_state *ws = connection->ws;
-    bool is_stopping = connection->link.shard->is_stopping;
+    unsigned code = NOC_WS_CLOSE_NORMAL;
 
     if (ws == NULL || !ws->is_upgraded) {
         return;
     }
-    /* What has been put into the output before (a DISCONNECT) goes first. */
-    (void)noc_connection_flush(connection);
-    if (ws->control_n == 0) {
-        ws->control_n = (uint8_t)noc_ws_close_write(ws->control,
-            is_stopping ? NOC_WS_CLOSE_GOING_AWAY : NOC_WS_CLOSE_NORMAL, noc_slice(NULL, 0), NULL);
+    if (ws->close_code != 0) {
+        code = ws->close_code;
+    } else if (connection->link.shard->is_stopping) {
+        code = NOC_WS_CLOSE_GOING_AWAY;
     }
+    /* A pong that has not gone out is of no use any more. */
+    ws->control_n =
+        (uint8_t)noc_ws_close_write(ws->control, code, noc_slice_of(ws->close_text), NULL);
+    ws->is_closing = true;
 }
 
 void noc_connection_close(struct noc_link *link)

@@ -40,10 +40,12 @@ struct noc_ws_state {
     uint8_t control[NOC_WS_CONTROL_ROOM]; /* pong, ping or close to be sent between frames */
     uint8_t control_n;
     bool is_upgraded;
-    bool is_close_sent;
-    bool is_ping_out;  /* a ping waits for its pong */
-    uint64_t spoke_ms; /* last byte in either direction */
-    uint64_t heard_ms; /* while a ping is out: when it was sent, or the last byte came since */
+    bool is_closing;        /* control holds the close frame: it goes last */
+    uint16_t close_code;    /* of that frame, when the peer has caused it; 0: not yet */
+    const char *close_text; /* its reason, static; NULL: none */
+    bool is_ping_out;       /* a ping waits for its pong */
+    uint64_t spoke_ms;      /* last byte in either direction */
+    uint64_t heard_ms;      /* while a ping is out: when it was sent, or the last byte came since */
 };
 
 struct noc_connection {

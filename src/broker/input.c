@@ -61,18 +61,17 @@ static void on_close(struct noc_connection *connection, const struct noc_ws_even
     struct noc_ws_state *ws = connection->ws;
 
     /* Answered with the same code (RFC 6455, 5.5.1) by noc_connection_close(). */
-    ws->control_n = (uint8_t)noc_ws_close_write(ws->control, event->code, noc_slice(NULL, 0), NULL);
+    ws->close_code = (uint16_t)event->code;
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
 }
 
 static void on_bad_frame(struct noc_connection *connection)
 {
     struct noc_ws_state *ws = connection->ws;
-    const char *text = noc_ws_decoder_fault_text(&ws->decoder);
 
-    ws->control_n = (uint8_t)noc_ws_close_write(
-        ws->control, noc_ws_decoder_close_code(&ws->decoder), noc_slice_of(text), NULL);
-    noc_connection_fail(connection, NOC_END_PROTOCOL, text);
+    ws->close_code = (uint16_t)noc_ws_decoder_close_code(&ws->decoder);
+    ws->close_text = noc_ws_decoder_fault_text(&ws->decoder);
+    noc_connection_fail(connection, NOC_END_PROTOCOL, ws->close_text);
 }
 
 /* Decode frames and feed what is in them. */
@@ -107,6 +106,7 @@ static void got_frames(struct noc_connection *connection, uint8_t *bytes, size_t
             on_ping(connection, &event);
         } else if (event.kind == NOC_WS_EVENT_PONG) {
             ws->is_ping_out = false;
+            noc_connection_start_pings(connection);
         } else if (event.kind == NOC_WS_EVENT_CLOSE) {
             on_close(connection, &event);
         }

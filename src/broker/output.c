@@ -36,12 +36,13 @@ static void begin_frame(struct noc_connection *connection)
         return;
     }
     ws->head_at = ws->head_n = 0;
-    if (ws->control_n > 0) {
+    /* Nothing may follow a close frame (RFC 6455, 5.5.1): what is left (a DISCONNECT) goes first. */
+    if (ws->control_n > 0 && !(ws->is_closing && n > 0)) {
         memcpy(ws->head, ws->control, ws->control_n);
         ws->head_n = ws->control_n;
         ws->control_n = 0;
     }
-    if (n > 0 && !ws->is_close_sent) {
+    if (n > 0) {
         ws->head_n = (uint8_t)(ws->head_n + noc_ws_frame_head(ws->head + ws->head_n, NOC_WS_BINARY,
                                                 true, n, NULL));
         ws->frame_left = n;

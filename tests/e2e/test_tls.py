@@ -195,7 +195,8 @@ def test_a_forged_certificate_is_refused(broker, port):
 
 
 def test_a_good_certificate_is_enough(broker):
-    assert run(*tool(broker, "pub", "port_required", "-t", "a", "-m", "b", certificate="device"))[0] == 0
+    words = tool(broker, "pub", "port_required", "-t", "a", "-m", "b", certificate="device")
+    assert run(*words)[0] == 0
     client = open_tls(broker, "port_required", certificate="nameless")
     assert client.connect("nameless").reason == 0
 
@@ -267,7 +268,8 @@ def test_alpn(broker):
         context = tls_context(broker)
         if offered:
             context.set_alpn_protocols(offered)
-        with context.wrap_socket(ways.dial_tcp(broker.names[port]), server_hostname="localhost") as sock:
+        sock = ways.dial_tcp(broker.names[port])
+        with context.wrap_socket(sock, server_hostname="localhost") as sock:
             assert sock.selected_alpn_protocol() == chosen
 
 

@@ -202,8 +202,9 @@ def test_upgrades(broker, what):
 
 @noctule_only
 def test_the_log_says_who_asked_for_what(broker):
-    _, (line,) = refused(broker, ws.request("GET /chat?token=x HTTP/1.1", more=["User-Agent: Toy/1"],
-                                            Sec_WebSocket_Protocol="chat, superchat"))
+    data = ws.request("GET /chat?token=x HTTP/1.1", more=["User-Agent: Toy/1"],
+                      Sec_WebSocket_Protocol="chat, superchat")
+    _, (line,) = refused(broker, data)
     for part in ("127.0.0.1:", str(broker.names["port_ws"]), "/chat", "chat, superchat", "Toy/1"):
         assert part in line
     assert "token=x" not in line, "queries may hold secrets"

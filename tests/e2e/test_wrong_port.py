@@ -19,7 +19,8 @@ CONFIG = "connect_timeout 3\n" + ways.CONFIG
 HTTP = b"GET /status HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8\r\n\r\n"
 CONNECT = raw.connect("lost")
 PROXY_V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n"
-PROXY_V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 1, 192, 0, 2, 2, 3, 232, 7, 91])
+PROXY_V2 = (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" +
+            bytes([192, 0, 2, 1, 192, 0, 2, 2, 3, 232, 7, 91]))
 
 
 def tls_hello():

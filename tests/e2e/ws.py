@@ -148,10 +148,10 @@ class WebSocket:
             if first == 0x80 | CLOSE:
                 code = int.from_bytes(payload[:2], "big") if payload else 1005
                 try:
-                    self.need(len(self.data) + 1, time.monotonic() + self.timeout)
+                    self.need(1, time.monotonic() + self.timeout)
                 except raw.Closed:
                     return code
-                raise AssertionError("something follows the close frame")
+                raise AssertionError(f"{self.data!r} follows the close frame")
 
     # ---- as a socket ----
 
@@ -159,9 +159,10 @@ class WebSocket:
         self.send_frame(BINARY, data)
 
     def recv(self, n):
+        deadline = time.monotonic() + self.timeout
         while not self.payload:
             try:
-                first, payload = self.read_frame(self.timeout)
+                first, payload = self.read_frame(deadline - time.monotonic())
             except raw.Closed:
                 return b""
             opcode = first & 15
