@@ -183,8 +183,7 @@ void noc_options_list(struct noc_text *text)
         if (option->fallback != NULL) {
             noc_text_add(text, "default %s; ", option->fallback);
         }
-        noc_text_add(text, "a change counts %s%s)\n    %s\n",
-            noc_option_reload_text(option->reload),
+        noc_text_add(text, "since %s%s)\n    %s\n", option->since,
             (option->flags & NOC_OPTION_INACTIVE) != 0 ? "; NOT ACTIVE YET" : "", option->help);
     }
 }
@@ -231,7 +230,6 @@ static void add_json_option(const struct noc_option *option, struct noc_text *te
     add_json_member("type", noc_option_type_text(option->type), text);
     add_json_member("default", option->fallback, text);
     add_json_member("since", option->since, text);
-    add_json_member("reload", noc_option_reload_text(option->reload), text);
     add_json_member("help", option->help, text);
     if (is_number(option->type)) {
         noc_text_add(
@@ -306,7 +304,6 @@ static void add_roff_option(const struct noc_option *option, struct noc_text *te
         noc_text_add(
             text, "Between %lld and %lld.\n", (long long)option->min, (long long)option->max);
     }
-    noc_text_add(text, "A change counts %s.\n", noc_option_reload_text(option->reload));
     if ((option->flags & NOC_OPTION_OWN) != 0) {
         noc_text_add(text, "Mosquitto does not have it.\n");
     }
