@@ -44,7 +44,7 @@ static const char *remedy_of(const char *name, int error)
     if (error != ENOENT && error != ENOTDIR) {
         return "Give the broker's user the right to read it";
     }
-    return strcmp(name, "password_file") == 0 ? "Make one with: noctule passwd -c FILE USERNAME"
+    return strcmp(name, "password_file") == 0 ? "Make one with: mosquitto_passwd -c FILE USERNAME"
                                               : "Correct the path or put the file there";
 }
 

@@ -201,7 +201,7 @@ const struct noc_option noc_options[] = {
     INT("packet_buffer_size", GLOBAL, INACTIVE, RESTART, NOC_NO_FIELD, 0, 65535, "4096", "2.1",
         "BYTES", "Size of the read buffer."),
     PATH("password_file", SECURITY, 0, NOW, SECURITY(password_file), NULL, "0.10",
-        "File of usernames and passwords, as noctule passwd writes it."),
+        "File of usernames and passwords, as mosquitto_passwd writes it."),
     CUSTOM("per_listener_settings", GLOBAL, 0, RESTART, noc_store_per_listener_settings, "false",
         "1.5", "true|false",
         "Do the security options hold for the listener above them only? Comes before them."),
