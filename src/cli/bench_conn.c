@@ -33,7 +33,10 @@ void noc_bench_conn_done(struct noc_bench_conn *conn)
     *conn = (struct noc_bench_conn){.state = BENCH_CLOSED};
 }
 
-/* The peer is gone before we let it go: that ends the whole run. */
+/*
+ * The peer is gone before we let it go: that ends the whole run. What hangs on
+ * the connection stays until noc_bench_conn_done(), for its callers still use it.
+ */
 static void fail_conn(
     struct noc_bench_worker *worker, struct noc_bench_conn *conn, const char *reason)
 {
@@ -42,7 +45,8 @@ static void fail_conn(
     }
     noc_bench_fail_mt(worker->control, BENCH_REFUSED, "connection %u of worker %u%s: %s",
         conn->index, worker->index, conn->state < BENCH_READY ? ", not yet ready" : "", reason);
-    noc_bench_conn_done(conn);
+    close(conn->fd);
+    conn->state = BENCH_CLOSED;
 }
 
 /* ---- writing ---- */
