@@ -61,7 +61,9 @@ static inline struct noc_list *noc_list_take(struct noc_list *head)
     if (first == head) {
         return NULL;
     }
-    noc_list_remove(first);
+    head->next = first->next;
+    first->next->prev = head;
+    noc_list_init(first);
     return first;
 }
 

@@ -26,7 +26,7 @@ static void give_up(struct noc_text *text)
 /* Make room for n more bytes and a zero; false when the text is broken. */
 static bool reserve(struct noc_text *text, size_t n)
 {
-    size_t capacity = text->capacity == 0 ? 256 : text->capacity;
+    size_t capacity = text->at == NULL ? 256 : text->capacity;
     char *at;
 
     if (text->is_broken) {
@@ -35,7 +35,7 @@ static bool reserve(struct noc_text *text, size_t n)
     while (capacity - text->n <= n) {
         capacity *= 2;
     }
-    if (capacity == text->capacity) {
+    if (text->at != NULL && capacity == text->capacity) {
         return true;
     }
     at = realloc(text->at, capacity);

@@ -199,6 +199,8 @@ bool noc_acl_allows(const struct noc_acl *acl, const struct noc_acl_subject *sub
     enum verdict verdict;
 
     assert(access == NOC_ACCESS_READ || access == NOC_ACCESS_WRITE);
+    assert(subject->username.at != NULL || subject->username.n == 0);
+    assert(subject->client_id.at != NULL || subject->client_id.n == 0);
     if (topic.n == 0 || is_out_of_reach(access, topic)) {
         return false;
     }

@@ -48,6 +48,7 @@ void noc_node_free(struct noc_node *node)
 
 struct noc_slot *noc_node_obtain_slot_locked(struct noc_node *node, unsigned worker)
 {
+    const struct noc_index *index = node->ending.retire.index;
     struct noc_slot *slot = noc_node_slot(node, worker);
 
     if (slot != NULL) {
@@ -57,7 +58,7 @@ struct noc_slot *noc_node_obtain_slot_locked(struct noc_node *node, unsigned wor
         atomic_store_explicit(&node->owner, worker, memory_order_relaxed);
         return &node->own;
     }
-    slot = calloc(node->ending.retire.index->worker_count, sizeof *slot);
+    slot = calloc(index->worker_count, sizeof *slot);
     if (slot == NULL) {
         return NULL;
     }

@@ -162,23 +162,23 @@ void noc_reclaim_free(struct noc_reclaim *reclaim)
     }
 }
 
-void noc_reclaim_online(struct noc_reclaim *reclaim, unsigned number)
+void noc_reclaim_online(struct noc_reclaim *reclaim, unsigned reader)
 {
-    struct reader *reader = &reclaim->readers[number];
+    struct reader *own = &reclaim->readers[reader];
 
-    assert(atomic_load_explicit(&reader->seen, memory_order_relaxed) == 0);
+    assert(atomic_load_explicit(&own->seen, memory_order_relaxed) == 0);
     /* An old epoch does no harm here, it only makes others wait. */
-    atomic_store_explicit(&reader->seen,
-        atomic_load_explicit(&reclaim->epoch, memory_order_relaxed), memory_order_seq_cst);
+    atomic_store_explicit(&own->seen, atomic_load_explicit(&reclaim->epoch, memory_order_relaxed),
+        memory_order_seq_cst);
     (void)atomic_fetch_add_explicit(&reclaim->epoch, 0, memory_order_seq_cst);
 }
 
-void noc_reclaim_offline(struct noc_reclaim *reclaim, unsigned number)
+void noc_reclaim_offline(struct noc_reclaim *reclaim, unsigned reader)
 {
-    struct reader *reader = &reclaim->readers[number];
+    struct reader *own = &reclaim->readers[reader];
 
-    assert(atomic_load_explicit(&reader->seen, memory_order_relaxed) != 0);
-    (void)atomic_exchange_explicit(&reader->seen, 0, memory_order_seq_cst);
+    assert(atomic_load_explicit(&own->seen, memory_order_relaxed) != 0);
+    (void)atomic_exchange_explicit(&own->seen, 0, memory_order_seq_cst);
 }
 
 static bool has_everyone_seen(struct noc_reclaim *reclaim, uint64_t epoch)
@@ -203,38 +203,36 @@ static void show_quiescent(struct noc_reclaim *reclaim, struct reader *reader)
     }
 }
 
-void noc_reclaim_quiescent(struct noc_reclaim *reclaim, unsigned number)
+void noc_reclaim_quiescent(struct noc_reclaim *reclaim, unsigned reader)
 {
-    struct reader *reader = &reclaim->readers[number];
+    struct reader *own = &reclaim->readers[reader];
 
-    show_quiescent(reclaim, reader);
-    if (!batch_is_empty(&reader->waiting) && has_everyone_seen(reclaim, reader->waiting_for)) {
-        batch_give_back(&reader->waiting, number);
+    show_quiescent(reclaim, own);
+    if (!batch_is_empty(&own->waiting) && has_everyone_seen(reclaim, own->waiting_for)) {
+        batch_give_back(&own->waiting, reader);
     }
-    if (batch_is_empty(&reader->waiting) && !batch_is_empty(&reader->gathering)) {
-        batch_take(&reader->waiting, &reader->gathering);
-        reader->waiting_for =
-            atomic_fetch_add_explicit(&reclaim->epoch, 1, memory_order_seq_cst) + 1;
-        show_quiescent(reclaim, reader);
-        if (has_everyone_seen(reclaim, reader->waiting_for)) {
-            batch_give_back(
-                &reader->waiting, number); /* all others are asleep, or there are none */
+    if (batch_is_empty(&own->waiting) && !batch_is_empty(&own->gathering)) {
+        batch_take(&own->waiting, &own->gathering);
+        own->waiting_for = atomic_fetch_add_explicit(&reclaim->epoch, 1, memory_order_seq_cst) + 1;
+        show_quiescent(reclaim, own);
+        if (has_everyone_seen(reclaim, own->waiting_for)) {
+            batch_give_back(&own->waiting, reader); /* all others are asleep, or there are none */
         }
     }
 }
 
-void noc_reclaim_defer(struct noc_reclaim *reclaim, unsigned number, struct noc_deferred *deferred)
+void noc_reclaim_defer(struct noc_reclaim *reclaim, unsigned reader, struct noc_deferred *deferred)
 {
-    struct batch *gathering = &reclaim->readers[number].gathering;
+    struct batch *gathering = &reclaim->readers[reader].gathering;
 
     deferred->next = NULL;
     *gathering->end = deferred;
     gathering->end = &deferred->next;
 }
 
-bool noc_reclaim_has_deferred(const struct noc_reclaim *reclaim, unsigned number)
+bool noc_reclaim_has_deferred(const struct noc_reclaim *reclaim, unsigned reader)
 {
-    const struct reader *reader = &reclaim->readers[number];
+    const struct reader *own = &reclaim->readers[reader];
 
-    return !batch_is_empty(&reader->waiting) || !batch_is_empty(&reader->gathering);
+    return !batch_is_empty(&own->waiting) || !batch_is_empty(&own->gathering);
 }
