@@ -74,7 +74,7 @@ static void what_is_unknown_is_an_error(void **state)
         char argument[32], expected[64];
         struct noc_command_line line;
 
-        strcpy(argument, bad[i]);
+        snprintf(argument, sizeof(argument), "%s", bad[i]);
         snprintf(expected, sizeof(expected), "Error: Unknown option '%s'.", argument);
         assert_int_equal(PARSE(&line, true, argument), NOC_EINVAL);
         assert_string_equal(line.error, expected);
@@ -104,7 +104,7 @@ static void ports_are_checked_and_at_most_ten(void **state)
     for (size_t i = 0; i < NOC_COUNT(bad); i++) {
         char argument[32];
 
-        strcpy(argument, bad[i]);
+        snprintf(argument, sizeof(argument), "%s", bad[i]);
         assert_int_equal(PARSE(&line, true, "-p", argument), NOC_EINVAL);
         assert_non_null(strstr(line.error, "Error: Invalid port specified ("));
     }

@@ -65,7 +65,7 @@ static void files_of_a_folder_come_in_mosquittos_order(void **state)
     char folder[64], path[128], line[128];
     struct reading r;
 
-    strcpy(folder, make_folder());
+    snprintf(folder, sizeof(folder), "%s", make_folder());
     for (size_t i = 0; i < NOC_COUNT(names); i++) {
         snprintf(line, sizeof(line), "listener %zu\n", 100 + i);
         write_file(folder, names[NOC_COUNT(names) - 1 - i], "");
@@ -101,7 +101,7 @@ static void the_context_does_not_carry_between_files(void **state)
     char folder[64], path[128], text[256];
     struct reading r;
 
-    strcpy(folder, make_folder());
+    snprintf(folder, sizeof(folder), "%s", make_folder());
     write_file(folder, "a.conf", "max_qos 0\nlistener 101\nmax_connections 3\n");
     write_file(folder, "b.conf", "listener 102\nmax_qos 1\n");
     snprintf(text, sizeof(text), "listener 100\ninclude_dir %s\nmax_connections 9\n", folder);
@@ -128,7 +128,7 @@ static void errors_of_an_included_file_name_both_places(void **state)
     char folder[64], path[128], text[256];
     struct reading r;
 
-    strcpy(folder, make_folder());
+    snprintf(folder, sizeof(folder), "%s", make_folder());
     write_file(folder, "a.conf", "\nxx 1\ninclude_dir /nonexistent\n");
     write_file(folder, "b.conf", "yy 1\n");
     snprintf(text, sizeof(text), "\ninclude_dir %s\nuser a\n", folder);
@@ -272,7 +272,7 @@ static void files_that_are_there_pass_and_nothing_is_made(void **state)
     char folder[64], text[512];
     struct reading r;
 
-    strcpy(folder, make_folder());
+    snprintf(folder, sizeof(folder), "%s", make_folder());
     write_file(folder, "p", "");
     snprintf(text, sizeof(text),
         "pid_file %s/pid\nlog_dest file %s/log\npassword_file %s/p\nlistener 0 relative\n", folder,

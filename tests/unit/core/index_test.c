@@ -508,28 +508,39 @@ static unsigned random_next(uint64_t *random)
     return (unsigned)(*random >> 33);
 }
 
+enum { TEXT_ROOM = 32 };
+
+/* Appends to text, which has TEXT_ROOM bytes. */
+static void append(char *text, const char *more)
+{
+    size_t n = strlen(text);
+
+    assert_true(n + strlen(more) < TEXT_ROOM);
+    memcpy(text + n, more, strlen(more) + 1);
+}
+
 /* Few level texts and few levels, so that much matches. */
 static void random_levels(uint64_t *random, char *text, bool is_filter)
 {
     static const char *const levels[] = {"a", "b", "cc", "", "$x", "a", "+", "+"};
     unsigned count = random_next(random) % 5 + 1;
-    char *at = text;
 
+    text[0] = '\0';
     for (unsigned i = 0; i < count; i++) {
-        at += sprintf(
-            at, "%s%s", i == 0 ? "" : "/", levels[random_next(random) % (is_filter ? 8 : 6)]);
+        append(text, i == 0 ? "" : "/");
+        append(text, levels[random_next(random) % (is_filter ? 8 : 6)]);
     }
     if (is_filter && random_next(random) % 4 == 0) {
-        at += sprintf(at, "/#");
+        append(text, "/#");
     }
-    if (at == text) {
-        (void)sprintf(at, is_filter && random_next(random) % 2 == 0 ? "#" : "a");
+    if (text[0] == '\0') {
+        append(text, is_filter && random_next(random) % 2 == 0 ? "#" : "a");
     }
 }
 
 struct entered {
     struct noc_sub sub;
-    char filter[32];
+    char filter[TEXT_ROOM];
     unsigned worker;
     bool is_in;
 };
@@ -567,11 +578,11 @@ static void matching_agrees_with_the_definition(void **state)
     struct entered *entered = calloc(FILTERS, sizeof *entered);
     struct world world;
 
-    print_message("NOC_TEST_SEED=%llu\n", (unsigned long long)seed);
+    print_message("# NOC_TEST_SEED=%llu\n", (unsigned long long)seed);
     world_init(&world);
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct entered *at = &entered[random_next(&seed) % FILTERS];
-        char topic[32];
+        char topic[TEXT_ROOM];
 
         if (at->is_in) {
             noc_index_unsubscribe(world.index, at->worker, &at->sub);

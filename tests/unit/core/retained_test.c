@@ -417,26 +417,37 @@ static unsigned random_next(uint64_t *random)
     return (unsigned)(*random >> 33);
 }
 
+enum { TEXT_ROOM = 32 };
+
+/* Appends to text, which has TEXT_ROOM bytes. */
+static void append(char *text, const char *more)
+{
+    size_t n = strlen(text);
+
+    assert_true(n + strlen(more) < TEXT_ROOM);
+    memcpy(text + n, more, strlen(more) + 1);
+}
+
 static void random_text(uint64_t *random, char *text, bool is_filter)
 {
     static const char *const levels[] = {"a", "b", "a!", "", "$x", "ab", "0", "a0", "+", "+", "+"};
     unsigned count = random_next(random) % 4 + 1;
-    char *at = text;
 
+    text[0] = '\0';
     for (unsigned i = 0; i < count; i++) {
-        at += sprintf(
-            at, "%s%s", i == 0 ? "" : "/", levels[random_next(random) % (is_filter ? 11 : 8)]);
+        append(text, i == 0 ? "" : "/");
+        append(text, levels[random_next(random) % (is_filter ? 11 : 8)]);
     }
     if (is_filter && random_next(random) % 3 == 0) {
-        at += sprintf(at, "/#");
+        append(text, "/#");
     }
-    if (at == text) {
-        (void)sprintf(at, is_filter ? "#" : "a");
+    if (text[0] == '\0') {
+        append(text, is_filter ? "#" : "a");
     }
 }
 
 struct expected {
-    char topic[32];
+    char topic[TEXT_ROOM];
     bool is_set;    /* now */
     bool is_stable; /* through the whole of this walk */
     unsigned seen;
@@ -496,7 +507,7 @@ static void walk_among_changes(struct shelf *shelf, struct expected *topics, uin
 {
     struct noc_retained_cursor cursor;
     struct noc_slice last = noc_slice("", 0);
-    char filter[32], last_text[32];
+    char filter[TEXT_ROOM], last_text[TEXT_ROOM];
 
     for (unsigned i = 0; i < TOPICS; i++) {
         topics[i].is_stable = topics[i].is_set;
@@ -529,7 +540,7 @@ static void walks_agree_with_the_definition_while_topics_come_and_go(void **stat
     struct expected *topics = calloc(TOPICS, sizeof *topics);
     struct shelf shelf;
 
-    print_message("NOC_TEST_SEED=%llu\n", (unsigned long long)seed);
+    print_message("# NOC_TEST_SEED=%llu\n", (unsigned long long)seed);
     shelf_init(&shelf, 1);
     for (unsigned i = 0; i < TOPICS; i++) {
         random_text(&seed, topics[i].topic, false);
