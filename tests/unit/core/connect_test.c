@@ -313,6 +313,12 @@ static void wrong_credentials_are_answered_with_not_authorised(void **state)
     world_close(&w);
 }
 
+static void stop(struct noc_shard *shard, const void *argument)
+{
+    (void)argument;
+    noc_shard_stop(shard);
+}
+
 static void nobody_comes_in_when_memory_is_short_or_the_broker_stops(void **state)
 {
     struct world w;
@@ -326,7 +332,7 @@ static void nobody_comes_in_when_memory_is_short_or_the_broker_stops(void **stat
         c, (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("a")});
     hears(c, "CONNACK sp0 rc151; closed");
     atomic_store(&w.core.is_memory_short, false);
-    noc_shard_stop(&w.shards[0]);
+    world_do(&w, 0, stop, NULL);
     c = dial(&w, 0, 0);
     say_connect(
         c, (struct noc_connect){.version = NOC_V311, .clean_start = true, .client_id = TEXT("a")});

@@ -258,6 +258,8 @@ static void on_writable(struct world *world, const struct noc_shard *shard)
 }
 
 struct input {
+    void (*act)(struct noc_shard *shard, const void *argument);
+    const void *argument;
     struct client *client;
     const void *bytes;
     size_t n;
@@ -273,7 +275,9 @@ static uint64_t turn(struct world *world, struct noc_shard *shard, const struct 
     noc_shard_begin(shard, world->now_ms);
     noc_shard_drain_mail(shard);
     on_writable(world, shard);
-    if (input != NULL && input->is_judged) {
+    if (input != NULL && input->act != NULL) {
+        input->act(shard, input->argument);
+    } else if (input != NULL && input->is_judged) {
         noc_link_authenticated(shard, world->ticket, input->result);
     } else if (input != NULL && input->is_end) {
         noc_link_end(&input->client->link, NOC_END_PEER_CLOSED, NULL);
@@ -333,6 +337,15 @@ void world_advance(struct world *world, uint64_t ms)
         ms -= step;
         world_settle(world);
     }
+}
+
+void world_do(struct world *world, unsigned shard,
+    void (*act)(struct noc_shard *shard, const void *argument), const void *argument)
+{
+    struct input input = {.act = act, .argument = argument};
+
+    (void)turn(world, &world->shards[shard], &input);
+    world_settle(world);
 }
 
 void world_judge(struct world *world, unsigned shard, int result)

@@ -81,6 +81,9 @@ void world_turn(struct world *world, unsigned shard);
 void world_settle(struct world *world);
 /* Time passes, in steps of at most a second, and what is due happens. */
 void world_advance(struct world *world, uint64_t ms);
+/* Something happens in a turn of a shard, where its input would. */
+void world_do(struct world *world, unsigned shard,
+    void (*act)(struct noc_shard *shard, const void *argument), const void *argument);
 /* The pool has judged the last CONNECT. */
 void world_judge(struct world *world, unsigned shard, int result);
 

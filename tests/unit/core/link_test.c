@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A conversation in one piece: CONNECT, SUBSCRIBE, PUBLISHes of QoS 0, 1, 2, PUBREL, PINGREQ. */
+static const char conversation[] = "\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01"
+                                   "c"
+                                   "\x82\x06\0\x01\0\x01t\x01"
+                                   "\x30\x06\0\x01t"
+                                   "abc"
+                                   "\x32\x08\0\x01t\0\x05"
+                                   "def"
+                                   "\x34\x08\0\x01t\0\x06ghi"
+                                   "\x62\x02\0\x06"
+                                   "\xc0\0";
+static const char answer[] = "CONNACK sp0 rc0; SUBACK 1: 1; PUBLISH t abc q0; "
+                             "PUBLISH t def q1 m1; PUBACK 5; PUBREC 6; PUBLISH t ghi q1 m2; "
+                             "PUBCOMP 6; PINGRESP";
+enum { CONVERSATION_N = sizeof conversation - 1 };
+
+static void packets_may_be_split_at_every_byte(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at <= CONVERSATION_N; at++) {
+        struct world w;
+        struct client *c;
+
+        world_open(&w, 1);
+        c = dial(&w, 0, 0);
+        say(c, conversation, at);
+        say(c, conversation + at, CONVERSATION_N - at);
+        hears(c, answer);
+        assert_null(c->link.partial);
+        world_close(&w);
+    }
+}
+
+static void packets_may_come_in_pieces_of_any_size(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece < 30; piece++) {
+        struct world w;
+        struct client *c;
+
+        world_open(&w, 1);
+        c = dial(&w, 0, 0);
+        for (size_t at = 0; at < CONVERSATION_N; at += piece) {
+            say(c, conversation + at, CONVERSATION_N - at < piece ? CONVERSATION_N - at : piece);
+        }
+        hears(c, answer);
+        assert_null(c->link.partial);
+        world_close(&w);
+    }
+}
+
+static void an_idle_link_holds_no_buffer(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    say_bytes(c, "\xc0\0\xc0");
+    assert_non_null(c->link.partial);
+    say_bytes(c, "\0");
+    hears(c, "PINGRESP; PINGRESP");
+    assert_null(c->link.partial);
+    assert_null(c->link.out.first);
+    assert_null(c->link.connect);
+    world_close(&w);
+}
+
+static void a_claimed_length_costs_nothing_before_it_comes(void **state)
+{
+    struct world w;
+    struct client *c;
+    static uint8_t rest[100000];
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    say_bytes(c, "\x30\xff\xff\xff\x7f\0\x01t");
+    assert_in_range(c->link.partial_room, 8, 64);
+    say(c, rest, sizeof rest);
+    assert_in_range(c->link.partial_room, sizeof rest, 3 * sizeof rest);
+    world_close(&w);
+}
+
+static void a_large_packet_is_put_together(void **state)
+{
+    struct world w;
+    struct client *c, *s;
+    enum { N = 300000 };
+    char *payload = malloc(N + 1);
+
+    (void)state;
+    memset(payload, 'x', N);
+    payload[N] = '\0';
+    world_open(&w, 1);
+    s = join(&w, "s");
+    subscribe(s, "t", 0);
+    c = join(&w, "c");
+    say_publish(c, 0, 0, "t", payload);
+    hears(s, "PUBLISH t (300000 bytes) q0");
+    for (size_t at = 0; at < N + 8; at += 5000) {
+        static const uint8_t head[] = {0x30, 0xe4, 0xa7, 0x12, 0, 1, 't', 0};
+        uint8_t piece[5000];
+        size_t n = N + 8 - at < sizeof piece ? N + 8 - at : sizeof piece;
+
+        memset(piece, 'y', sizeof piece);
+        if (at == 0) {
+            memcpy(piece, head, sizeof head);
+        }
+        say(c, piece, n);
+    }
+    hears(s, "PUBLISH t (300000 bytes) q0");
+    assert_null(c->link.partial);
+    free(payload);
+    world_close(&w);
+}
+
+static void a_packet_over_the_limit_ends_the_connection(void **state) /* [MQTT-3.1.2-24] */
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_packet_size = 20;
+    world_start(&w, 1);
+    c = join(&w, "c");
+    say_publish(c, 0, 0, "t", "123456789012345");
+    hears(c, "DISCONNECT rc149; closed");
+    assert_true(logged(&w, "Client c disconnected due to oversize packet. (packet of 21 bytes, "
+                           "limit 20)"));
+    c = join(&w, "c");
+    say_publish(c, 0, 0, "t", "12345678901234");
+    hears_nothing(c);
+    say_bytes(c, "\x30\x13"); /* Told by its length alone. */
+    hears(c, "DISCONNECT rc149; closed");
+    c = join_v311(&w, "c");
+    say_bytes(c, "\x30\x13");
+    hears(c, "closed");
+    world_close(&w);
+}
+
+static void broken_framing_ends_the_connection(void **state) /* [MQTT-4.13.1-1] */
+{
+    const struct noc_slice packets[] = {
+        BYTES("\0\0"),                     /* type 0 */
+        BYTES("\xc0\x01x"),                /* PINGREQ with a body */
+        BYTES("\xc1\0"),                   /* flags [MQTT-2.1.3-1] */
+        BYTES("\x30\xff\xff\xff\xff\x01"), /* a length of five bytes [MQTT-1.5.5-1] */
+        BYTES("\x60\x02\0\x01"),           /* PUBREL [MQTT-3.6.1-1] */
+        BYTES("\xe1\0"),                   /* DISCONNECT [MQTT-3.14.1-1] */
+    };
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    for (unsigned i = 0; i < NOC_COUNT(packets); i++) {
+        struct client *c = join(&w, "c");
+
+        say(c, packets[i].at, packets[i].n);
+        hears(c, "DISCONNECT rc129; closed");
+    }
+    world_close(&w);
+}
+
+static void packets_a_server_sends_are_not_taken_from_clients(void **state)
+{
+    const struct noc_slice packets[] = {BYTES("\x20\x03\0\0\0"), BYTES("\x90\x04\0\x01\0\0"),
+        BYTES("\xb0\x04\0\x01\0\0"), BYTES("\xd0\0"),
+        BYTES("\xf0\x09\x18\x07\x15\0\x04"
+              "abcd") /* AUTH [MQTT-4.12.0-6] */};
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    for (unsigned i = 0; i < NOC_COUNT(packets); i++) {
+        struct client *c = join(&w, "c");
+
+        say(c, packets[i].at, packets[i].n);
+        hears(c, "DISCONNECT rc130; closed");
+    }
+    world_close(&w);
+}
+
+static void nothing_is_decoded_behind_the_end(void **state) /* [MQTT-3.14.4-1], [MQTT-3.14.4-2] */
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    say_bytes(c, "\xe0\0\xc0\0\x30\x04\0\x01tx");
+    hears(c, "closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_RECEIVED), 0);
+    world_close(&w);
+}
+
+/* ---- keep-alive ---- */
+
+static void a_silent_client_is_shown_out_after_one_and_a_half_intervals(void **state)
+{
+    struct world w;
+    struct client *c; /* [MQTT-3.1.2-22] */
+    struct noc_connect connect = {
+        .version = NOC_V5, .clean_start = true, .client_id = TEXT("c"), .keep_alive_s = 10};
+
+    (void)state;
+    world_open(&w, 1);
+    c = join_as(&w, connect);
+    world_advance(&w, 14900);
+    hears_nothing(c);
+    world_advance(&w, 200);
+    hears(c, "DISCONNECT rc141; closed");
+    assert_true(logged(&w, "Client c has exceeded timeout, disconnecting."));
+    connect.version = NOC_V311;
+    c = join_as(&w, connect);
+    world_advance(&w, 15100);
+    hears(c, "closed");
+    world_close(&w);
+}
+
+static void any_byte_of_the_client_keeps_it_alive(void **state) /* [MQTT-3.12.4-1] */
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join_as(&w,
+        (struct noc_connect){
+            .version = NOC_V311, .clean_start = true, .client_id = TEXT("c"), .keep_alive_s = 10});
+    for (unsigned i = 0; i < 6; i++) {
+        world_advance(&w, 7000);
+        say(c, i % 2 == 0 ? "\xc0" : "\0", 1);
+    }
+    hears(c, "PINGRESP; PINGRESP; PINGRESP");
+    world_advance(&w, 14000);
+    hears_nothing(c);
+    world_advance(&w, 2000);
+    hears(c, "closed");
+    world_close(&w);
+}
+
+static void without_keep_alive_silence_is_no_fault(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    w.now_ms += 100000000;
+    world_settle(&w);
+    hears_nothing(c);
+    world_close(&w);
+}
+
+/* ---- DISCONNECT ---- */
+
+static void a_disconnect_drops_the_will(void **state) /* [MQTT-3.14.4-3], [MQTT-3.1.2-10] */
+{
+    struct world w;
+    struct client *c, *s;
+    struct noc_connect connect = {.version = NOC_V5,
+        .clean_start = true,
+        .client_id = TEXT("c"),
+        .has_will = true,
+        .will = {.topic = TEXT("w"), .payload = TEXT("gone"), .qos = 1}};
+
+    (void)state;
+    world_open(&w, 1);
+    s = join(&w, "s");
+    subscribe(s, "w", 1);
+    c = join_as(&w, connect);
+    say_disconnect(c, 0, noc_slice(NULL, 0));
+    hears(c, "closed");
+    hears_nothing(s);
+    c = join_as(&w, connect);
+    say_disconnect(c, NOC_RC_DISCONNECT_WITH_WILL, noc_slice(NULL, 0));
+    hears(s, "PUBLISH w gone q1 m1"); /* [MQTT-3.1.2-8] */
+    c = join_as(&w, connect);
+    hang_up(c);
+    hears(s, "PUBLISH w gone q1 m2");
+    c = join_as(&w, connect);
+    say_bytes(c, "\0\0");
+    hears(s, "PUBLISH w gone q1 m3");
+    connect.version = NOC_V311;
+    c = join_as(&w, connect);
+    say_disconnect(c, 0, noc_slice(NULL, 0));
+    hears_nothing(s);
+    world_close(&w);
+}
+
+static void a_disconnect_may_change_the_session_expiry(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = stay(&w, "c");
+    say_disconnect(c, 0, BYTES("\x11\0\0\0\x05"));
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 1);
+    world_advance(&w, 5100);
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 0);
+    c = stay(&w, "c");
+    say_disconnect(c, 0, BYTES("\x11\0\0\0\0"));
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 0);
+    /* Not from none to some (3.14.2.2.2). */
+    c = join(&w, "c");
+    say_disconnect(c, 0, BYTES("\x11\0\0\0\x05"));
+    hears(c, "DISCONNECT rc130; closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 0);
+    world_close(&w);
+}
+
+static void a_malformed_disconnect_keeps_the_will(void **state)
+{
+    struct world w;
+    struct client *c, *s;
+
+    (void)state;
+    world_open(&w, 1);
+    s = join(&w, "s");
+    subscribe(s, "w", 0);
+    c = join_as(&w, (struct noc_connect){.version = NOC_V5,
+                        .clean_start = true,
+                        .client_id = TEXT("c"),
+                        .has_will = true,
+                        .will.topic = TEXT("w")});
+    say_bytes(c, "\xe0\x01\x8e"); /* A client may not say that [MQTT-3.14.2-1]. */
+    hears(c, "DISCONNECT rc130; closed");
+    hears(s, "PUBLISH w  q0");
+    world_close(&w);
+}
+
+/* ---- output ---- */
+
+static void who_never_reads_its_answers_has_to_go(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 1000;
+    world_start(&w, 1);
+    c = join(&w, "c");
+    c->takes = 0;
+    for (unsigned i = 0; i < 1000 && !c->is_closed; i++) {
+        say_bytes(c, "\xc0\0\xc0\0\xc0\0\xc0\0");
+    }
+    assert_true(c->is_closed);
+    assert_true(logged(&w, "it does not read the answers to what it sends"));
+    world_close(&w);
+}
+
+static void bytes_and_packets_are_counted(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join_v311(&w, "c");
+    assert_int_equal(world_count(&w, NOC_COUNT_PACKETS_RECEIVED), 1);
+    assert_int_equal(world_count(&w, NOC_COUNT_BYTES_RECEIVED), 15);
+    say_publish(c, 1, 1, "t", "x");
+    assert_int_equal(world_count(&w, NOC_COUNT_PACKETS_RECEIVED), 2);
+    assert_int_equal(world_count(&w, NOC_COUNT_BYTES_RECEIVED), 23);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_RECEIVED), 1);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_BYTES_RECEIVED), 1);
+    assert_int_equal(world_count(&w, NOC_COUNT_PACKETS_SENT), 2);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packets_may_be_split_at_every_byte),
+        cmocka_unit_test(packets_may_come_in_pieces_of_any_size),
+        cmocka_unit_test(an_idle_link_holds_no_buffer),
+        cmocka_unit_test(a_claimed_length_costs_nothing_before_it_comes),
+        cmocka_unit_test(a_large_packet_is_put_together),
+        cmocka_unit_test(a_packet_over_the_limit_ends_the_connection),
+        cmocka_unit_test(broken_framing_ends_the_connection),
+        cmocka_unit_test(packets_a_server_sends_are_not_taken_from_clients),
+        cmocka_unit_test(nothing_is_decoded_behind_the_end),
+        cmocka_unit_test(a_silent_client_is_shown_out_after_one_and_a_half_intervals),
+        cmocka_unit_test(any_byte_of_the_client_keeps_it_alive),
+        cmocka_unit_test(without_keep_alive_silence_is_no_fault),
+        cmocka_unit_test(a_disconnect_drops_the_will),
+        cmocka_unit_test(a_disconnect_may_change_the_session_expiry),
+        cmocka_unit_test(a_malformed_disconnect_keeps_the_will),
+        cmocka_unit_test(who_never_reads_its_answers_has_to_go),
+        cmocka_unit_test(bytes_and_packets_are_counted),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
