@@ -29,11 +29,17 @@ static void send_connack(
 {
     uint8_t packet[512];
     uint8_t code = link->version == NOC_V5 ? reason : noc_reason_to_connack3(reason);
+    size_t n =
+        noc_connack_encode(link->version, session_present, code, props, packet, sizeof packet);
 
+    if (!noc_link_takes(link, n)) {
+        link->is_goodbye_sent = true; /* without a CONNACK there is no DISCONNECT [MQTT-3.14.0-1] */
+        noc_link_end(link, NOC_END_OVERSIZE, "CONNACK is larger than it takes");
+        return;
+    }
     noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending CONNACK to %.*s (%d, %d)",
         NOC_SLICE_ARG(noc_link_name(link)), session_present, code);
-    noc_link_send(link, packet,
-        noc_connack_encode(link->version, session_present, code, props, packet, sizeof packet));
+    noc_link_send(link, packet, n);
 }
 
 /* Refuse: CONNACK with the reason, and the end. */
@@ -229,6 +235,7 @@ void noc_link_on_connect(struct noc_link *link, const uint8_t *body, size_t n)
     }
     link->version = connect->view.version;
     link->is_bridge = connect->view.is_bridge;
+    link->max_packet = connect->view.props.maximum_packet_size;
     if (link->shard->is_stopping || noc_shard_is_memory_short(link->shard)) {
         refuse(link, link->shard->is_stopping ? NOC_RC_SERVER_SHUTTING_DOWN : NOC_RC_QUOTA_EXCEEDED,
             NOC_END_REFUSED, link->shard->is_stopping ? "shutting down" : "memory is short");
@@ -454,16 +461,16 @@ static void settle_limits(struct noc_link *link)
     uint16_t window =
         limits->max_inflight_messages == 0 ? UINT16_MAX : limits->max_inflight_messages;
 
-    link->receive_max = window;
+    link->receive_max = UINT16_MAX; /* before version 5 no client is told of a maximum */
     link->window_max = window;
     link->aliases_in_max = 0;
     if (link->version != NOC_V5) {
         return;
     }
+    link->receive_max = window;
     if (noc_props_has(props, NOC_PROP_RECEIVE_MAXIMUM) && props->receive_maximum < window) {
         link->window_max = props->receive_maximum;
     }
-    link->max_packet = props->maximum_packet_size;
     link->aliases_in_max = link->listener->max_topic_alias;
     link->aliases_out_max = props->topic_alias_maximum < link->listener->max_topic_alias_broker
                                 ? props->topic_alias_maximum
@@ -549,6 +556,9 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
     *ret_present = session != NULL;
     if (session == NULL) {
         return noc_session_new(shard, home);
+    }
+    if (session->has_will && session->will_due_ms <= shard->now_ms) {
+        noc_session_fire_will(session); /* due, but another worker was behind */
     }
     noc_session_clear_will(session); /* its delay had not passed [MQTT-3.1.3-9] */
     return session;

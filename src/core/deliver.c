@@ -132,8 +132,8 @@ static bool describe(const struct noc_link *link, const struct noc_publication *
     if (parts->expires_ms != NOC_NEVER_MS) {
         out->has_expiry = true;
         out->expiry_s = seconds_left(parts->expires_ms, link->shard->now_ms);
-        if (out->expiry_s == 0) {
-            return false;
+        if (out->expiry_s == 0 && !sending->dup) {
+            return false; /* [MQTT-3.3.2-5]; but what was sent before is finished [MQTT-4.4.0-1] */
         }
     }
     if (link->version == NOC_V5) {
@@ -142,7 +142,29 @@ static bool describe(const struct noc_link *link, const struct noc_publication *
         out->subscription_id_count = sending->id_count;
     }
     /* A packet the client does not take is as good as delivered [MQTT-3.1.2-25]. */
-    return link->max_packet == 0 || noc_publish_size(link->version, out) <= link->max_packet;
+    return noc_link_takes(link, noc_publish_size(link->version, out));
+}
+
+/*
+ * Put an alias in the topic's place, if there is one, or is to be: together with its topic a
+ * packet must still be no larger than the client takes [MQTT-3.1.2-24].
+ */
+static void use_alias(struct noc_link *link, struct noc_publish_out *out)
+{
+    bool is_known = false;
+
+    if (link->aliases_out_max == 0) {
+        return;
+    }
+    out->alias = 1;
+    if (!noc_link_takes(link, noc_publish_size(link->version, out))) {
+        out->alias = 0;
+        return;
+    }
+    out->alias = noc_alias_out(link, out->topic, &is_known);
+    if (is_known) {
+        out->topic.n = 0;
+    }
 }
 
 /*
@@ -156,7 +178,7 @@ static int send_publish(
     struct noc_slice payload = publication->parts.payload;
     struct noc_publish_out out;
     size_t room, head_n;
-    bool is_known = false, by_reference = payload.n > NOC_COPY_MAX;
+    bool by_reference = payload.n > NOC_COPY_MAX;
     uint8_t *at;
 
     if (!describe(link, publication, sending, &out)) {
@@ -170,12 +192,7 @@ static int send_publish(
     if (at == NULL) {
         return NOC_ENOMEM;
     }
-    if (link->aliases_out_max > 0) {
-        out.alias = noc_alias_out(link, out.topic, &is_known);
-        if (is_known) {
-            out.topic.n = 0;
-        }
-    }
+    use_alias(link, &out);
     head_n = noc_publish_encode_head(link->version, &out, at, room);
     if (head_n == 0) {
         return NOC_EDENIED;
@@ -443,7 +460,7 @@ static void send_again(struct noc_session *session)
         if (err == NOC_OK) {
             noc_session_sent_again(session, entry);
         } else {
-            finish(session, entry); /* expired, or too large for this client [MQTT-3.1.2-25] */
+            finish(session, entry); /* too large for this client [MQTT-3.1.2-25] */
         }
     }
     drop_holes(session);

@@ -106,6 +106,8 @@ void noc_link_end_failing(struct noc_shard *shard)
 
         if (link->answers_n > shard->core->limits.max_output_bytes) {
             noc_link_end(link, NOC_END_ERROR, "it does not read the answers to what it sends");
+        } else if (link->is_answer_too_large) {
+            noc_link_end(link, NOC_END_OVERSIZE, "an answer is larger than it takes");
         } else {
             noc_link_end(link, NOC_END_MEMORY, NULL);
         }
@@ -115,12 +117,19 @@ void noc_link_end_failing(struct noc_shard *shard)
 void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
 {
     struct noc_shard *shard = link->shard;
-    uint8_t *at = n == 0 ? NULL : noc_outq_reserve(&link->out, &shard->blocks, n);
+    uint8_t *at;
 
+    if (n == 0) {
+        return;
+    }
+    if (!noc_link_takes(link, n)) {
+        link->is_answer_too_large = true;
+        end_soon(link);
+        return;
+    }
+    at = noc_outq_reserve(&link->out, &shard->blocks, n);
     if (at == NULL) {
-        if (n > 0) {
-            end_soon(link);
-        }
+        end_soon(link);
         return;
     }
     memcpy(at, bytes, n);

@@ -77,9 +77,10 @@ struct noc_link {
     uint8_t state;   /* enum noc_link_state */
     uint8_t version; /* 0 before CONNECT */
     bool is_bridge;
-    bool is_judged_at_once; /* authenticate has answered within the call */
-    bool is_paused;         /* waits for another worker's mailbox */
-    bool is_goodbye_sent;   /* DISCONNECT went out */
+    bool is_judged_at_once;   /* authenticate has answered within the call */
+    bool is_paused;           /* waits for another worker's mailbox */
+    bool is_goodbye_sent;     /* DISCONNECT went out */
+    bool is_answer_too_large; /* an answer is more than the client takes: it ends */
     uint16_t keepalive_s;
     uint16_t window_max;  /* outgoing QoS >= 1 at once */
     uint16_t receive_max; /* incoming QoS 2 at once; as announced */
@@ -140,9 +141,16 @@ void noc_link_end_failing(struct noc_shard *shard);
 /* Its timer fired. */
 void noc_link_tick(struct noc_link *link);
 
+/* Does the client take packets of so many bytes [MQTT-3.1.2-24]? */
+static inline bool noc_link_takes(const struct noc_link *link, size_t n)
+{
+    return link->max_packet == 0 || n <= link->max_packet;
+}
+
 /*
- * Send a small packet that is never dropped: an answer. When that is impossible the link ends
- * at the end of the turn, not before.
+ * Send a small packet that is never dropped: an answer. When that is impossible, for want of
+ * memory or because the client does not take as much, the link ends at the end of the turn,
+ * not before.
  */
 void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n);
 
