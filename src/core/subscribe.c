@@ -79,6 +79,10 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
         qos = link->listener->max_qos;
         options = (uint8_t)((options & ~NOC_SUB_QOS) | qos);
     }
+    if (link->is_bridge && link->version != NOC_V5) {
+        /* What a bridge asks for in version 5; without it two brokers would send in circles. */
+        options |= NOC_SUB_NO_LOCAL | NOC_SUB_RETAIN_AS_PUBLISHED;
+    }
     if (noc_session_subscribe(session, target->filter, target->group, options, id, &is_new) !=
         NOC_OK) {
         return NOC_RC_UNSPECIFIED;
@@ -104,15 +108,19 @@ static void send_reasons(struct noc_link *link, unsigned type, uint16_t packet_i
     const uint8_t *reasons, unsigned count)
 {
     struct noc_shard *shard = link->shard;
-    size_t room = count + 16u;
+    size_t room = count + 16u, n;
     uint8_t *at = noc_outq_reserve(&link->out, &shard->blocks, room);
 
     if (at == NULL) {
         noc_link_end(link, NOC_END_MEMORY, NULL);
         return;
     }
-    noc_outq_commit(&link->out,
-        noc_suback_encode(link->version, type, packet_id, noc_slice(reasons, count), at, room));
+    n = noc_suback_encode(link->version, type, packet_id, noc_slice(reasons, count), at, room);
+    if (!noc_link_takes(link, n)) {
+        noc_link_end(link, NOC_END_OVERSIZE, "an answer is larger than it takes");
+        return;
+    }
+    noc_outq_commit(&link->out, n);
     noc_link_mark_dirty(link);
     noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
     noc_shard_log(shard, NOC_LOG_DEBUG, "Sending %s to %.*s",
