@@ -114,8 +114,15 @@ int noc_connect_decode(
     if (connect.has_will) {
         read_will(&wire, connect.version, flags, &connect.will);
     }
+    if (connect.version == NOC_V31) {
+        /* In version 3.1 the packet's length is right, even if the flags promise more. */
+        connect.has_username = connect.has_username && noc_wire_left(&wire) > 0;
+    }
     if (connect.has_username) {
         connect.username = noc_wire_text(&wire, "user name");
+    }
+    if (connect.version == NOC_V31) {
+        connect.has_password = connect.has_password && noc_wire_left(&wire) > 0;
     }
     if (connect.has_password) {
         connect.password = noc_wire_binary(&wire, "password");
