@@ -30,6 +30,7 @@ static void op_random(struct noc_shard *shard, void *bytes, size_t n)
     }
 }
 
+NOC_PRINTF(3, 0)
 static void op_log(
     struct noc_shard *shard, enum noc_log_level level, const char *format, va_list args)
 {

@@ -152,6 +152,7 @@ struct noc_shard_ops {
     void (*random)(struct noc_shard *shard, void *bytes, size_t n);
 
     /* Only levels in core->log_mask come here. */
+    NOC_PRINTF(3, 0)
     void (*log)(
         struct noc_shard *shard, enum noc_log_level level, const char *format, va_list args);
 };
