@@ -105,13 +105,14 @@ static struct noc_password_hash unpack(
 int noc_passwords_check(const struct noc_passwords *passwords, struct noc_slice username,
     struct noc_slice password, struct noc_password_cost *ret_cost)
 {
+    static const struct noc_password_cost no_cost = {.rounds = 0};
     const struct entry *entry = find_user(passwords, username);
     bool can_log_in = entry != NULL && entry->cost.scheme != NOC_PASSWORD_NONE;
     struct noc_password_hash hash = can_log_in ? unpack(passwords, entry) : passwords->stranger;
     int err;
 
     if (ret_cost != NULL) {
-        *ret_cost = password.n == 0 ? (struct noc_password_cost){.rounds = 0} : hash.cost;
+        *ret_cost = password.n == 0 ? no_cost : hash.cost;
     }
     if (password.n == 0) {
         return NOC_EDENIED;

@@ -66,11 +66,12 @@ static struct noc_record *add(
         shard->outgoing_to |= UINT64_C(1) << to;
     } else if (batch->used + size > batch->room) {
         size_t room = (batch->used + size) * 2;
+        struct noc_batch *larger = realloc(batch, sizeof *batch + room);
 
-        batch = realloc(batch, sizeof *batch + room);
-        if (batch == NULL) {
+        if (larger == NULL) {
             return NULL;
         }
+        batch = larger;
         batch->room = (uint32_t)room;
         shard->outgoing[to] = batch;
     }

@@ -129,9 +129,10 @@ static void slot_shrink(struct noc_slot *slot)
     if (slot->room <= ROOM_MIN || slot->count > slot->room / 4) {
         return;
     }
-    many = realloc(many, slot->room / 2 * sizeof(struct noc_sub *));
-    if (many != NULL) {
-        slot->subs.many = many;
+    struct noc_sub **fewer = realloc(many, slot->room / 2 * sizeof(struct noc_sub *));
+
+    if (fewer != NULL) {
+        slot->subs.many = fewer;
         slot->room /= 2;
     }
 }

@@ -300,6 +300,7 @@ static int context_new(const struct noc_tls_options *options, const SSL_METHOD *
     return NOC_OK;
 
 free_context:
+    assert(err != NOC_OK);
     noc_tls_context_unref(context);
     return err;
 }

@@ -103,7 +103,7 @@ int noc_ws_ask_write(char *at, size_t room, const struct noc_ws_ask *ask)
 const char *noc_ws_answer_text(enum noc_ws_answer_kind kind)
 {
     static const char *const text[] = {
-#define ANSWER_ROW(name, text) [name] = text,
+#define ANSWER_ROW(name, text) [name] = (text),
         NOC_WS_ANSWER_MAP(ANSWER_ROW)
 #undef ANSWER_ROW
     };

@@ -141,14 +141,14 @@ static void what_is_no_hash_is_refused_with_a_cause(void **state)
         "$7$101$YNQGVY+Br2H8cebX$%$",
         "$7$101$YNQGVY+Br2H8cebX$ %",
         /* A salt of 65 bytes. */
-        "$7$101$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7"
-        "PD0+P0A=$%",
+        ("$7$101$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7"
+         "PD0+P0A=$%"),
         "$6$$%",
         "$6$YNQGVY+Br2H8cebX$",
         "$5$YNQGVY+Br2H8cebX$%",
         "$2y$10$abcdefghijklmnopqrstuv",
-        "$argon2i$v=19$m=64,t=1,p=1$CzBVep/E6Q4zWH2ix+wRNg$NXxXQxB9cNM+NlWD9vnM/T/Tz4XHnEhJtJ4CD/"
-        "1pNAI",
+        ("$argon2i$v=19$m=64,t=1,p=1$CzBVep/E6Q4zWH2ix+wRNg$NXxXQxB9cNM+NlWD9vnM/T/Tz4XHnEhJtJ4CD/"
+         "1pNAI"),
         "$argon2id$m=64,t=1,p=1$CzBVep/E6Q4zWH2ix+wRNg$NXxXQxB9cNM+NlWD9vnM/T/Tz4XHnEhJtJ4CD/1pNAI",
         "$argon2id$v=16$m=64,t=1,p=1$CzBVep/E6Q4zWH2ix+wRNg$NXxXQxB9cNM+NlWD9vnM/T",
         "$argon2id$v=19$m=4,t=1,p=1$CzBVep/E6Q4zWH2ix+wRNg$NXxXQxB9cNM+NlWD9vnM/Q",

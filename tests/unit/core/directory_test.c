@@ -124,6 +124,7 @@ static void *race(void *argument)
 
         if (home == NULL || home->id_n != 1 || home->id[0] != id[0]) {
             self->wrong++;
+            continue;
         }
         if (i % 3 == 0) {
             (void)noc_directory_cancel_mt(self->directory, home);
