@@ -1,0 +1,565 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peers that mean no good, or are broken: nobody else notices, and memory stays bounded."""
+
+import os
+import random
+import re
+import select
+import socket
+import struct
+import time
+
+import pytest
+
+import raw
+import ways
+import ws
+from conftest import IS_MOSQUITTO, Broker
+
+CONFIG = "connect_timeout 2\n" + ways.CONFIG
+SANITIZER = os.environ.get("NOCTULE_SANITIZER", "")
+SLOWER = 4 if SANITIZER else 1  # time limits under a sanitizer
+PINGREQ = raw.packet(raw.PINGREQ)
+noctule_only = pytest.mark.noctule_only
+
+
+class PreparedBroker(Broker):
+    """With certificates; and perhaps few descriptors."""
+
+    descriptors = None
+
+    def start(self):
+        if not os.path.exists(os.path.join(self.folder, "server.crt")):
+            ways.make_certificates(self.folder)
+        return super().start()
+
+    def command(self):
+        words = super().command()
+        if self.descriptors:
+            return ["sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh", *words]
+        return words
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    running = PreparedBroker(tmp_path_factory.mktemp("broker"), CONFIG)
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def prepared(tmp_path_factory):
+    """Start a broker with certificates of the test's own."""
+    started = []
+
+    def start(config, descriptors=None):
+        one = PreparedBroker(tmp_path_factory.mktemp("broker"), config)
+        one.descriptors = descriptors
+        started.append(one)
+        return one.start()
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def status_of(broker, field):
+    with open(f"/proc/{broker.process.pid}/status", encoding="ascii") as status:
+        return int(re.search(rf"^{field}:\s+(\d+)", status.read(), re.MULTILINE).group(1))
+
+
+def resident_kib(broker):
+    return status_of(broker, "VmRSS")
+
+
+def cpu_seconds(broker):
+    with open(f"/proc/{broker.process.pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def assert_grown_less(broker, before_kib, mib):
+    """Sanitizers keep what was freed for a while, so there the figure says nothing."""
+    grown = resident_kib(broker) - before_kib
+    assert SANITIZER or grown < mib * 1024, f"grown by {grown} KiB"
+
+
+@pytest.fixture
+def bystanders(broker):
+    """A client on each way; look() shows that each still gets its answers in time."""
+    clients = [ways.client(broker, way, f"bystander {way}") for way in ways.WAYS]
+
+    def look():
+        for client in clients:
+            before = time.monotonic()
+            client.send(PINGREQ)
+            client.expect(raw.PINGRESP)
+            assert time.monotonic() - before < 1 * SLOWER
+
+    look()
+    yield look
+    look()
+
+
+# ---- subscribers that do not read ----
+
+
+def dial_deaf(broker, way):
+    """A connection whose peer takes hardly anything before its buffers are full."""
+    if way == "unix":
+        return ways.dial(broker, way)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(5)
+    sock.connect(("127.0.0.1", broker.names["port" if way == "tcp" else f"port_{way}"]))
+    if way in ("tls", "wss"):
+        sock = ways.in_tls(sock, broker.folder)
+    return ws.WebSocket(sock) if way in ("ws", "wss") else sock
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_a_subscriber_that_never_reads(broker, bystanders, way, qos, topic):
+    deaf = raw.Raw(0, sock=dial_deaf(broker, way))
+    broker.clients.append(deaf)
+    deaf.connect(f"deaf {way} {qos}")
+    deaf.subscribe((topic, qos))
+    reader = broker.client("reader")
+    reader.subscribe((topic, qos))
+    sender = broker.client("sender")
+    payload = bytes(16384)
+    before_kib = resident_kib(broker)
+    # 40 MB: more than socket buffers and queues hold (1000 messages, 16 MB with QoS 1).
+    for turn in range(125):
+        sender.send(*[raw.publish(topic, payload, qos, turn * 20 + n + 1) for n in range(20)])
+        for _ in range(20):
+            message = reader.expect_message(topic, payload)
+            if qos:
+                reader.send(raw.ack(raw.PUBACK, message.packet_id))
+        for _ in range(20 * qos):
+            sender.expect(raw.PUBACK)
+        if turn % 40 == 0:
+            bystanders()
+    assert_grown_less(broker, before_kib, 40 if qos else 24)
+    broker.wait_log(f"Outgoing messages are being dropped for client deaf {way} {qos}")
+    deaf.close()
+
+
+def test_all_memory_of_the_deaf_is_free_again(broker, bystanders, topic):
+    def deafen(count):
+        deaf = []
+        for number in range(count):
+            one = raw.Raw(0, sock=dial_deaf(broker, "tcp"))
+            one.connect(f"deaf {number}")
+            one.subscribe((topic, 0))
+            deaf.append(one)
+        sender = broker.client("sender")
+        for _ in range(200):
+            sender.send(raw.publish(topic, bytes(50000)))
+        sender.publish(topic, "end", 1)
+        for one in deaf:
+            one.close()
+        sender.disconnect()
+
+    deafen(4)
+    before_kib = resident_kib(broker)
+    for _ in range(5):
+        deafen(4)
+        bystanders()
+    assert_grown_less(broker, before_kib, 16)
+
+
+@noctule_only
+def test_a_sender_that_reads_no_answers(broker, bystanders):
+    """PINGRESPs and PUBACKs that nobody takes must not pile up."""
+    before_kib = resident_kib(broker)
+    deaf = dial_deaf(broker, "tcp")
+    broker.clients.append(deaf)
+    deaf.sendall(raw.connect("deaf sender", keepalive=0))
+    # A line of packets that does not fit at once goes on where it stopped.
+    line = memoryview((PINGREQ * 1000 + raw.publish("nowhere", b"", 1, 7) * 1000) * 50)
+    deaf.settimeout(1)
+    sent = 0
+    deadline = time.monotonic() + 3
+    try:
+        while time.monotonic() < deadline:
+            sent += deaf.send(line[sent % len(line):])
+    except (socket.timeout, ConnectionError):
+        pass  # not read any more, or closed: both are fine
+    assert_grown_less(broker, before_kib, 16)
+
+
+# ---- who begins and does not go on ----
+
+HALVES = {
+    "tcp": [b"", raw.connect("half")[:1], raw.connect("half")[:9]],
+    "unix": [b"", raw.connect("half")[:9]],
+    "tls": [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00"],
+    "ws": [b"", b"GET / HT", ws.request()[:-2], ws.request(),
+           ws.request() + ws.frame(2, raw.connect("half"))[:-4]],
+    "wss": [b"", b"\x16\x03\x01"],
+}
+MANY = 60 if SANITIZER else 150
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=noctule_only if way != "tcp" else ())
+                                 for way in ways.WAYS])
+def test_slow_loris(broker, bystanders, way):
+    """Hundreds begin and stop; some go on with a byte now and then. All are gone in time."""
+    if IS_MOSQUITTO:
+        pytest.skip("Mosquitto's deadline is not ours to set")
+    begun = []
+    for number in range(MANY):
+        sock = ways.dial_port(broker, way, 15)
+        half = HALVES[way][number % len(HALVES[way])]
+        sock.sendall(half)
+        begun.append((sock, half))
+    last = time.monotonic()
+    bystanders()
+    fresh = ways.client(broker, way, "let in meanwhile")
+    fresh.close()
+    drip = b"X-A: b\r\n"
+    for turn in range(12):
+        time.sleep(0.15)
+        for sock, half in begun[: MANY // 3]:
+            if half.startswith(b"GET") and not half.endswith(b"\r\n\r\n"):
+                try:
+                    sock.send(drip[turn % len(drip) :][:1])
+                except ConnectionError:
+                    pass
+    bystanders()
+    for sock, _ in begun:
+        sock.settimeout(max(0.01, last + 5 * SLOWER - time.monotonic()))
+        try:
+            while sock.recv(1000):
+                pass
+        except ConnectionError:
+            pass
+        sock.close()
+
+
+@noctule_only
+@pytest.mark.parametrize("way", ["tls", "wss"])
+def test_half_a_request_inside_tls(broker, bystanders, way):
+    begun = []
+    for half in ([raw.connect("half")[:5], b""] if way == "tls" else [b"GET / HT", ws.request()]):
+        sock = ways.in_tls(ways.dial_port(broker, way, 6 * SLOWER), broker.folder)
+        sock.sendall(half)
+        begun.append(sock)
+    bystanders()
+    for sock in begun:
+        try:
+            while sock.recv(1000):
+                pass
+        except ConnectionError:
+            pass
+        sock.close()
+
+
+# ---- peers that are half there ----
+
+
+@pytest.mark.parametrize("way", ways.WAYS)
+@pytest.mark.parametrize("end", ["shut down for writing", "reset", "silent"])
+def test_half_open_peers(broker, bystanders, way, end, topic):
+    watcher = broker.client("watcher")
+    watcher.subscribe((topic, 0))
+    sock = ways.dial_port(broker, way)
+    carrier = ways.in_tls(sock, broker.folder) if way in ("tls", "wss") else sock
+    stream = ws.WebSocket(carrier) if way in ("ws", "wss") else ways.UnixSocket(carrier)
+    client = raw.Raw(0, sock=stream)
+    broker.clients.append(client)
+    client.connect("half there", keepalive=1 if end == "silent" else 60,
+                   will={"topic": topic, "payload": end})
+    before = time.monotonic()
+    if end == "shut down for writing":
+        socket.socket.shutdown(carrier, socket.SHUT_WR)
+    elif end == "reset":
+        carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        carrier.close()
+    bystanders()
+    watcher.expect_message(topic, end, 6 * SLOWER)
+    assert time.monotonic() - before < (4 if end == "silent" else 1.5) * SLOWER
+
+
+# ---- nonsense ----
+
+SEED = int(os.environ.get("NOCTULE_SEED", time.time_ns() % 1_000_000_000))
+
+
+def mutate(source, packet):
+    data = bytearray(packet)
+    for _ in range(source.randint(1, 4)):
+        kind, at = source.randrange(4), source.randrange(len(data))
+        if kind == 0:
+            data[at] = source.randrange(256)
+        elif kind == 1:
+            data[at] ^= 1 << source.randrange(8)
+        elif kind == 2 and len(data) > 2:
+            del data[at]
+        else:
+            data[at:at] = source.randbytes(source.randint(1, 9))
+    return bytes(data)
+
+
+def nonsense(source, version):
+    """A flow of packets, some of them spoiled."""
+    props = [("user", ("a", "b")), ("session_expiry", 5)] if version == 5 else ()
+    packets = [
+        raw.connect("fuzz", version, user="u", password="p", props=props,
+                    will={"topic": "fuzz/will", "payload": "x", "qos": 1}),
+        raw.subscribe(1, [("fuzz/#", 1), ("$share/g/fuzz/+", 2)], version),
+        raw.publish("fuzz/a", "x" * 40, 1, 2, version=version),
+        raw.publish("fuzz/b", "y", 2, 3, retain=True, version=version),
+        raw.ack(raw.PUBREL, 3), raw.unsubscribe(4, ["fuzz/#"], version), PINGREQ,
+        raw.publish("fuzz/b", "", 0, retain=True, version=version), raw.disconnect(),
+    ]
+    return [mutate(source, packet) if source.random() < 0.3 else packet for packet in packets]
+
+
+def send_nonsense(broker, way, source):
+    version = source.choice((3, 4, 5))
+    data = b"".join(nonsense(source, version)) if source.random() < 0.7 else source.randbytes(500)
+    sock = ways.dial_port(broker, way)
+    if way in ("tls", "wss") and source.random() < 0.5:
+        sock = ways.in_tls(sock, broker.folder)
+    if way in ("ws", "wss") and source.random() < 0.8:
+        head = ws.request() if source.random() < 0.8 else mutate(source, ws.request())
+        frames = ws.frame(ws.BINARY, data)
+        data = head + (mutate(source, frames) if source.random() < 0.5 else frames)
+    at = source.randrange(len(data))
+    for part in (data[:at], data[at:]):
+        try:
+            sock.sendall(part)
+        except (ConnectionError, ways.ssl.SSLError):
+            break
+    sock.close()
+
+
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_nonsense(broker, bystanders, way):
+    print(f"to repeat it: NOCTULE_SEED={SEED}")
+    source = random.Random(f"{SEED} {way}")
+    before_kib = resident_kib(broker)
+    for number in range(40 if way in ("tls", "wss") else 150):
+        send_nonsense(broker, way, source)
+        if number % 50 == 0:
+            bystanders()
+    works = ways.client(broker, way, "works")
+    works.subscribe(("works", 2))
+    works.publish("works", "yes", 2)
+    works.acknowledge(works.expect_message("works", "yes"))
+    works.disconnect()
+    assert_grown_less(broker, before_kib, 16)
+
+
+@noctule_only
+@pytest.mark.parametrize("way", ["tcp", "ws"])
+def test_announced_but_not_sent_takes_no_memory(broker, bystanders, way):
+    """A length of 200 MB, and a few bytes: the announcement alone must not cost."""
+    before_kib = resident_kib(broker)
+    for number in range(50):
+        client = ways.client(broker, way, f"announces {number}")
+        start = b"\x30" + raw.varint(200_000_000) + raw.text("t") + bytes(1000)
+        if way == "ws":
+            client.sock.sock.sendall(b"\x82\xff" + struct.pack(">Q", 1 << 40) + bytes(4) + start)
+        else:
+            client.send(start)
+    bystanders()
+    assert_grown_less(broker, before_kib, 24)
+
+
+@noctule_only
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_a_connect_of_more_than_64_kib(broker, bystanders, way):
+    def connect_of(size):
+        """A CONNECT whose remaining length is that; its will is what makes it long."""
+        fixed = len(raw.connect("", will={"topic": "w", "payload": ""})) - 2
+        packet = raw.connect("", will={"topic": "w", "payload": bytes(size - fixed)})
+        assert len(packet) == size + 1 + len(raw.varint(size))
+        return packet
+
+    fits = ways.open_client(broker, way)
+    fits.send(connect_of(65000))
+    assert fits.expect(raw.CONNACK).reason == 0
+    fits.disconnect()
+    long_one = ways.open_client(broker, way)
+    before = time.monotonic()
+    # It is refused by its announced length, not after it all has come.
+    long_one.send(b"\x10" + raw.varint(70_000) + raw.text("MQTT") + b"\x04\x02\0\x3c")
+    assert long_one.expect_closed() is None
+    assert time.monotonic() - before < 1.5 * SLOWER
+
+
+# ---- limits of the process ----
+
+
+@noctule_only
+def test_memory_at_its_limit(prepared):
+    """100 clients in a ring, QoS 1, and hogs that fill the memory: refusals, but progress.
+
+    With MQTT 5 a refused message is told by its reason; no connection ends for it, nor
+    for its keep-alive of two seconds.
+    """
+    broker = prepared("memory_limit 24000000\nmax_queued_messages 0\nallow_anonymous true\n"
+                      "listener {port} 127.0.0.1\n")
+    for number in range(4):
+        hog = raw.Raw(broker.port, 5)
+        hog.connect(f"hog {number}", clean=False, props=[("session_expiry", 600)])
+        hog.subscribe(("hog", 1))
+        hog.disconnect()
+    size = 100
+    ring = [broker.client(f"ring {n}", 5, keepalive=2) for n in range(size)]
+    for number, client in enumerate(ring):
+        client.subscribe((f"ring/{number}", 1))
+    feeder = broker.client("feeder", 5, keepalive=2)
+    fed = 0
+    while feeder.publish("hog", bytes(50_000), 1) < 0x80:
+        fed += 1
+        assert fed < 2000, "memory never gets short"
+    got, refused, answered = [0] * size, 0, 0
+    payload = bytes(2000)
+
+    def pass_on(number, packet_id):
+        ring[number].send(raw.publish(f"ring/{(number + 1) % size}", payload, 1, packet_id,
+                                      version=5))
+
+    for number in range(size):
+        for packet_id in (1, 2):
+            pass_on(number, packet_id)
+    begin = time.monotonic()
+    end = begin + 4 * SLOWER
+    sockets = {client.sock: (number, client) for number, client in enumerate(ring)}
+    sockets[feeder.sock] = (None, feeder)
+    feeder.send(raw.publish("hog", bytes(50_000), 1, 60001, version=5))
+    half_time = None
+    while time.monotonic() < end:
+        readable, _, _ = select.select(list(sockets), [], [], 1)
+        assert readable or time.monotonic() > end, "nothing moves any more"
+        if half_time is None and time.monotonic() > begin + (end - begin) / 2:
+            half_time = list(got)
+        for sock in readable:
+            number, client = sockets[sock]
+            try:
+                client.fill(time.monotonic() + 1)
+            except raw.Closed:
+                raise AssertionError(f"{number} was closed:\n{broker.log()[-1500:]}") from None
+            while len(client.buffer) >= 2:
+                try:
+                    packet = client.read(0)
+                except TimeoutError:
+                    break
+                if number is None:
+                    assert packet.kind == raw.PUBACK, packet
+                    fed += 1
+                    refused += packet.reason >= 0x80
+                    feeder.send(raw.publish("hog", bytes(50_000), 1, fed % 60000 + 2, version=5))
+                elif packet.kind == raw.PUBLISH:
+                    got[number] += 1
+                    client.send(raw.ack(raw.PUBACK, packet.packet_id))
+                elif packet.kind == raw.PUBACK:
+                    answered += 1
+                    refused += packet.reason >= 0x80
+                    assert packet.reason in (0, 0x10, 0x97), packet
+                    pass_on(number, packet.packet_id)
+                else:
+                    raise AssertionError(packet)
+    assert "memory is short" in broker.log(), f"only {fed} messages to the hogs"
+    assert refused > 0 and answered > size * 10, (refused, answered)
+    late = sum(now - then for now, then in zip(got, half_time))
+    assert late > size, f"{late} messages in the second half, {sum(half_time)} in the first"
+    assert SANITIZER or resident_kib(broker) < 80_000
+    assert "exceeded timeout" not in broker.log()
+    for client in ring:  # all still there
+        client.close()
+
+
+@noctule_only
+def test_memory_short_refuses_new_clients_and_recovers(prepared):
+    broker = prepared("memory_limit 16000000\nmax_queued_messages 0\nallow_anonymous true\n"
+                      "listener {port} 127.0.0.1\n")
+    hog = broker.client("hog", 5, clean=False, props=[("session_expiry", 600)])
+    hog.subscribe(("hog", 1))
+    hog.disconnect()
+    sender = broker.client("sender", 5)
+    for _ in range(2000):
+        if sender.publish("hog", bytes(100_000), 1) >= 0x80:
+            break
+    else:
+        raise AssertionError("memory never gets short")
+    # The heaviest queues are trimmed, so this state passes; a new client gets in then.
+    deadline = time.monotonic() + 10 * SLOWER
+    while True:
+        client = broker.open(5)
+        client.send(raw.connect("new", 5))
+        try:
+            reason = client.receive().reason
+        except raw.Closed:
+            reason = None
+        if reason == 0:
+            break
+        assert reason in (None, 0x88, 0x97), reason
+        assert time.monotonic() < deadline, "memory stays short"
+        time.sleep(0.05)
+    assert client.publish("other", "x", 1) in (0, 0x10)
+
+
+@noctule_only
+def test_out_of_descriptors(prepared):
+    broker = prepared(CONFIG, descriptors=80)
+    works = broker.client("works")
+    works.subscribe(("w", 1))
+    crowd = []
+    for number in range(150):
+        try:
+            sock = socket.create_connection(("127.0.0.1", broker.port), 5)
+            sock.sendall(raw.connect(f"crowd {number}"))
+        except ConnectionError:
+            continue
+        crowd.append(sock)
+    time.sleep(0.3)
+    before = cpu_seconds(broker)
+    for number in range(10):
+        works.publish("w", str(number), 1)
+        works.acknowledge(works.expect_message("w", str(number)))
+        time.sleep(0.1)
+    assert SANITIZER or cpu_seconds(broker) - before < 0.5, "it spins"
+    assert broker.log().count("socket count has been exceeded") < 60
+    for sock in crowd:
+        sock.close()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with raw.Raw(broker.port, timeout=2) as client:
+                client.connect("fits again")
+                break
+        except (raw.Closed, TimeoutError, OSError):
+            assert time.monotonic() < deadline, "nobody gets in any more"
+            time.sleep(0.1)
+
+
+@noctule_only
+@pytest.mark.parametrize("way", ["tls", "ws", "wss", "unix"])
+def test_max_connections_on_every_kind_of_listener(prepared, way):
+    lines = ways.CONFIG.strip().splitlines()
+    config = "\n".join(line + ("\nmax_connections 2" if line.startswith("listener") else "")
+                       for line in lines) + "\n"
+    broker = prepared(config.replace("listener {port} 127.0.0.1\nmax_connections 2",
+                                     "listener {port} 127.0.0.1"))
+    kept = [ways.client(broker, way, f"kept {n}") for n in range(2)]
+    for _ in range(3):
+        with pytest.raises((raw.Closed, ConnectionError, AssertionError, ways.ssl.SSLError)):
+            ways.client(broker, way, "too many")
+    kept.pop().disconnect()
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            kept.append(ways.client(broker, way, "fits"))
+            break
+        except (raw.Closed, ConnectionError, AssertionError, ways.ssl.SSLError):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    for client in kept:
+        client.expect_nothing(0)
