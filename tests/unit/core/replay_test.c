@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Retained messages t/000 ... of some bytes each. */
+static void retain_many(struct client *p, unsigned count, size_t payload_n)
+{
+    char topic[16], *payload = malloc(payload_n + 1);
+
+    memset(payload, 'x', payload_n);
+    payload[payload_n] = '\0';
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(topic, sizeof topic, "t/%03u", i);
+        say_retained(p, 1, topic, payload);
+    }
+    free(payload);
+    p->heard_n = 0;
+}
+
+static void a_replay_brings_every_message_once_in_order_of_topic(void **state)
+{
+    enum { COUNT = 300 };
+    struct world w;
+    struct client *s, *p;
+    const char *text;
+    char want[40];
+
+    (void)state;
+    world_open(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, COUNT, 1);
+    s = join(&w, "s");
+    say_subscribe(s, "t/+", 0, 7);
+    text = heard(s);
+    assert_memory_equal(text, "SUBACK 1: 0; ", 13);
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(want, sizeof want, "PUBLISH t/%03u x q0 retain 0b=7", i);
+        text = strstr(text, want);
+        assert_non_null(text);
+    }
+    assert_null(strstr(text + 1, "PUBLISH"));
+    assert_null(s->link.replay);
+    world_close(&w);
+}
+
+static void a_replay_waits_for_a_small_output_and_loses_nothing(void **state)
+{
+    enum { COUNT = 200 };
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 8000;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, COUNT, 1000);
+    s = join(&w, "s");
+    s->takes = 0;
+    say_subscribe(s, "#", 0, 0);
+    assert_non_null(s->link.replay);
+    assert_in_range(s->link.out.bytes, 4000, 80000);
+    for (unsigned i = 0; i < 1000 && s->link.replay != NULL; i++) {
+        s->takes = 3000;
+        world_settle(&w);
+    }
+    s->takes = SIZE_MAX;
+    world_settle(&w);
+    assert_int_equal(hears_count(s, "PUBLISH"), COUNT);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 0);
+    world_close(&w);
+}
+
+static void a_replay_with_qos_keeps_to_the_window(void **state)
+{
+    enum { COUNT = 50 };
+    struct world w;
+    struct client *s, *p;
+    unsigned got = 0;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_inflight_messages = 3;
+    w.limits.max_queued_messages = 1;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, COUNT, 10);
+    s = join(&w, "s");
+    say_subscribe(s, "t/#", 1, 0);
+    for (uint16_t id = 1; id <= COUNT; id++) {
+        got += hears_count(s, "PUBLISH t/");
+        assert_int_equal(got, id + 2u < COUNT ? id + 2u : COUNT);
+        say_ack(s, NOC_PUBACK, id, 0);
+    }
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 0);
+    assert_null(s->link.replay);
+    world_close(&w);
+}
+
+static void a_replay_with_qos_keeps_to_the_bytes_in_flight(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_inflight_bytes = 25;
+    w.limits.max_queued_messages = 1;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 9, 10);
+    s = join(&w, "s");
+    say_subscribe(s, "t/#", 1, 0);
+    assert_int_equal(hears_count(s, "PUBLISH t/"), 3);
+    for (uint16_t id = 1; id <= 6; id++) {
+        say_ack(s, NOC_PUBACK, id, 0);
+        assert_int_equal(hears_count(s, "PUBLISH t/"), 1);
+    }
+    world_close(&w);
+}
+
+static void several_replays_go_one_after_the_other(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_open(&w, 1);
+    p = join(&w, "p");
+    say_retained(p, 0, "a", "1");
+    say_retained(p, 0, "b", "2");
+    s = join(&w, "s");
+    say_bytes(s, "\x82\x0f\0\x01\0\0\x01"
+                 "b\0\0\x01"
+                 "a\0\0\x01"
+                 "c\0");
+    hears(s, "SUBACK 1: 0 0 0; PUBLISH b 2 q0 retain; PUBLISH a 1 q0 retain");
+    world_close(&w);
+}
+
+static void a_replay_ends_with_its_link(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 2000;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 100, 100);
+    s = stay(&w, "s");
+    s->takes = 0;
+    say_subscribe(s, "#", 0, 0);
+    say_subscribe(s, "t/#", 0, 0);
+    assert_non_null(s->link.replay);
+    hang_up(s);
+    s = stay(&w, "s");
+    hears_nothing(s);
+    world_close(&w);
+}
+
+static void live_messages_go_on_while_a_replay_waits(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 20000;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 200, 200);
+    s = join(&w, "s");
+    s->takes = 0;
+    say_subscribe(s, "#", 0, 0);
+    say_publish(p, 0, 0, "live", "x");
+    s->takes = SIZE_MAX;
+    world_settle(&w);
+    assert_int_equal(hears_count(s, "PUBLISH"), 201);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_replay_brings_every_message_once_in_order_of_topic),
+        cmocka_unit_test(a_replay_waits_for_a_small_output_and_loses_nothing),
+        cmocka_unit_test(a_replay_with_qos_keeps_to_the_window),
+        cmocka_unit_test(a_replay_with_qos_keeps_to_the_bytes_in_flight),
+        cmocka_unit_test(several_replays_go_one_after_the_other),
+        cmocka_unit_test(a_replay_ends_with_its_link),
+        cmocka_unit_test(live_messages_go_on_while_a_replay_waits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
