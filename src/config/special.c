@@ -505,7 +505,7 @@ int noc_store_connection(
 /* Is the word HOST or HOST:PORT? */
 static bool is_host_and_port(struct noc_slice word)
 {
-    const char *colon = word.n == 0 ? NULL : memrchr(word.at, ':', word.n);
+    const char *colon = word.at == NULL ? NULL : memrchr(word.at, ':', word.n);
     int64_t port;
 
     if (colon == NULL) {

@@ -81,7 +81,7 @@ static void on_random(struct noc_shard *shard, void *bytes, size_t n)
     }
 }
 
-static void on_log(
+static NOC_PRINTF(3, 0) void on_log(
     struct noc_shard *shard, enum noc_log_level level, const char *format, va_list args)
 {
     struct world *world = shard->context;
