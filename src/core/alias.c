@@ -120,6 +120,19 @@ uint16_t noc_alias_out(struct noc_link *link, struct noc_slice topic, bool *ret_
     return out->count;
 }
 
+void noc_alias_out_undo(struct noc_link *link)
+{
+    struct noc_alias_out *out = link->aliases_out;
+    uint32_t at = (uint32_t)out->topics[out->count - 1].hash & out->mask;
+
+    while (out->slots[at] != out->count) {
+        at = (at + 1) & out->mask;
+    }
+    /* The newest stands at the end of its run, so nothing has to move up. */
+    out->slots[at] = 0;
+    free(out->topics[--out->count].text);
+}
+
 void noc_alias_done(struct noc_link *link)
 {
     struct noc_alias_out *out = link->aliases_out;

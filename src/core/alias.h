@@ -22,6 +22,9 @@ NOC_MUST_CHECK int noc_alias_in(struct noc_link *link, uint16_t alias, struct no
  */
 uint16_t noc_alias_out(struct noc_link *link, struct noc_slice topic, bool *ret_is_known);
 
+/* Take back the newest one: the packet that would have told of it was not sent. */
+void noc_alias_out_undo(struct noc_link *link);
+
 void noc_alias_done(struct noc_link *link);
 
 #endif

@@ -167,6 +167,14 @@ static void use_alias(struct noc_link *link, struct noc_publish_out *out)
     }
 }
 
+/* The packet was not sent: the client does not hear of an alias that is new in it. */
+static void forget_alias(struct noc_link *link, const struct noc_publish_out *out)
+{
+    if (out->alias != 0 && out->topic.n > 0) {
+        noc_alias_out_undo(link);
+    }
+}
+
 /*
  * Put a PUBLISH into the link's output. NOC_ENOMEM: nothing was put there;
  * NOC_EDENIED: expired, or larger than the client takes.
@@ -195,6 +203,7 @@ static int send_publish(
     use_alias(link, &out);
     head_n = noc_publish_encode_head(link->version, &out, at, room);
     if (head_n == 0) {
+        forget_alias(link, &out);
         return NOC_EDENIED;
     }
     if (!by_reference) {
@@ -208,6 +217,7 @@ static int send_publish(
         noc_outq_commit(&link->out, head_n);
         if (noc_outq_refer(&link->out, publication->message, built.at, built.n) != NOC_OK) {
             noc_outq_uncommit(&link->out, head_n);
+            forget_alias(link, &out);
             return NOC_ENOMEM;
         }
     }
@@ -329,6 +339,7 @@ static void enqueue(
     entry->qos = sending->qos;
     entry->retain = sending->retain;
     session->queue_bytes += n;
+    session->queued_qos0 += sending->qos == 0;
     count_held(session, 1, (int64_t)n);
 }
 
@@ -348,6 +359,8 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
             if (shard->core->limits.queue_qos0 && !noc_shard_is_memory_short(shard)) {
                 enqueue(session, publication, &sending);
             }
+        } else if (session->queued_qos0 > 0) {
+            enqueue(session, publication, &sending); /* behind those [MQTT-4.6.0-6] */
         } else if (link->out.bytes >= shard->core->limits.max_output_bytes ||
                    send_publish(link, publication, &sending) == NOC_ENOMEM) {
             drop(session);
@@ -387,6 +400,7 @@ static struct noc_outgoing dequeue(struct noc_session *session)
 
     noc_ring_drop_head(&session->queue);
     session->queue_bytes -= entry.payload_n;
+    session->queued_qos0 -= entry.qos == 0;
     count_held(session, -1, -(int64_t)entry.payload_n);
     return entry;
 }

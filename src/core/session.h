@@ -100,6 +100,7 @@ struct noc_session {
 
     struct noc_ring window, queue;
     uint64_t window_bytes, queue_bytes;
+    uint32_t queued_qos0; /* of the queue: messages of QoS 0, none of which may be overtaken */
     uint32_t open_count;  /* in the window and not done */
     uint32_t again_count; /* of these, due to be sent again */
     uint16_t next_id;     /* packet id that the next one gets */
