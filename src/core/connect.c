@@ -237,7 +237,8 @@ void noc_link_on_connect(struct noc_link *link, const uint8_t *body, size_t n)
     link->is_bridge = connect->view.is_bridge;
     link->max_packet = connect->view.props.maximum_packet_size;
     if (link->shard->is_stopping || noc_shard_is_memory_short(link->shard)) {
-        refuse(link, link->shard->is_stopping ? NOC_RC_SERVER_SHUTTING_DOWN : NOC_RC_QUOTA_EXCEEDED,
+        /* A CONNACK has no reason "server shutting down" [MQTT-3.2.2-8]. */
+        refuse(link, link->shard->is_stopping ? NOC_RC_SERVER_UNAVAILABLE : NOC_RC_QUOTA_EXCEEDED,
             NOC_END_REFUSED, link->shard->is_stopping ? "shutting down" : "memory is short");
         return;
     }
@@ -569,8 +570,17 @@ void noc_link_arrive(struct noc_link *link)
     struct noc_shard *shard = link->shard;
     struct noc_home *home = link->connect->home;
     bool is_present = false;
-    struct noc_session *session = session_for(link, &is_present);
+    struct noc_session *session;
 
+    if (shard->is_stopping) {
+        /* It was let in before, on another worker. */
+        link->connect->home = NULL;
+        (void)noc_directory_arrived_mt(
+            shard->core->directory, home, noc_session_find(shard, home) != NULL);
+        refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
+        return;
+    }
+    session = session_for(link, &is_present);
     if (session != NULL) {
         session->listener = link->listener;
         if (keep_username(session, link) != NOC_OK || keep_will(link, session) != NOC_OK) {
