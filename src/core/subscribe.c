@@ -128,8 +128,8 @@ static void send_reasons(struct noc_link *link, unsigned type, uint16_t packet_i
 }
 
 /* Start the replays that the filters of a SUBSCRIBE are due: behind its SUBACK. */
-static void start_replays(
-    struct noc_link *link, const struct noc_subscribe *subscribe, const bool *replays)
+static void start_replays(struct noc_link *link, const struct noc_subscribe *subscribe,
+    const uint8_t *reasons, const bool *replays)
 {
     struct noc_slice rest = subscribe->topics, text;
     uint8_t options;
@@ -138,8 +138,9 @@ static void start_replays(
         struct target target;
 
         if (replays[i] && open_target(link, text, &target) == NOC_OK) {
-            if (noc_replay_start(link, target.filter, options, subscribe->props.subscription_id) !=
-                NOC_OK) {
+            /* With the QoS that was granted, which may be lower than the one asked for. */
+            if (noc_replay_start(
+                    link, target.filter, reasons[i], subscribe->props.subscription_id) != NOC_OK) {
                 noc_shard_log(link->shard, NOC_LOG_ERROR,
                     "Out of memory: retained messages for %.*s are left out.",
                     NOC_SLICE_ARG(noc_link_name(link)));
@@ -197,7 +198,7 @@ void noc_link_on_subscribe(struct noc_link *link, struct noc_slice body)
     if (reasons != NULL && subscribe_all(link, &subscribe, reasons, replays)) {
         send_reasons(link, NOC_SUBACK, subscribe.packet_id, reasons, subscribe.count);
         if (link->state == NOC_LINK_OPEN) {
-            start_replays(link, &subscribe, replays);
+            start_replays(link, &subscribe, reasons, replays);
         }
     }
     free(replays);
