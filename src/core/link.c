@@ -193,12 +193,13 @@ static void check_fed(struct noc_link *link)
 {
     struct noc_shard *shard = link->shard;
     uint64_t high = shard->core->limits.mailbox_high;
+    uint64_t low = high < 2 ? 1 : high / 2; /* an empty mailbox tells nobody that it is low */
 
     for (uint64_t fed = link->is_paused ? 0 : shard->fed; fed != 0; fed &= fed - 1) {
         unsigned worker = (unsigned)__builtin_ctzll(fed);
         struct noc_mailbox *box = &shard->core->shards[worker]->mailbox;
 
-        if (noc_mailbox_weight_mt(box) > high && noc_mailbox_ask_mt(box, shard->number, high / 2)) {
+        if (noc_mailbox_weight_mt(box) > high && noc_mailbox_ask_mt(box, shard->number, low)) {
             link->is_paused = true;
             link->paused_ms = shard->now_ms;
             noc_list_append(&shard->paused[worker], &link->paused);
@@ -409,14 +410,25 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
     return at;
 }
 
+/* No memory for what was read: it ends here, also if it was about to depart. */
+static bool cannot_keep(struct noc_link *link, const char *text)
+{
+    if (link->state == NOC_LINK_MOVING) {
+        (void)noc_directory_cancel_mt(link->shard->core->directory, link->connect->home);
+        link->connect->home = NULL;
+        link->state = NOC_LINK_AUTH;
+    }
+    noc_link_end(link, NOC_END_MEMORY, text);
+    return false;
+}
+
 /* Append to the bytes that wait; need: what they will grow to, 0: unknown. */
 static bool keep(struct noc_link *link, const uint8_t *bytes, size_t n, size_t need)
 {
     size_t room = link->partial_n + n;
 
     if (room > NOC_CONNECT_MAX && noc_shard_is_memory_short(link->shard)) {
-        noc_link_end(link, NOC_END_MEMORY, "memory is short");
-        return false;
+        return cannot_keep(link, "memory is short");
     }
     if (room > link->partial_room) {
         /* Twice as much each time, so that a stranger's claim costs nothing before it comes. */
@@ -428,8 +440,7 @@ static bool keep(struct noc_link *link, const uint8_t *bytes, size_t n, size_t n
         }
         bigger = realloc(link->partial, more);
         if (bigger == NULL) {
-            noc_link_end(link, NOC_END_MEMORY, NULL);
-            return false;
+            return cannot_keep(link, NULL);
         }
         link->partial = bigger;
         link->partial_room = more;
@@ -494,6 +505,7 @@ void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
         return;
     }
     link->heard_ms = shard->now_ms;
+    shard->fed = 0; /* wills and shared messages on their way are not this link's */
     if (link->state == NOC_LINK_AUTH) {
         /* Nothing is decoded before CONNACK; the glue has stopped reading. */
         (void)keep(link, bytes, n, 0);

@@ -59,6 +59,7 @@ void noc_shard_close_links(struct noc_shard *shard)
         if (link->session != NULL) {
             link->session->link = NULL;
             link->session = NULL;
+            noc_shard_count(shard, NOC_COUNT_CONNECTED, -1);
         }
         if (link->state != NOC_LINK_CLOSING) {
             link->state = NOC_LINK_CLOSING;
