@@ -19,6 +19,7 @@ from conftest import IS_MOSQUITTO, Broker
 CONFIG = "connect_timeout 2\n" + ways.CONFIG
 SANITIZER = os.environ.get("NOCTULE_SANITIZER", "")
 SLOWER = 4 if SANITIZER else 1  # time limits under a sanitizer
+LONGER = 30 if os.environ.get("NOCTULE_LONG") == "1" else 1
 PINGREQ = raw.packet(raw.PINGREQ)
 noctule_only = pytest.mark.noctule_only
 
@@ -343,7 +344,7 @@ def test_nonsense(broker, bystanders, way):
     print(f"to repeat it: NOCTULE_SEED={SEED}")
     source = random.Random(f"{SEED} {way}")
     before_kib = resident_kib(broker)
-    for number in range(40 if way in ("tls", "wss") else 150):
+    for number in range((40 if way in ("tls", "wss") else 150) * LONGER):
         send_nonsense(broker, way, source)
         if number % 50 == 0:
             bystanders()
