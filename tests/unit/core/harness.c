@@ -12,6 +12,20 @@ static struct client *client_of(struct noc_link *link)
     return NOC_CONTAINER(link, struct client, link);
 }
 
+/* Allocation that never fails on purpose. */
+static void *resize(struct world *world, void *memory, size_t n)
+{
+    if (world->own_memory != NULL) {
+        world->own_memory(true);
+    }
+    memory = realloc(memory, n);
+    if (world->own_memory != NULL) {
+        world->own_memory(false);
+    }
+    assert_non_null(memory);
+    return memory;
+}
+
 /* ---- what the core asks ---- */
 
 static void on_wake(struct noc_shard *shard, unsigned worker)
@@ -193,8 +207,7 @@ static void hear(struct client *client, const uint8_t *bytes, size_t n)
 {
     if (client->heard_room - client->heard_n < n) {
         client->heard_room = (client->heard_n + n) * 2;
-        client->heard = realloc(client->heard, client->heard_room);
-        assert_non_null(client->heard);
+        client->heard = resize(client->world, client->heard, client->heard_room);
     }
     memcpy(client->heard + client->heard_n, bytes, n);
     client->heard_n += n;
@@ -283,9 +296,8 @@ static uint64_t turn(struct world *world, struct noc_shard *shard, const struct 
         noc_link_end(&input->client->link, NOC_END_PEER_CLOSED, NULL);
     } else if (input != NULL) {
         /* A block of its own, so that a byte read behind it is noticed. */
-        uint8_t *bytes = malloc(input->n == 0 ? 1 : input->n);
+        uint8_t *bytes = resize(world, NULL, input->n == 0 ? 1 : input->n);
 
-        assert_non_null(bytes);
         memcpy(bytes, input->bytes, input->n);
         noc_link_feed(&input->client->link, bytes, input->n);
         free(bytes);
@@ -375,9 +387,9 @@ void log_clear(struct world *world)
 
 struct client *dial(struct world *world, unsigned shard, unsigned listener)
 {
-    struct client *client = calloc(1, sizeof *client);
+    struct client *client = resize(world, NULL, sizeof *client);
 
-    assert_non_null(client);
+    memset(client, 0, sizeof *client);
     assert_in_range(world->client_count, 0, WORLD_CLIENTS_MAX - 1);
     world->clients[world->client_count++] = client;
     client->world = world;

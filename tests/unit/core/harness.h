@@ -57,6 +57,7 @@ struct world {
     struct client *clients[WORLD_CLIENTS_MAX];
     unsigned client_count;
     bool is_frozen[2];            /* this shard takes no turns */
+    void (*own_memory)(bool on);  /* NULL, or told when the harness itself allocates */
     int verdict;                  /* of authenticate */
     uint64_t ticket;              /* of the last one, when the verdict is NOC_EAGAIN */
     struct noc_credentials asked; /* of the last one; its texts are gone */

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole conversation of several clients and two workers, with the n-th
+ * allocation of the core failing, for every n. Links may end and messages may be
+ * dropped; nothing may leak, nothing may be used that has gone, no count may be
+ * wrong in the end, and afterwards everything works again.
+ */
+#include "failing_memory.h"
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The harness's own allocations do not count. */
+static void own_memory(bool on)
+{
+    static long kept;
+
+    if (on) {
+        kept = memory_left;
+        memory_left = -1;
+    } else {
+        memory_left = kept;
+    }
+}
+
+static long again; /* after a failure the allocation that fails next; negative: none */
+static bool has_failed;
+
+static void feed(struct client *client, const char *bytes, size_t n)
+{
+    if (!client->is_closed && !client->is_detached) {
+        say(client, bytes, n);
+    }
+    if (memory_left < 0) {
+        has_failed = true;
+        memory_left = again;
+    }
+}
+#define FEED(client, literal) feed(client, literal, sizeof(literal) - 1)
+
+static const char connect_a[] = "\x10\x20\0\x04MQTT\x05\xc6\0\x0a\x05\x11\0\0\0\x3c\0\x01"
+                                "a"
+                                "\0\0\x01w\0\x01x\0\x01u\0\x01p";
+static const char connect_b[] = "\x10\x16\0\x04MQTT\x05\x02\0\0\x08\x11\0\0\0\x05\x22\0\x05\0\x01"
+                                "b";
+static const char connect_c[] = "\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0";
+
+static void converse(struct world *w)
+{
+    struct client *a, *b, *c, *back;
+    char large[5000];
+
+    a = dial(w, 0, 0);
+    FEED(a, connect_a);
+    b = dial(w, 0, 0);
+    FEED(b, connect_b);
+    c = dial(w, 0, 0);
+    FEED(c, connect_c);
+    FEED(a, "\x82\x0b\0\x01\x02\x0b\x07\0\x03t/+\x02");
+    FEED(a, "\x82\x09\0\x02\x02\x0b\x08\0\x01#\0");
+    FEED(a, "\x82\x08\0\x03\0\0\x02t/\x22");
+    FEED(b, "\x82\x09\0\x01\0\0\x03t/#\x01");
+    FEED(b, "\x82\x14\0\x02\0\0\x0e$share/g/t/one\x01");
+    FEED(a, "\x30\x0c\0\x05t/one\x03\x23\0\x01x");
+    FEED(a, "\x30\x07\0\0\x03\x23\0\x01y");
+    FEED(c, "\x33\x0b\0\x05t/one\0\x05r1");
+    FEED(c, "\x34\x0a\0\x05t/two\0\x06z");
+    FEED(c, "\x62\x02\0\x06");
+    memset(large, 'l', sizeof large);
+    memcpy(large, "\x32\x85\x27\0\x05t/big\0\x07", 12);
+    feed(c, large, 2000);
+    feed(c, large + 2000, sizeof large - 2000);
+    FEED(a, "\x40\x02\0\x01\x50\x02\0\x02");
+    FEED(b, "\x40\x02\0\x01");
+    if (!a->is_closed) {
+        hang_up(a);
+    }
+    FEED(c, "\x32\x09\0\x05t/one\0\x08");
+    back = dial(w, 1, 0);
+    FEED(back, connect_a);
+    FEED(back, "\xa2\x08\0\x09\0\0\x03t/+");
+    back = dial(w, 0, 0);
+    FEED(back, connect_b);
+    FEED(back, "\xe0\0");
+    world_advance(w, 6000);
+}
+
+/* Until n is so large that none fails. */
+static void converse_with_failures(void)
+{
+    long n = 0;
+
+    for (has_failed = true; has_failed; n++) {
+        struct world w;
+        struct client *after;
+
+        world_init(&w);
+        w.own_memory = own_memory;
+        w.limits.max_inflight_messages = 3;
+        w.limits.max_output_bytes = 20000;
+        w.limits.connection_messages = n % 2 == 0;
+        memory_left = -1;
+        world_start(&w, 2);
+        w.core.log_mask = NOC_LOG_NONE;
+        memory_left = n;
+        has_failed = false;
+        converse(&w);
+        memory_left = -1;
+        after = dial(&w, 0, 0);
+        say_connect(after,
+            (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("new")});
+        heard(after);
+        say_publish(after, 1, 1, "nobody", "x");
+        assert_int_equal(hears_count(after, "PUBACK 1"), 1);
+        world_close(&w);
+        assert_in_range(n, 0, 5000);
+    }
+    assert_in_range(n, 100, 5000);
+}
+
+static void every_failing_allocation_is_survived(void **state)
+{
+    (void)state;
+    again = -1;
+    converse_with_failures();
+}
+
+static void allocations_that_fail_again_and_again_are_survived(void **state)
+{
+    (void)state;
+    for (again = 0; again < 8; again++) {
+        converse_with_failures();
+    }
+}
+
+static void a_core_is_made_whole_or_not_at_all(void **state)
+{
+    long n = 0;
+    int err = NOC_ENOMEM;
+
+    (void)state;
+    for (; err != NOC_OK; n++) {
+        struct world w;
+
+        world_init(&w);
+        memory_left = n;
+        err = noc_core_init(&w.core, 2, &w.limits, 1);
+        memory_left = -1;
+        assert_in_range(n, 0, 1000);
+        if (err == NOC_OK) {
+            noc_core_done(&w.core);
+        }
+    }
+    assert_in_range(n, 5, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_failing_allocation_is_survived),
+        cmocka_unit_test(allocations_that_fail_again_and_again_are_survived),
+        cmocka_unit_test(a_core_is_made_whole_or_not_at_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
