@@ -22,6 +22,7 @@ SLOWER = 4 if SANITIZER else 1  # time limits under a sanitizer
 LONGER = 30 if os.environ.get("NOCTULE_LONG") == "1" else 1
 PINGREQ = raw.packet(raw.PINGREQ)
 noctule_only = pytest.mark.noctule_only
+needs_heap_figures = pytest.mark.skipif(bool(SANITIZER), reason="sanitizers hide the heap's size")
 
 
 class PreparedBroker(Broker):
@@ -398,6 +399,7 @@ def test_a_connect_of_more_than_64_kib(broker, bystanders, way):
 
 
 @noctule_only
+@needs_heap_figures
 def test_memory_at_its_limit(prepared):
     """100 clients in a ring, QoS 1, and hogs that fill the memory: refusals, but progress.
 
@@ -478,6 +480,7 @@ def test_memory_at_its_limit(prepared):
 
 
 @noctule_only
+@needs_heap_figures
 def test_memory_short_refuses_new_clients_and_recovers(prepared):
     broker = prepared("memory_limit 16000000\nmax_queued_messages 0\nallow_anonymous true\n"
                       "listener {port} 127.0.0.1\n")
