@@ -6,6 +6,7 @@
  * wills, a mail barrier, goodbyes, at most five seconds for output, threads.
  */
 #include "broker/broker.h"
+#include "broker/watch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -440,7 +441,13 @@ int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *lin
     }
     noc_log(broker->log, NOC_LOG_DEBUG, "Up to %lu descriptors may be open.",
         (unsigned long)noc_raise_descriptor_limit());
+    broker->watched = noc_watched_new(broker->config);
+    if (broker->watched == NULL) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
+        return 1;
+    }
     if (noc_admission_load(broker->config, &load, &broker->access, &is_file) != NOC_OK) {
+        noc_watched_free(broker->watched);
         return is_file ? NOC_CONFIG_EXIT_INVALID : 1;
     }
     if (open_endpoints(broker) == NOC_OK) {
@@ -456,5 +463,6 @@ int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *lin
         }
     }
     noc_admission_unref(broker->access);
+    noc_watched_free(broker->watched);
     return status;
 }

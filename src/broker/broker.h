@@ -39,6 +39,7 @@ struct noc_broker {
 
     /* Main thread only, once the workers run. */
     struct noc_admission *access; /* in force; counted */
+    struct noc_watched *watched;  /* the files that it was read from */
     uint64_t access_version;      /* last number given to a security */
     unsigned reload_count, reload_failures;
 };

@@ -22,7 +22,7 @@
 #include "net/clock.h"
 
 enum {
-    WATCH_INTERVAL_MS = 2000,
+    WATCH_INTERVAL_MS = 1000, /* two looks until a change counts */
     MEMORY_INTERVAL_MS = 20,
     REQUEST_MAX = 64,
     REQUEST_TIMEOUT_MS = 1000
@@ -31,7 +31,6 @@ enum {
 struct noc_control {
     struct noc_broker *broker;
     struct noc_sys *sys;
-    struct noc_watched *watched;
     int signal_fd;
     struct noc_listen_sockets socket; /* count 0: none */
     char socket_path[4096];
@@ -51,6 +50,7 @@ bool noc_broker_reload(struct noc_broker *broker)
 
     noc_log(broker->log, NOC_LOG_INFORMATION, "Reloading config.");
     broker->reload_count++;
+    noc_watched_mark(broker->watched);
     if (noc_admission_load(broker->config, &load, &access, &is_file) != NOC_OK) {
         broker->reload_failures++;
         noc_log(broker->log, NOC_LOG_ERROR,
@@ -266,7 +266,6 @@ static bool on_signal(struct noc_control *control)
     }
     if (info.ssi_signo == SIGHUP) {
         noc_log_reopen_mt(broker->log);
-        (void)noc_watched_look(control->watched);
         (void)noc_broker_reload(broker);
     } else if (info.ssi_signo == SIGUSR1) {
         noc_log(broker->log, NOC_LOG_NOTICE, "SIGUSR1: persistence is not active yet.");
@@ -316,7 +315,7 @@ static int work(struct noc_control *control)
         next_ms = control->next_memory_ms < next_ms ? control->next_memory_ms : next_ms;
     }
     if (now_ms >= control->next_watch_ms) {
-        if (noc_watched_look(control->watched)) {
+        if (noc_watched_look(control->broker->watched)) {
             noc_log(control->broker->log, NOC_LOG_INFORMATION,
                 "A password, ACL or certificate file has changed.");
             (void)noc_broker_reload(control->broker);
@@ -333,11 +332,9 @@ int noc_control_run(struct noc_broker *broker)
     struct pollfd polled[2];
 
     control.sys = noc_sys_new(broker);
-    control.watched = noc_watched_new(broker->config);
-    if (control.signal_fd < 0 || control.sys == NULL || control.watched == NULL) {
+    if (control.signal_fd < 0 || control.sys == NULL) {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
         noc_sys_free(control.sys);
-        noc_watched_free(control.watched);
         return 1;
     }
     open_socket(&control);
@@ -361,6 +358,5 @@ int noc_control_run(struct noc_broker *broker)
     }
     (void)close(control.signal_fd);
     noc_sys_free(control.sys);
-    noc_watched_free(control.watched);
     return 0;
 }

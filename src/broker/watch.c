@@ -14,8 +14,9 @@ struct mark {
 };
 
 struct watched_file {
-    const char *path; /* the configuration's */
-    struct mark seen;
+    const char *path;  /* the configuration's */
+    struct mark known; /* of what was read, or is about to be */
+    struct mark seen;  /* at the last look */
 };
 
 struct noc_watched {
@@ -47,7 +48,6 @@ static void add(struct noc_watched *watched, const char *path)
         struct watched_file *file = &watched->files[watched->count++];
 
         file->path = path;
-        (void)take_mark(path, &file->seen);
     }
 }
 
@@ -68,6 +68,7 @@ struct noc_watched *noc_watched_new(const struct noc_config *config)
         add(watched, config->listeners[i].certfile);
         add(watched, config->listeners[i].keyfile);
     }
+    noc_watched_mark(watched);
     return watched;
 }
 
@@ -76,16 +77,28 @@ void noc_watched_free(struct noc_watched *watched)
     free(watched);
 }
 
+void noc_watched_mark(struct noc_watched *watched)
+{
+    for (size_t i = 0; i < watched->count; i++) {
+        struct watched_file *file = &watched->files[i];
+
+        if (take_mark(file->path, &file->seen)) {
+            file->known = file->seen;
+        }
+    }
+}
+
 bool noc_watched_look(struct noc_watched *watched)
 {
     bool has_changed = false;
 
     for (size_t i = 0; i < watched->count; i++) {
+        struct watched_file *file = &watched->files[i];
         struct mark mark;
 
-        if (take_mark(watched->files[i].path, &mark) && !is_same(&mark, &watched->files[i].seen)) {
-            watched->files[i].seen = mark;
-            has_changed = true;
+        if (take_mark(file->path, &mark)) {
+            has_changed |= !is_same(&mark, &file->known) && is_same(&mark, &file->seen);
+            file->seen = mark;
         }
     }
     return has_changed;

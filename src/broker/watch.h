@@ -14,13 +14,22 @@
 
 struct noc_watched;
 
-/* All password, ACL and certificate files that a configuration names. NULL: out of memory. */
+/*
+ * All password, ACL and certificate files that a configuration names, marked
+ * as they are now. Before they are read, or a change while the broker starts
+ * would never be seen. NULL: out of memory.
+ */
 struct noc_watched *noc_watched_new(const struct noc_config *config);
 void noc_watched_free(struct noc_watched *watched); /* NULL is fine */
 
+/* They are about to be read, as they are now. */
+void noc_watched_mark(struct noc_watched *watched);
+
 /*
- * Has any of them changed since the last look? One that is missing for the
- * moment has not: it is looked at again when it is back.
+ * Has any of them changed since it was marked, and stayed so since the last
+ * look? A file that is being written is empty or half there for a moment, and
+ * an empty ACL file denies all. One that is missing for the moment has not
+ * changed: it is looked at when it is back. True until they are marked again.
  */
 bool noc_watched_look(struct noc_watched *watched);
 
