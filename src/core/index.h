@@ -45,7 +45,7 @@ struct noc_sub {
     struct noc_session *session;
     struct noc_node *node;   /* set by noc_index_subscribe() */
     struct noc_group *group; /* set when shared, else NULL */
-    uint64_t session_number; /* of the session, set by the caller; what a share member is known by */
+    uint64_t session_number; /* set by the caller; a share member is known by it */
     uint32_t position;       /* in its worker's list on the node; the index keeps it */
     uint32_t id;             /* subscription identifier, 0: none */
     uint8_t options;         /* NOC_SUB_* bits of mqtt/packet.h */
