@@ -101,12 +101,17 @@ static uint32_t seconds_left(uint64_t expires_ms, uint64_t now_ms)
     return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 }
 
-static void log_sent(const struct noc_link *link, const struct noc_publish_out *out)
+/* With its topic, also where an alias stands for it on the wire. */
+static void log_sent(
+    const struct noc_link *link, const struct noc_publish_out *out, struct noc_slice full_topic)
 {
+    size_t mount_n = link->listener->mount_point.n;
+
     noc_shard_log(link->shard, NOC_LOG_DEBUG,
         "Sending PUBLISH to %.*s (d%d, q%d, r%d, m%d, '%.*s', ... (%lu bytes))",
         NOC_SLICE_ARG(noc_link_name(link)), out->dup, out->qos, out->retain, out->packet_id,
-        NOC_SLICE_ARG(out->topic), (unsigned long)out->payload_n);
+        NOC_SLICE_ARG(noc_slice(full_topic.at + mount_n, full_topic.n - mount_n)),
+        (unsigned long)out->payload_n);
 }
 
 /* Describe the packet. False: it must not be sent to this client. */
@@ -226,7 +231,7 @@ static int send_publish(
     noc_shard_count(shard, NOC_COUNT_PUBLISH_SENT, 1);
     noc_shard_count(shard, NOC_COUNT_PUBLISH_BYTES_SENT, (int64_t)payload.n);
     if (noc_shard_logs(shard, NOC_LOG_DEBUG)) {
-        log_sent(link, &out);
+        log_sent(link, &out, publication->parts.topic);
     }
     return NOC_OK;
 }

@@ -116,6 +116,30 @@ static void the_most_aliases_out_still_fit_their_table(void **state)
     noc_alias_done(&f.link);
 }
 
+static void an_alias_out_that_was_not_told_is_given_again(void **state)
+{
+    struct fixture f;
+    char topic[16];
+    bool is_known;
+
+    (void)state;
+    init(&f, 0, 100);
+    for (unsigned i = 1; i <= 100; i++) {
+        snprintf(topic, sizeof topic, "undone/%u", i);
+        assert_int_equal(noc_alias_out(&f.link, TEXT(topic), &is_known), i);
+        noc_alias_out_undo(&f.link);
+        snprintf(topic, sizeof topic, "t/%u", i);
+        assert_int_equal(noc_alias_out(&f.link, TEXT(topic), &is_known), i);
+        assert_false(is_known);
+    }
+    for (unsigned i = 1; i <= 100; i++) {
+        snprintf(topic, sizeof topic, "t/%u", i);
+        assert_int_equal(noc_alias_out(&f.link, TEXT(topic), &is_known), i);
+        assert_true(is_known);
+    }
+    noc_alias_done(&f.link);
+}
+
 static void no_alias_out_without_a_maximum_or_for_a_huge_topic(void **state)
 {
     static char huge[1025];
@@ -142,6 +166,7 @@ int main(void)
         cmocka_unit_test(the_longest_topic_may_have_an_alias_in),
         cmocka_unit_test(aliases_out_are_given_in_order_until_they_run_out),
         cmocka_unit_test(the_most_aliases_out_still_fit_their_table),
+        cmocka_unit_test(an_alias_out_that_was_not_told_is_given_again),
         cmocka_unit_test(no_alias_out_without_a_maximum_or_for_a_huge_topic),
     };
 

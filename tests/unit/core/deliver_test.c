@@ -189,8 +189,12 @@ static void a_queue_is_worked_off_in_order_as_acknowledgements_come(
     say_publish(p, 0, 0, "t", "d");
     s = stay(&w, "s");
     hears(s, "PUBLISH t a q1 m1; PUBLISH t b q0");
+    say_publish(p, 0, 0, "t", "e"); /* Not before d. */
+    hears_nothing(s);
     say_ack(s, NOC_PUBACK, 1, 0);
-    hears(s, "PUBLISH t c q2 m2; PUBLISH t d q0");
+    hears(s, "PUBLISH t c q2 m2; PUBLISH t d q0; PUBLISH t e q0");
+    say_publish(p, 0, 0, "t", "f");
+    hears(s, "PUBLISH t f q0");
     world_close(&w);
 }
 
@@ -300,6 +304,27 @@ static void topics_are_sent_once_and_then_by_alias(void **state) /* [MQTT-3.3.2-
     say_publish(p, 0, 0, "c", "6");
     hears(s, "PUBLISH a 1 q0 23=1; PUBLISH  2 q0 23=1; PUBLISH b 3 q0 23=2; PUBLISH c 4 q0; "
              "PUBLISH  5 q0 23=2; PUBLISH c 6 q0");
+    world_close(&w);
+}
+
+static void the_log_names_the_topic_an_alias_stands_for(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_open(&w, 1);
+    s = join_as(&w, (struct noc_connect){.version = NOC_V5,
+                        .clean_start = true,
+                        .client_id = TEXT("s"),
+                        .props.raw = BYTES("\x22\0\x05")});
+    subscribe(s, "#", 0);
+    p = join(&w, "p");
+    say_publish(p, 0, 0, "a/b", "1");
+    w.core.log_mask = NOC_LOG_ALL;
+    say_publish(p, 0, 0, "a/b", "2");
+    hears(s, "PUBLISH a/b 1 q0 23=1; PUBLISH  2 q0 23=1");
+    assert_true(logged(&w, "Sending PUBLISH to s (d0, q0, r0, m0, 'a/b', ... (1 bytes))"));
     world_close(&w);
 }
 
@@ -481,6 +506,7 @@ int main(void)
         cmocka_unit_test(the_expiry_that_is_left_goes_on),
         cmocka_unit_test(a_packet_larger_than_the_client_takes_is_not_sent),
         cmocka_unit_test(topics_are_sent_once_and_then_by_alias),
+        cmocka_unit_test(the_log_names_the_topic_an_alias_stands_for),
         cmocka_unit_test(no_alias_goes_to_a_client_that_wants_none),
         cmocka_unit_test(a_large_payload_is_shared_by_its_receivers),
         cmocka_unit_test(what_a_client_may_not_read_is_not_sent),
