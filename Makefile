@@ -35,7 +35,7 @@ ninja = if [ -t 1 ]; then ninja -C $(1); else ninja --quiet -C $(1); fi
 
 build: ## build the program: build/noctule
 	@$(INSTALL_DEPENDENCIES) build
-	@$(call configure,build,-Dbuildtype=release -Ddebug=true -Dtests=false -Dprefix=$(PREFIX))
+	@$(call configure,build,-Dbuildtype=release -Db_lto=true -Ddebug=true -Dtests=false -Dprefix=$(PREFIX))
 	@$(call ninja,build)
 
 run: build ## build, and run a secure broker out of run/ (made on the first start)
