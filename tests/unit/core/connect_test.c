@@ -319,6 +319,65 @@ static void stop(struct noc_shard *shard, const void *argument)
     noc_shard_stop(shard);
 }
 
+static void a_client_too_small_for_its_connack_is_closed(void **state) /* [MQTT-3.1.2-24] */
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = dial(&w, 0, 0);
+    say_connect(c, (struct noc_connect){.version = NOC_V5,
+                       .clean_start = true,
+                       .client_id = TEXT("a"),
+                       .props.raw = BYTES("\x27\0\0\0\x0a")});
+    hears(c, "closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 0);
+    c = dial(&w, 0, 0);
+    say_connect(c, (struct noc_connect){.version = NOC_V5,
+                       .clean_start = true,
+                       .client_id = TEXT("a"),
+                       .props.raw = BYTES("\x27\0\0\0\x0b")});
+    hears(c, "CONNACK sp0 rc0 22=10 21=20");
+    say_bytes(c, "\x82\x1b\0\x01\0\0\x01"
+                 "a\0\0\x01"
+                 "b\0\0\x01"
+                 "c\0\0\x01"
+                 "d\0\0\x01"
+                 "e\0\0\x01"
+                 "f\0");
+    hears(c, "SUBACK 1: 0 0 0 0 0 0");
+    say_bytes(c, "\x82\x1f\0\x02\0\0\x01"
+                 "a\0\0\x01"
+                 "b\0\0\x01"
+                 "c\0\0\x01"
+                 "d\0\0\x01"
+                 "e\0\0\x01"
+                 "f\0\0\x01"
+                 "g\0");
+    assert_true(c->is_closed);
+    world_close(&w);
+}
+
+static void the_name_in_a_certificate_goes_before_the_one_in_connect(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = dial(&w, 0, 0);
+    c->link.username = TEXT("certified");
+    say_connect(c, (struct noc_connect){.version = NOC_V311,
+                       .clean_start = true,
+                       .client_id = TEXT("a"),
+                       .has_username = true,
+                       .username = TEXT("claimed")});
+    hears(c, "CONNACK sp0 rc0");
+    assert_true(logged(&w, "u'certified'"));
+    world_close(&w);
+}
+
 static void nobody_comes_in_when_memory_is_short_or_the_broker_stops(void **state)
 {
     struct world w;
@@ -610,6 +669,8 @@ int main(void)
         cmocka_unit_test(an_authentication_method_is_refused),
         cmocka_unit_test(a_will_must_be_one_the_listener_takes),
         cmocka_unit_test(wrong_credentials_are_answered_with_not_authorised),
+        cmocka_unit_test(a_client_too_small_for_its_connack_is_closed),
+        cmocka_unit_test(the_name_in_a_certificate_goes_before_the_one_in_connect),
         cmocka_unit_test(nobody_comes_in_when_memory_is_short_or_the_broker_stops),
         cmocka_unit_test(the_first_packet_must_be_connect),
         cmocka_unit_test(a_second_connect_ends_the_connection),

@@ -54,7 +54,7 @@ static void converse(struct world *w)
 
     a = dial(w, 0, 0);
     FEED(a, connect_a);
-    b = dial(w, 0, 0);
+    b = dial(w, 1, 0);
     FEED(b, connect_b);
     c = dial(w, 0, 0);
     FEED(c, connect_c);

@@ -65,6 +65,9 @@ static void on_adopt(struct noc_link *link)
     client->is_detached = false;
     client->is_reading = true;
     client->moves++;
+    if (client->fails_to_arrive) {
+        noc_link_end(link, NOC_END_MEMORY, "the event loop takes no more");
+    }
 }
 
 static void on_read_on(struct noc_link *link, bool on)

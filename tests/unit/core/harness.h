@@ -36,13 +36,14 @@ struct world;
 struct client {
     struct noc_link link;
     struct world *world;
-    size_t takes;     /* bytes its socket takes until it blocks */
-    bool is_reading;  /* as the core wants it */
-    bool is_detached; /* between two shards */
-    bool is_closed;   /* by the core */
-    bool is_gone;     /* noc_link_done() has been called */
-    unsigned moves;   /* times it came to another shard */
-    uint8_t *heard;   /* what was written to it and not looked at */
+    size_t takes;         /* bytes its socket takes until it blocks */
+    bool is_reading;      /* as the core wants it */
+    bool is_detached;     /* between two shards */
+    bool is_closed;       /* by the core */
+    bool is_gone;         /* noc_link_done() has been called */
+    bool fails_to_arrive; /* the glue ends it as soon as it comes to another shard */
+    unsigned moves;       /* times it came to another shard */
+    uint8_t *heard;       /* what was written to it and not looked at */
     size_t heard_n, heard_room;
     char *text;       /* what heard() answered last */
     uint16_t next_id; /* packet id of what it says next */

@@ -68,11 +68,11 @@ static void many_filters_get_an_answer_each_in_order(
     hears(c, text);
     assert_int_equal(c->link.session->sub_count, FILTERS);
     at = wire;
-    strcpy(text, "UNSUBACK 8:");
+    snprintf(text, sizeof text, "UNSUBACK 8:");
     for (unsigned i = 0; i < FILTERS; i++) {
         snprintf(topic, sizeof topic, "f%u", i * 2);
         at = noc_unsubscribe_put_entry(at, TEXT(topic));
-        strcat(text, i * 2 < FILTERS ? " 0" : " 17");
+        snprintf(text + strlen(text), 5, "%s", i * 2 < FILTERS ? " 0" : " 17");
     }
     entries = noc_slice(wire, (size_t)(at - wire));
     say(c, packet,
@@ -327,7 +327,7 @@ static void more_ids_than_the_stack_holds_are_all_sent(void **state)
     for (uint32_t i = 0; i < LEVELS; i++) {
         snprintf(filter, sizeof filter, "%s#", topic);
         say_subscribe(s, filter, 1, i + 1);
-        strcat(topic, "a/");
+        snprintf(topic + strlen(topic), 3, "a/");
     }
     heard(s);
     p = join(&w, "p");
