@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/watch.h"
 #include "net/clock.h"
 #include "net/port_holder.h"
 #include "net/privileges.h"
@@ -191,6 +192,9 @@ static unsigned count_workers(const struct noc_config *config)
 static void done_workers(struct noc_broker *broker, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
+        noc_worker_close_links(&broker->workers[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
         noc_worker_done(&broker->workers[i]);
     }
     free(broker->workers);
@@ -289,15 +293,12 @@ static void stop_step_goodbye(struct noc_shard *shard, void *argument)
     struct barrier *barrier = argument;
 
     if (shard != NULL) {
-        struct noc_worker *worker = noc_worker_of(shard);
-
-        noc_shard_stop(shard);
-        worker->is_stopping = true;
-        worker->stop_by_ms = shard->now_ms + STOP_MS;
+        noc_worker_stop(noc_worker_of(shard), STOP_MS);
     }
     atomic_fetch_add(&barrier->passed, 1);
 }
 
+/* Run a step on every worker that has been started, and wait until all have run it. */
 static void on_all_workers(struct noc_broker *broker, noc_shard_call_fn *step)
 {
     struct barrier barrier;
@@ -305,7 +306,7 @@ static void on_all_workers(struct noc_broker *broker, noc_shard_call_fn *step)
     unsigned called = 0;
 
     atomic_init(&barrier.passed, 0);
-    for (unsigned i = 0; i < broker->worker_count; i++) {
+    for (unsigned i = 0; i < broker->worker_count && broker->workers[i].is_started; i++) {
         while (noc_worker_call_mt(&broker->workers[i], step, &barrier) != NOC_OK) {
             (void)nanosleep(&pause, NULL);
         }
@@ -335,7 +336,6 @@ static int start_workers(struct noc_broker *broker)
     for (unsigned i = 0; i < broker->worker_count; i++) {
         if (noc_worker_start(&broker->workers[i]) != NOC_OK) {
             noc_log(broker->log, NOC_LOG_ERROR, "Error: a thread could not be started.");
-            broker->worker_count = i;
             return NOC_ENOMEM;
         }
     }
@@ -404,50 +404,35 @@ static int run_with_core(struct noc_broker *broker)
     } else {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
     }
-    /* Links first, everywhere: one may still be in another worker's mail. */
     done_workers(broker, broker->worker_count);
     noc_core_done(&broker->core);
     return status;
 }
 
+/*
+ * The control thread reads the signals that mean something to it; what is left keeps its
+ * default, so that a terminal's stop and quit work. They are blocked before there are
+ * threads, so that one that comes during the start waits for it.
+ */
 static void block_signals(void)
 {
-    sigset_t all;
+    sigset_t ours;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)sigfillset(&all);
-    (void)sigdelset(&all, SIGSEGV);
-    (void)sigdelset(&all, SIGBUS);
-    (void)sigdelset(&all, SIGILL);
-    (void)sigdelset(&all, SIGFPE);
-    (void)sigdelset(&all, SIGABRT);
-    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a log file at its limit fails to be written, no more */
+    noc_control_signals(&ours);
+    (void)pthread_sigmask(SIG_BLOCK, &ours, NULL);
 }
 
-int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *line)
+/* From the files on: what they allow, then the ports, then root is given up, then threads. */
+static int load_and_run(struct noc_broker *broker, const struct noc_command_line *line)
 {
     const struct noc_admission_load load = {
         .tls_keylog = line->tls_keylog, .log = broker->log, .version = &broker->access_version};
     bool is_file = false;
     int status = 1;
 
-    block_signals();
-    broker->started_ms = noc_clock_ms();
-    noc_log(broker->log, NOC_LOG_INFORMATION, "%s version %s starting", broker->name, NOC_VERSION);
-    if (broker->config_file != NULL) {
-        noc_log(broker->log, NOC_LOG_INFORMATION, "Config loaded from %s.", broker->config_file);
-    } else {
-        noc_log(broker->log, NOC_LOG_INFORMATION, "Using default config.");
-    }
-    noc_log(broker->log, NOC_LOG_DEBUG, "Up to %lu descriptors may be open.",
-        (unsigned long)noc_raise_descriptor_limit());
-    broker->watched = noc_watched_new(broker->config);
-    if (broker->watched == NULL) {
-        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
-        return 1;
-    }
     if (noc_admission_load(broker->config, &load, &broker->access, &is_file) != NOC_OK) {
-        noc_watched_free(broker->watched);
         return is_file ? NOC_CONFIG_EXIT_INVALID : 1;
     }
     if (open_endpoints(broker) == NOC_OK) {
@@ -463,6 +448,30 @@ int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *lin
         }
     }
     noc_admission_unref(broker->access);
+    return status;
+}
+
+int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *line)
+{
+    int status;
+
+    block_signals();
+    broker->started_ms = noc_clock_ms();
+    noc_log(broker->log, NOC_LOG_INFORMATION, "%s version %s starting", broker->name, NOC_VERSION);
+    if (broker->config_file != NULL) {
+        noc_log(broker->log, NOC_LOG_INFORMATION, "Config loaded from %s.", broker->config_file);
+    } else {
+        noc_log(broker->log, NOC_LOG_INFORMATION, "Using default config.");
+    }
+    noc_log(broker->log, NOC_LOG_DEBUG, "Up to %lu descriptors may be open.",
+        (unsigned long)noc_raise_descriptor_limit());
+    /* Before the files are read: what changes from now on is noticed. */
+    broker->watched = noc_watched_new(broker->config);
+    if (broker->watched == NULL) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
+        return 1;
+    }
+    status = load_and_run(broker, line);
     noc_watched_free(broker->watched);
     return status;
 }

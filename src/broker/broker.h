@@ -11,6 +11,8 @@
  *   log writer       files
  */
 
+#include <signal.h>
+
 #include "auth/pool.h"
 #include "broker/worker.h"
 #include "config/command_line.h"
@@ -19,6 +21,7 @@
 #define NOC_CONTROL_FOLDER "/run/noctule"
 
 struct noc_control;
+struct noc_watched;
 
 struct noc_broker {
     /* Constant once the workers run. */
@@ -52,6 +55,9 @@ struct noc_broker {
 int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *line);
 
 /* ---- control.c ---- */
+
+/* The signals that noc_control_run() reads; they must be blocked in all threads. */
+void noc_control_signals(sigset_t *ret_signals);
 
 /* Serve signals, the control socket and timers until told to stop. */
 int noc_control_run(struct noc_broker *broker);

@@ -7,6 +7,7 @@
 #include "broker/connection.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,12 @@
 
 /* Output that is left when a connection ends has this long to go out. */
 #define DRAIN_MS 5000u
+
+/*
+ * Once our side is shut, the peer has this long to shut its own. With input
+ * unread, close() sends a reset that may overtake what was sent last.
+ */
+#define LINGER_MS 2000u
 
 /* So many WebSocket clients past max_connections may wait for their answer that says so. */
 #define OVER_LIMIT_MAX 64
@@ -118,12 +125,15 @@ static unsigned interest_of(const struct noc_connection *connection)
 {
     unsigned interest = NOC_LOOP_NONE;
 
+    /* While TLS has to write, input would wake the loop over and over and not be read. */
     if (connection->phase == NOC_PHASE_TLS) {
-        return NOC_LOOP_READ |
-               (noc_tls_wants_write(connection->tls) ? (unsigned)NOC_LOOP_WRITE : 0u);
+        return noc_tls_wants_write(connection->tls) ? NOC_LOOP_WRITE : NOC_LOOP_READ;
+    }
+    if (connection->is_lingering) {
+        return NOC_LOOP_READ;
     }
     if (connection->is_reading && connection->phase != NOC_PHASE_DRAINING) {
-        interest |= NOC_LOOP_READ;
+        interest |= connection->waits_to_write ? NOC_LOOP_WRITE : NOC_LOOP_READ;
     }
     if (connection->link.is_blocked) {
         interest |= NOC_LOOP_WRITE;
@@ -138,7 +148,7 @@ void noc_connection_update(struct noc_connection *connection)
     int err;
 
     if (connection->phase == NOC_PHASE_DEAD ||
-        (connection->is_in_loop && interest == connection->interest)) {
+        (connection->is_in_loop ? interest == connection->interest : interest == NOC_LOOP_NONE)) {
         return;
     }
     if (connection->is_in_loop) {
@@ -156,9 +166,53 @@ void noc_connection_update(struct noc_connection *connection)
 
 void noc_connection_again(struct noc_connection *connection)
 {
-    if (!noc_list_is_linked(&connection->again)) {
+    if (connection->phase < NOC_PHASE_DRAINING && !noc_list_is_linked(&connection->again)) {
         noc_list_append(&noc_connection_worker(connection)->again, &connection->again);
     }
+}
+
+/* ---- the last bytes ---- */
+
+/* A few portions of what the peer still sends. False: it has shut its side, too. */
+static bool read_away(const struct noc_connection *connection, uint8_t *scratch)
+{
+    for (int i = 0; i < 4; i++) {
+        ssize_t n = recv(connection->fd, scratch, NOC_SCRATCH_BYTES, MSG_DONTWAIT);
+
+        if (n <= 0) {
+            return n < 0 && (errno == EAGAIN || errno == EINTR);
+        }
+    }
+    return true;
+}
+
+static void throw_away_input(struct noc_connection *connection)
+{
+    if (!read_away(connection, noc_connection_worker(connection)->scratch)) {
+        noc_connection_finish(connection);
+    }
+}
+
+/* All output is out: our side is shut, and the peer hears of it before the socket is closed. */
+static void end_output(struct noc_connection *connection)
+{
+    struct noc_worker *worker = noc_connection_worker(connection);
+
+    if (!connection->is_last_word || connection->link.shard->is_stopping) {
+        noc_connection_finish(connection);
+        return;
+    }
+    if (connection->tls != NULL) {
+        noc_tls_shutdown(connection->tls);
+    }
+    (void)shutdown(connection->fd, SHUT_WR);
+    if (!read_away(connection, worker->scratch)) {
+        noc_connection_finish(connection);
+        return;
+    }
+    connection->is_lingering = true;
+    noc_timer_set(&worker->shard.timers, &connection->timer, worker->shard.now_ms + LINGER_MS);
+    noc_connection_update(connection);
 }
 
 /* ---- events ---- */
@@ -169,42 +223,72 @@ static bool can_read(const struct noc_connection *connection)
            connection->link.state != NOC_LINK_MOVING;
 }
 
-static void on_writable(struct noc_connection *connection)
+/* The output failed: the log is told why. */
+static void fail_write(struct noc_connection *connection, int number)
 {
-    if (connection->phase == NOC_PHASE_TLS) {
-        noc_connection_read(connection);
-        return;
+    char text[200];
+
+    (void)snprintf(text, sizeof text, "%s", strerror(number));
+    if (connection->tls != NULL) {
+        (void)noc_tls_error_text(connection->tls, text, sizeof text);
     }
+    noc_connection_fail(connection, NOC_END_ERROR, text);
+}
+
+void noc_connection_go_on(struct noc_connection *connection)
+{
     if (!noc_connection_flush(connection)) {
-        noc_connection_fail(connection, NOC_END_ERROR, strerror(errno));
+        fail_write(connection, errno);
     } else if (connection->phase == NOC_PHASE_DRAINING) {
         if (!noc_connection_has_output(connection)) {
-            noc_connection_finish(connection);
+            end_output(connection);
         }
     } else if (!connection->link.is_blocked) {
         noc_link_drained(&connection->link);
     }
 }
 
+/*
+ * The peer has closed both directions, and nobody reads here now. What it sent last
+ * still waits, so it is not over; but the loop would tell of it over and over. It is
+ * taken back by noc_connection_update(), when reading goes on.
+ */
+static void leave_loop(struct noc_connection *connection)
+{
+    noc_loop_remove(&noc_connection_worker(connection)->loop, connection->fd);
+    connection->is_in_loop = false;
+}
+
 void noc_connection_on_event(struct noc_connection *connection, const struct noc_loop_event *event)
 {
-    if (event->writable && (connection->link.is_blocked || connection->phase == NOC_PHASE_TLS)) {
-        on_writable(connection);
+    bool is_readable = event->readable || event->hangup || event->error;
+
+    if (connection->is_lingering) {
+        throw_away_input(connection);
+        return;
+    }
+    if (event->writable &&
+        (connection->phase == NOC_PHASE_TLS || (connection->waits_to_write && !is_readable))) {
+        is_readable = true;
+    } else if (event->writable && connection->link.is_blocked) {
+        noc_connection_go_on(connection);
     }
     if (can_read(connection)) {
-        if (event->readable || event->hangup || event->error) {
+        if (is_readable) {
             noc_connection_read(connection);
         }
-    } else if (event->error || (event->hangup && !event->readable)) {
-        /* Nobody reads here now, but the peer has gone altogether. */
+    } else if (event->error) {
         noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
+    } else if (event->hangup && connection->is_in_loop && connection->interest == NOC_LOOP_NONE) {
+        leave_loop(connection);
     }
 }
 
 void noc_connection_look_again(struct noc_connection *connection)
 {
     noc_connection_read_waiting(connection);
-    if (can_read(connection) && connection->tls != NULL && noc_tls_pending(connection->tls)) {
+    /* What TLS holds already, its end included, comes with no event. */
+    if (can_read(connection) && connection->tls != NULL) {
         noc_connection_read(connection);
     }
 }
@@ -240,10 +324,7 @@ static void ping(struct noc_connection *connection)
     if (!ws->is_ping_out && shard->now_ms - ws->spoke_ms >= interval_ms) {
         ws->control_n = (uint8_t)noc_ws_ping_write(ws->control, noc_slice(NULL, 0), NULL);
         ws->is_ping_out = true;
-        if (!connection->link.is_blocked && !noc_connection_flush(connection)) {
-            noc_connection_fail(connection, NOC_END_ERROR, strerror(errno));
-            return;
-        }
+        noc_link_mark_dirty(&connection->link);
         ws->spoke_ms = ws->heard_ms = shard->now_ms;
     }
     noc_timer_set(&shard->timers, &connection->timer,
@@ -337,7 +418,7 @@ void noc_connection_close(struct noc_link *link)
     }
     noc_list_remove(&connection->again);
     noc_timer_stop(&worker->shard.timers, &connection->timer);
-    if (connection->phase == NOC_PHASE_TLS || connection->is_lost || !connection->is_in_loop) {
+    if (connection->phase == NOC_PHASE_TLS || connection->is_lost) {
         noc_connection_finish(connection);
         return;
     }
@@ -345,30 +426,26 @@ void noc_connection_close(struct noc_link *link)
         add_close_frame(connection);
     }
     connection->phase = NOC_PHASE_DRAINING;
-    if (!noc_connection_flush(connection) || !noc_connection_has_output(connection)) {
-        noc_connection_finish(connection);
-        return;
-    }
+    connection->is_last_word |= noc_connection_has_output(connection);
     noc_list_append(&worker->draining, &connection->ending);
     noc_timer_set(&worker->shard.timers, &connection->timer, worker->shard.now_ms + DRAIN_MS);
-    noc_connection_update(connection);
+    if (link->is_blocked) {
+        noc_connection_update(connection);
+    } else {
+        noc_link_mark_dirty(link);
+    }
 }
 
-/*
- * Close so that what was sent last arrives: with input unread, close() would
- * send a reset that may overtake it.
- */
+/* Close, what has come read away: see LINGER_MS. */
 static void close_gently(struct noc_connection *connection, uint8_t *scratch)
 {
-    if (connection->tls != NULL) {
-        noc_tls_shutdown(connection->tls);
-    }
-    (void)shutdown(connection->fd, SHUT_WR);
-    for (int i = 0; i < 4; i++) {
-        if (recv(connection->fd, scratch, NOC_SCRATCH_BYTES, MSG_DONTWAIT) <= 0) {
-            break;
+    if (!connection->is_lingering) {
+        if (connection->tls != NULL) {
+            noc_tls_shutdown(connection->tls);
         }
+        (void)shutdown(connection->fd, SHUT_WR);
     }
+    (void)read_away(connection, scratch);
     (void)close(connection->fd);
     connection->fd = -1;
 }
@@ -388,6 +465,7 @@ void noc_connection_finish(struct noc_connection *connection)
     close_gently(connection, worker->scratch);
     noc_timer_stop(&worker->shard.timers, &connection->timer);
     noc_list_remove(&connection->again);
+    noc_list_remove(&connection->link.dirty);
     noc_list_remove(&connection->ending);
     noc_list_append(&worker->dead, &connection->ending);
     atomic_fetch_sub_explicit(&connection->endpoint->connections, 1, memory_order_relaxed);

@@ -11,6 +11,10 @@
  *   phase   TLS -> UPGRADE -> OPEN -> DRAINING -> dead
  *           (those that the listener has)
  *
+ * DRAINING, too, is flushed at the end of a turn, when the turn's mail is
+ * posted: an acknowledgement never leaves before what it acknowledges. When all
+ * is out and we have had the last word, the connection lingers a moment.
+ *
  * An idle connection holds no buffer. It belongs to one worker at a time; a
  * hand-over moves the whole object.
  */
@@ -55,8 +59,11 @@ struct noc_connection {
     bool has_spoken;    /* a first byte has come */
     bool is_over_limit; /* past max_connections: its upgrade is refused */
     bool is_in_loop;
-    bool is_lost;      /* the socket failed: nothing can be sent any more */
-    unsigned interest; /* as the loop has it */
+    bool is_lost;        /* the socket failed: nothing can be sent any more */
+    bool is_last_word;   /* something was sent, or is to be, as it ends: it must arrive */
+    bool is_lingering;   /* our side is shut; what the peer still sends is thrown away */
+    bool waits_to_write; /* TLS has to send something before it can read on */
+    unsigned interest;   /* as the loop has it */
     int fd;
     struct noc_endpoint *endpoint;
     struct noc_tls *tls;     /* NULL: plain */
@@ -86,6 +93,9 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
 /* An event, or another reason to look at it. */
 void noc_connection_on_event(struct noc_connection *connection, const struct noc_loop_event *event);
 void noc_connection_look_again(struct noc_connection *connection);
+
+/* The end of a turn, or room in the socket: write what is due, and see what follows from it. */
+void noc_connection_go_on(struct noc_connection *connection);
 
 /* Put it on the list of those that are looked at in the next pass. */
 void noc_connection_again(struct noc_connection *connection);

@@ -278,17 +278,22 @@ static bool on_signal(struct noc_control *control)
     return true;
 }
 
+void noc_control_signals(sigset_t *ret_signals)
+{
+    (void)sigemptyset(ret_signals);
+    (void)sigaddset(ret_signals, SIGTERM);
+    (void)sigaddset(ret_signals, SIGINT);
+    (void)sigaddset(ret_signals, SIGHUP);
+    (void)sigaddset(ret_signals, SIGUSR1);
+    (void)sigaddset(ret_signals, SIGUSR2);
+    (void)sigaddset(ret_signals, SIGRTMIN);
+}
+
 static int open_signals(void)
 {
     sigset_t wanted;
 
-    (void)sigemptyset(&wanted);
-    (void)sigaddset(&wanted, SIGTERM);
-    (void)sigaddset(&wanted, SIGINT);
-    (void)sigaddset(&wanted, SIGHUP);
-    (void)sigaddset(&wanted, SIGUSR1);
-    (void)sigaddset(&wanted, SIGUSR2);
-    (void)sigaddset(&wanted, SIGRTMIN);
+    noc_control_signals(&wanted);
     return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -334,6 +339,9 @@ int noc_control_run(struct noc_broker *broker)
     control.sys = noc_sys_new(broker);
     if (control.signal_fd < 0 || control.sys == NULL) {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
+        if (control.signal_fd >= 0) {
+            (void)close(control.signal_fd);
+        }
         noc_sys_free(control.sys);
         return 1;
     }

@@ -51,9 +51,7 @@ static void on_ping(struct noc_connection *connection, const struct noc_ws_event
     struct noc_ws_state *ws = connection->ws;
 
     ws->control_n = (uint8_t)noc_ws_pong_write(ws->control, noc_slice(event->at, event->n), NULL);
-    if (!connection->link.is_blocked && !noc_connection_flush(connection)) {
-        noc_connection_fail(connection, NOC_END_ERROR, strerror(errno));
-    }
+    noc_link_mark_dirty(&connection->link);
 }
 
 static void on_close(struct noc_connection *connection, const struct noc_ws_event *event)
@@ -174,6 +172,7 @@ static bool upgrade(struct noc_connection *connection, const struct noc_ws_reque
         NOC_SLICE_ARG(decision.subprotocol), NOC_SLICE_ARG(request->user_agent));
     noc_ws_decoder_init(&connection->ws->decoder, NOC_WS_SERVER, options.is_lenient);
     connection->ws->is_upgraded = true;
+    connection->is_last_word = false;
     connection->phase = NOC_PHASE_OPEN;
     return true;
 }
@@ -358,11 +357,25 @@ static long fill(struct noc_connection *connection, uint8_t *scratch)
         int part = noc_tls_read(connection->tls, scratch + n, NOC_SCRATCH_BYTES - n);
 
         if (part <= 0) {
+            if (n > 0 && part != NOC_EAGAIN) {
+                noc_connection_again(connection); /* the end, or a failure: no event tells of it */
+            }
             return n > 0 ? (long)n : part;
         }
         n += (size_t)part;
     } while (n < NOC_SCRATCH_BYTES && noc_tls_pending(connection->tls));
     return (long)n;
+}
+
+/* TLS may be unable to read before it has sent something (the answer to a KeyUpdate). */
+static void wait_to_write(struct noc_connection *connection, bool is_stuck)
+{
+    bool waits = is_stuck && connection->tls != NULL && noc_tls_wants_write(connection->tls);
+
+    if (waits != connection->waits_to_write) {
+        connection->waits_to_write = waits;
+        noc_connection_update(connection);
+    }
 }
 
 void noc_connection_read(struct noc_connection *connection)
@@ -375,6 +388,7 @@ void noc_connection_read(struct noc_connection *connection)
         return;
     }
     n = fill(connection, worker->scratch);
+    wait_to_write(connection, n == NOC_EAGAIN);
     if (n > 0) {
         if (connection->tls != NULL && noc_tls_pending(connection->tls)) {
             noc_connection_again(connection);

@@ -188,6 +188,7 @@ bool noc_connection_send_raw(struct noc_connection *connection, const void *byte
 {
     struct iovec vector = {(void *)(uintptr_t)bytes, n};
 
+    connection->is_last_word = true; /* unless it goes on: then what is sent last says so */
     noc_shard_count(connection->link.shard, NOC_COUNT_BYTES_SENT, (int64_t)n);
     return put(connection, &vector, 1) == (long)n;
 }

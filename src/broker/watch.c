@@ -82,9 +82,10 @@ void noc_watched_mark(struct noc_watched *watched)
     for (size_t i = 0; i < watched->count; i++) {
         struct watched_file *file = &watched->files[i];
 
-        if (take_mark(file->path, &file->seen)) {
-            file->known = file->seen;
+        if (!take_mark(file->path, &file->seen)) {
+            file->seen = (struct mark){0};
         }
+        file->known = file->seen;
     }
 }
 

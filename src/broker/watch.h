@@ -22,7 +22,10 @@ struct noc_watched;
 struct noc_watched *noc_watched_new(const struct noc_config *config);
 void noc_watched_free(struct noc_watched *watched); /* NULL is fine */
 
-/* They are about to be read, as they are now. */
+/*
+ * They are about to be read, as they are now. One that is missing has changed when it is
+ * back: the reading failed for want of it.
+ */
 void noc_watched_mark(struct noc_watched *watched);
 
 /*

@@ -2,16 +2,20 @@
 #define _GNU_SOURCE
 #include "broker/worker.h"
 
-#include <signal.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "broker/broker.h"
 #include "broker/connection.h"
 #include "net/clock.h"
 
-enum { EVENTS_MAX = 512, ACCEPTS_MAX = 64 };
+enum {
+    ACCEPTS_MAX = 64,     /* in one go from one listener: then the others have their turn */
+    FULL_TELL_MS = 10000, /* between two lines about descriptors that are out */
+};
 
 /* ---- what the shard asks for ---- */
 
@@ -100,7 +104,8 @@ int noc_worker_init(
     noc_accept_reserve_init(&worker->reserve);
     worker->scratch = malloc(NOC_SCRATCH_BYTES);
     worker->gather = malloc(NOC_GATHER_BYTES);
-    if (worker->scratch == NULL || worker->gather == NULL) {
+    worker->events = malloc(NOC_EVENTS_MAX * sizeof *worker->events);
+    if (worker->scratch == NULL || worker->gather == NULL || worker->events == NULL) {
         err = NOC_ENOMEM;
         goto free_scratch;
     }
@@ -128,6 +133,7 @@ free_scratch:
     noc_accept_reserve_done(&worker->reserve);
     free(worker->scratch);
     free(worker->gather);
+    free(worker->events);
     return err;
 }
 
@@ -140,14 +146,17 @@ static void bury_dead(struct noc_worker *worker)
     }
 }
 
-void noc_worker_done(struct noc_worker *worker)
+void noc_worker_close_links(struct noc_worker *worker)
 {
+    noc_shard_close_links(&worker->shard);
     while (!noc_list_is_empty(&worker->draining)) {
         noc_connection_finish(NOC_CONTAINER(worker->draining.next, struct noc_connection, ending));
     }
     bury_dead(worker);
-    noc_shard_close_links(&worker->shard);
-    bury_dead(worker);
+}
+
+void noc_worker_done(struct noc_worker *worker)
+{
     noc_shard_done(&worker->shard);
     noc_admission_unref(worker->access);
     noc_loop_done(&worker->loop);
@@ -155,15 +164,38 @@ void noc_worker_done(struct noc_worker *worker)
     free(worker->listeners);
     free(worker->scratch);
     free(worker->gather);
+    free(worker->events);
 }
 
 /* ---- accepting ---- */
+
+/* The listener is left alone for a moment: what can't be accepted would keep the loop awake. */
+static void pause_listener(struct noc_worker *worker, struct noc_listen_watch *watch, int err)
+{
+    uint64_t now_ms = worker->shard.now_ms;
+
+    noc_loop_remove(&worker->loop, watch->fd);
+    watch->paused_until_ms = now_ms + NOC_ACCEPT_PAUSE_MS;
+    worker->paused_listeners++;
+    if (worker->full_told_ms != 0 && now_ms - worker->full_told_ms < FULL_TELL_MS) {
+        return;
+    }
+    worker->full_told_ms = now_ms;
+    if (err == NOC_EFULL) {
+        noc_log(worker->log, NOC_LOG_ERROR,
+            "Error: Unable to accept new connection, system socket count has been exceeded. "
+            "Try increasing \"ulimit -n\" or equivalent.");
+    } else {
+        noc_log(worker->log, NOC_LOG_ERROR, "Error: Unable to accept new connections: %s.",
+            strerror(errno));
+    }
+}
 
 static void accept_some(struct noc_worker *worker, struct noc_listen_watch *watch)
 {
     bool no_delay = worker->broker->config->set_tcp_nodelay;
 
-    for (int i = 0; i < ACCEPTS_MAX; i++) {
+    for (int i = 0; i < ACCEPTS_MAX && !worker->is_closed; i++) {
         struct noc_address address;
         int fd;
         int err = noc_accept(watch->fd, no_delay, &worker->reserve, &fd, &address);
@@ -174,11 +206,7 @@ static void accept_some(struct noc_worker *worker, struct noc_listen_watch *watc
         if (err == NOC_OK) {
             noc_connection_open(worker, watch->endpoint, fd, &address);
         } else if (err != NOC_ECLOSED) {
-            noc_log(worker->log, NOC_LOG_ERROR,
-                "Error: Unable to accept new connection, system socket count has been exceeded. "
-                "Try increasing \"ulimit -n\" or equivalent.");
-            noc_loop_remove(&worker->loop, watch->fd);
-            watch->paused_until_ms = worker->shard.now_ms + NOC_ACCEPT_PAUSE_MS;
+            pause_listener(worker, watch, err);
             return;
         }
     }
@@ -187,20 +215,24 @@ static void accept_some(struct noc_worker *worker, struct noc_listen_watch *watc
 /* Listeners that were left alone for a while come back. */
 static void wake_listeners(struct noc_worker *worker)
 {
+    if (worker->paused_listeners == 0 || worker->is_closed) {
+        return;
+    }
     for (size_t i = 0; i < worker->listener_count; i++) {
         struct noc_listen_watch *watch = &worker->listeners[i];
 
         if (watch->paused_until_ms != 0 && watch->paused_until_ms <= worker->shard.now_ms &&
-            !worker->is_stopping &&
             noc_loop_add(&worker->loop, watch->fd, NOC_LOOP_READ | NOC_LOOP_EXCLUSIVE, watch) ==
                 NOC_OK) {
             watch->paused_until_ms = 0;
+            worker->paused_listeners--;
         }
     }
 }
 
 void noc_worker_stop_accepting(struct noc_worker *worker)
 {
+    worker->is_closed = true;
     for (size_t i = 0; i < worker->listener_count; i++) {
         noc_loop_remove(&worker->loop, worker->listeners[i].fd);
     }
@@ -241,48 +273,63 @@ static void flush(struct noc_worker *worker)
     noc_list_init(&turn);
     noc_list_join(&turn, &worker->shard.dirty);
     while ((at = noc_list_take(&turn)) != NULL) {
-        struct noc_link *link = NOC_CONTAINER(at, struct noc_link, dirty);
-        struct noc_connection *connection = noc_connection_of(link);
-
-        if (!noc_connection_flush(connection)) {
-            noc_connection_fail(connection, NOC_END_ERROR, "the peer is gone");
-        } else if (!link->is_blocked) {
-            noc_link_drained(link);
-        }
+        noc_connection_go_on(noc_connection_of(NOC_CONTAINER(at, struct noc_link, dirty)));
     }
 }
 
 /* How long to wait for events; the shard is offline during it. */
-static int wait_for_events(
-    struct noc_worker *worker, uint64_t rest_ms, struct noc_loop_event *events)
+static int wait_for_events(struct noc_worker *worker, uint64_t rest_ms)
 {
     bool is_busy = !noc_list_is_empty(&worker->again);
-    int timeout_ms = is_busy ? 0 : (int)(rest_ms < 1000 ? rest_ms : 1000);
+    uint64_t most_ms = worker->paused_listeners > 0 ? NOC_ACCEPT_PAUSE_MS : 1000;
+    int timeout_ms = is_busy ? 0 : (int)(rest_ms < most_ms ? rest_ms : most_ms);
     int count;
 
     if (!noc_shard_sleep(&worker->shard)) {
         timeout_ms = 0;
     }
-    count = noc_loop_wait(&worker->loop, timeout_ms, events, EVENTS_MAX);
+    count = noc_loop_wait(&worker->loop, timeout_ms, worker->events, NOC_EVENTS_MAX);
     noc_shard_woken(&worker->shard);
     return count;
+}
+
+void noc_worker_stop(struct noc_worker *worker, uint64_t within_ms)
+{
+    struct noc_list *next;
+
+    worker->is_stopping = true;
+    worker->stop_by_ms = worker->shard.now_ms + within_ms;
+    noc_shard_stop(&worker->shard);
+    for (struct noc_list *at = worker->draining.next; at != &worker->draining; at = next) {
+        struct noc_connection *connection = NOC_CONTAINER(at, struct noc_connection, ending);
+
+        next = at->next;
+        if (connection->is_lingering) {
+            noc_connection_finish(connection);
+        }
+    }
+}
+
+static bool is_over(const struct noc_worker *worker)
+{
+    return worker->is_stopping &&
+           (noc_list_is_empty(&worker->draining) || worker->shard.now_ms >= worker->stop_by_ms);
 }
 
 static void *run(void *context)
 {
     struct noc_worker *worker = context;
     struct noc_shard *shard = &worker->shard;
-    struct noc_loop_event *events = malloc(EVENTS_MAX * sizeof *events);
     uint64_t rest_ms = 0;
 
     noc_reclaim_online(shard->core->reclaim, shard->number);
-    while (events != NULL) {
-        int count = wait_for_events(worker, rest_ms, events);
+    while (!is_over(worker)) {
+        int count = wait_for_events(worker, rest_ms);
 
         noc_shard_begin(shard, noc_clock_ms());
         noc_shard_drain_mail(shard);
         for (int i = 0; i < count; i++) {
-            handle(worker, &events[i]);
+            handle(worker, &worker->events[i]);
         }
         look_again(worker);
         wake_listeners(worker);
@@ -290,16 +337,8 @@ static void *run(void *context)
         flush(worker);
         bury_dead(worker);
         rest_ms = noc_shard_end(shard);
-        if (worker->is_stopping &&
-            (noc_list_is_empty(&worker->draining) || shard->now_ms >= worker->stop_by_ms)) {
-            break;
-        }
-    }
-    if (events == NULL) {
-        noc_log(worker->log, NOC_LOG_ERROR, "Error: Out of memory.");
     }
     noc_reclaim_offline(shard->core->reclaim, shard->number);
-    free(events);
     return NULL;
 }
 
