@@ -75,7 +75,7 @@ def test_connect_in_single_bytes_is_understood(broker, topic):
 
 
 def test_what_follows_connect_in_one_segment_is_handled(broker, topic, version):
-    with broker.open(version) as client:  # [MQTT-3.1.4-5] lets a client not wait
+    with broker.open(version) as client:  # 3.1.4 lets a client not wait
         client.send(
             raw.connect(topic, version),
             raw.subscribe(7, [(topic, 0)], version),
@@ -98,7 +98,7 @@ def test_assigned_client_ids_differ(broker):
 
 
 def test_v311_empty_client_id_needs_clean_session(broker):
-    with broker.open() as client:  # [MQTT-3.1.3-8]
+    with broker.open() as client:  # [MQTT-3.1.3-8 of 3.1.1]
         connack = client.connect("", clean=False)
         assert connack.reason == 2
         client.expect_closed()
@@ -141,12 +141,12 @@ def test_v5_refusal_has_an_empty_property_list(start_broker):
         assert (connack.reason, connack.props) == (0x87, [])
         client.expect_closed()
     with strict.open(4) as client:
-        assert client.connect("x").reason == 5  # [MQTT-3.2.2-5]
+        assert client.connect("x").reason == 5  # [MQTT-3.2.2-7]
         client.expect_closed()
 
 
 def test_keep_alive_is_enforced_at_one_and_a_half_times(broker, topic):
-    with broker.client(topic, keepalive=1) as client:  # [MQTT-3.1.2-24]
+    with broker.client(topic, keepalive=1) as client:  # [MQTT-3.1.2-22]
         start = time.monotonic()
         client.expect_closed(timeout=10)
         # The standard names the earliest time; Mosquitto looks every five seconds.

@@ -63,7 +63,7 @@ def test_a_refused_client_is_closed_and_cannot_go_on(broker):
     with broker.open() as client:
         client.send(raw.connect("c", user="alice", password="no"), raw.subscribe(1, [("#", 0)]))
         assert client.expect(raw.CONNACK).reason != 0
-        client.expect_closed()  # [MQTT-3.2.2-5]
+        client.expect_closed()  # [MQTT-3.2.2-7]
 
 
 def test_many_logins_at_once_are_all_answered(broker):

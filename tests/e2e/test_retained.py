@@ -24,7 +24,7 @@ def kept(broker, topic):
 def test_new_subscriber_gets_it_with_the_flag(broker, kept, topic, version):
     client = broker.client(topic, version)
     client.subscribe((topic, 1))
-    got = client.expect_message(topic, "kept")  # [MQTT-3.3.1-6]
+    got = client.expect_message(topic, "kept")  # [MQTT-3.3.1-9]
     assert got.retain and got.qos == 1
     client.acknowledge(got)
     client.expect_nothing()
@@ -68,7 +68,7 @@ def test_subscribing_again_sends_it_again(broker, kept, topic, version):
     client = broker.client(topic, version)
     for _ in range(2):
         client.subscribe((topic, 0))
-        assert client.expect_message(topic, "kept").retain  # [MQTT-3.8.4-3]
+        assert client.expect_message(topic, "kept").retain  # [MQTT-3.8.4-4]
 
 
 @pytest.mark.parametrize("handling,first,second",

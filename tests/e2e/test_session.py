@@ -23,7 +23,7 @@ def test_session_present_tells_the_truth(broker, topic, version):
     assert not first.connack.session_present  # [MQTT-3.2.2-3]
     first.disconnect()
     second = broker.client(topic, version, **durable(version))
-    assert second.connack.session_present  # [MQTT-3.2.2-2]
+    assert second.connack.session_present  # [MQTT-3.2.2-3]
     second.disconnect()
 
 
@@ -88,7 +88,7 @@ def test_v5_disconnect_may_change_the_expiry(broker, topic):
 
 
 def test_v5_disconnect_may_not_raise_an_expiry_of_zero(broker, topic):
-    client = broker.client(topic, 5)  # [MQTT-3.14.2-2]
+    client = broker.client(topic, 5)  # 3.14.2.2.2
     client.send(raw.disconnect(0, [("session_expiry", 5)]))
     assert client.expect_closed() in (0x82, None)
 

@@ -26,7 +26,7 @@ def test_each_message_goes_to_one_member(broker, topic, version):
     for number in range(30):
         sender.publish(topic, str(number), 1)
     got = [drain(member) for member in members]
-    assert sorted(sum(got, [])) == sorted(str(n).encode() for n in range(30))  # [MQTT-4.8.2-4]
+    assert sorted(sum(got, [])) == sorted(str(n).encode() for n in range(30))  # 4.8.2.4
     assert all(len(one) >= 5 for one in got), "the load is not shared"
 
 

@@ -82,7 +82,7 @@ def test_overlapping_filters_use_the_highest_qos(broker, topic):
     client = broker.client(topic)
     client.subscribe((topic + "/#", 0), (topic + "/a", 2), (topic + "/+", 1))
     client.publish(topic + "/a", "x", 2)
-    first = client.expect(raw.PUBLISH)  # [MQTT-3.3.5-1] allows one or several copies
+    first = client.expect(raw.PUBLISH)  # [MQTT-3.3.4-2] allows one or several copies
     copies = [first]
     client.acknowledge(first)
     client.send(raw.packet(raw.PINGREQ))

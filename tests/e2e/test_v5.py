@@ -15,7 +15,7 @@ def test_alias_from_the_client(broker, topic):
     client.publish("", "aliased", props=[("topic_alias", 3)])
     for payload in ("named", "aliased"):
         got = client.expect_message(topic, payload)
-        assert got.prop("topic_alias") is None  # [MQTT-3.3.2-20]
+        assert got.prop("topic_alias") is None  # 3.3.2.3.4
 
 
 def test_alias_may_be_given_a_new_topic(broker, topic):
