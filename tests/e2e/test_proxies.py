@@ -332,13 +332,11 @@ def test_pings_keep_a_quiet_line_open(broker, proxies, name, port):
     kept.connect("kept", keepalive=0)
     lost = raw.Raw(0, sock=dial_ws(proxies(name), port, "/noping"))
     lost.connect("lost", keepalive=0, will={"topic": "cut", "payload": name})
-    before = time.monotonic()
     with pytest.raises(TimeoutError):
         kept.receive(IDLE_S + 1.5)
     kept.expect_nothing(0.01)
     assert kept.sock.pings >= 2
-    watcher.expect_message("cut", name)  # the proxy closes TCP, without a close frame
-    assert time.monotonic() - before < IDLE_S + 4
+    watcher.expect_message("cut", name, 15)  # the proxy closes TCP, without a close frame
     kept.disconnect()
 
 
@@ -381,7 +379,7 @@ def test_haproxys_idle_cut_publishes_the_will(broker, haproxy):
     watcher.subscribe(("idle", 0))
     client = raw.Raw(haproxy.names["ha_tcp"])
     client.connect("idle", keepalive=0, will={"topic": "idle", "payload": "cut"})
-    watcher.expect_message("idle", "cut", IDLE_S + 3)
+    watcher.expect_message("idle", "cut", IDLE_S + 15)
 
 
 def test_health_checks_leave_no_lines(broker, haproxy):
@@ -547,10 +545,10 @@ def test_the_tunnels_request_is_logged_with_what_it_says(broker, tunnel):
 
 
 def test_the_tunnels_idle_cut_does_not_come(tunnel):
-    client = raw.Raw(0, sock=ws.WebSocket(ways.dial_tcp(tunnel("port_ping", idle=2).port)))
+    client = raw.Raw(0, sock=ws.WebSocket(ways.dial_tcp(tunnel("port_ping", idle=3).port)))
     client.connect("kept", keepalive=0)
     with pytest.raises(TimeoutError):
-        client.receive(3.5)
+        client.receive(4.5)
     client.expect_nothing(0.01)
 
 
@@ -561,7 +559,7 @@ def test_an_idle_cut_is_a_lost_connection(broker, tunnel):
     client.connect("kept", keepalive=0, clean=False,
                    will={"topic": "tunnel", "payload": "cut", "qos": 0})
     client.subscribe(("waiting", 1))
-    watcher.expect_message("tunnel", "cut", 5)
+    watcher.expect_message("tunnel", "cut", 15)
     broker.client("sender").publish("waiting", "for you", 1)
     client = raw.Raw(0, sock=ws.WebSocket(ways.dial_tcp(tunnel("port_noping").port)))
     assert client.connect("kept", clean=False).session_present
@@ -578,7 +576,7 @@ def test_a_storm_after_the_edge_restarts(broker, tunnel):
             client.send(raw.connect(f"storm {number}", 5, clean=False,
                                     props=[("session_expiry", 60)],
                                     will={"topic": "storm/will", "payload": str(number),
-                                          "props": [("will_delay", 5)]}))
+                                          "props": [("will_delay", 20)]}))
             clients.append(client)
         return clients, [client.expect(raw.CONNACK) for client in clients]
 
@@ -590,7 +588,7 @@ def test_a_storm_after_the_edge_restarts(broker, tunnel):
     before = time.monotonic()
     clients, answers = open_all()
     assert all(answer.session_present for answer in answers)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 15
     watcher.expect_nothing(0.2)  # nobody's will, as all were back in time
     for client in clients:
         client.send(raw.disconnect())

@@ -522,7 +522,7 @@ def test_a_clean_end_with_clients_connected(broker, tmp_path):
             if way in ("ws", "wss"):
                 assert client.sock.close_code == 1001, (way, version)
         assert process.wait(10) == 0
-        assert time.monotonic() - before < 3 * SLOWER
+        assert time.monotonic() - before < 4.5 * SLOWER
         idle.close()
         begun.close()
     finally:
@@ -550,7 +550,7 @@ def test_the_end_waits_for_nobody_long(start_broker):
     before = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(15 * SLOWER) == 0
-    assert time.monotonic() - before < 7 * SLOWER  # 5 s for what is still to be sent
+    assert time.monotonic() - before < 12 * SLOWER  # 5 s for what is still to be sent
     broker.process = None
     deaf.close()
 

@@ -15,7 +15,7 @@ from conftest import Broker
 
 pytestmark = pytest.mark.noctule_only
 
-CONFIG = "connect_timeout 3\n" + ways.CONFIG
+CONFIG = "connect_timeout 20\n" + ways.CONFIG
 HTTP = b"GET /status HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8\r\n\r\n"
 CONNECT = raw.connect("lost")
 PROXY_V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n"
@@ -94,15 +94,13 @@ def send_and_see(broker, way, pieces, status, pattern):
     sock = ways.dial_port(broker, way)
     broker.clients.append(sock)
     source = sock.getsockname()[1]
-    before = time.monotonic()
     for piece in pieces:
         try:
             sock.sendall(piece)
         except ConnectionError:
             break  # it has seen enough
         time.sleep(0.002 if len(pieces) > 1 else 0)
-    answer = ws.read_answer(sock, to_end=True)
-    assert time.monotonic() - before < 2.5, "the broker waits for its deadline"
+    answer = ws.read_answer(sock, 10, to_end=True)  # long before the deadline for a CONNECT
     assert answer.status == status, answer.lines
     if status is not None:
         assert "close" in answer.headers["connection"]
@@ -136,20 +134,18 @@ def test_others_end_it_at_once_when_it_drips_in(broker, way, what):
     data = data() if callable(data) else data
     sock = ways.dial_port(broker, way)
     source = sock.getsockname()[1]
-    before = time.monotonic()
     try:
         for byte in data[:60]:
             sock.sendall(bytes([byte]))
             time.sleep(0.002)
         sock.sendall(bytes(100))  # "PROXY" could be a PUBREC of 82 bytes
-        sock.settimeout(2)
+        sock.settimeout(10)
         while sock.recv(1000):
             pass
     except (BrokenPipeError, ConnectionResetError):
         pass
     finally:
         sock.close()
-    assert time.monotonic() - before < 2
     broker.wait_log(rf"127\.0\.0\.1:{source}\b.*(malformed|protocol|failed|HTTP|TLS)")
 
 
