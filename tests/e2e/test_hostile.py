@@ -14,14 +14,15 @@ import pytest
 import raw
 import ways
 import ws
-from conftest import IS_MOSQUITTO, Broker
+from conftest import Broker
+
+pytestmark = pytest.mark.noctule_only  # for its configuration
 
 CONFIG = "connect_timeout 3\n" + ways.CONFIG
 SANITIZER = os.environ.get("NOCTULE_SANITIZER", "")
 SLOWER = 4 if SANITIZER else 1  # time limits under a sanitizer
 LONGER = 30 if os.environ.get("NOCTULE_LONG") == "1" else 1
 PINGREQ = raw.packet(raw.PINGREQ)
-noctule_only = pytest.mark.noctule_only
 needs_heap_figures = pytest.mark.skipif(bool(SANITIZER), reason="sanitizers hide the heap's size")
 
 
@@ -183,7 +184,6 @@ def test_all_memory_of_the_deaf_is_free_again(broker, bystanders, topic):
     assert_grown_less(broker, before_kib, 16)
 
 
-@noctule_only
 def test_a_sender_that_reads_no_answers(broker, bystanders):
     """PINGRESPs and PUBACKs that nobody takes must not pile up."""
     before_kib = resident_kib(broker)
@@ -216,12 +216,9 @@ HALVES = {
 MANY = 60 if SANITIZER else 150
 
 
-@pytest.mark.parametrize("way", [pytest.param(way, marks=noctule_only if way != "tcp" else ())
-                                 for way in ways.WAYS])
+@pytest.mark.parametrize("way", ways.WAYS)
 def test_slow_loris(broker, bystanders, way):
     """Hundreds begin and stop; some go on with a byte now and then. All are gone in time."""
-    if IS_MOSQUITTO:
-        pytest.skip("Mosquitto's deadline is not ours to set")
     begun = []
     for number in range(MANY):
         sock = ways.dial_port(broker, way, 15)
@@ -252,7 +249,6 @@ def test_slow_loris(broker, bystanders, way):
         sock.close()
 
 
-@noctule_only
 @pytest.mark.parametrize("way", ["tls", "wss"])
 def test_half_a_request_inside_tls(broker, bystanders, way):
     begun = []
@@ -367,7 +363,6 @@ def test_nonsense(broker, bystanders, way):
     assert_grown_less(broker, before_kib, 16)
 
 
-@noctule_only
 @pytest.mark.parametrize("way", ["tcp", "ws"])
 def test_announced_but_not_sent_takes_no_memory(broker, bystanders, way):
     """A length of 200 MB, and a few bytes: the announcement alone must not cost."""
@@ -383,7 +378,6 @@ def test_announced_but_not_sent_takes_no_memory(broker, bystanders, way):
     assert_grown_less(broker, before_kib, 24)
 
 
-@noctule_only
 @pytest.mark.parametrize("way", ways.WAYS)
 def test_a_connect_of_more_than_64_kib(broker, bystanders, way):
     def connect_of(size):
@@ -408,7 +402,6 @@ def test_a_connect_of_more_than_64_kib(broker, bystanders, way):
 # ---- limits of the process ----
 
 
-@noctule_only
 @needs_heap_figures
 def test_memory_at_its_limit(prepared):
     """100 clients in a ring, QoS 1, and hogs that fill the memory: refusals, but progress.
@@ -489,7 +482,6 @@ def test_memory_at_its_limit(prepared):
         client.close()
 
 
-@noctule_only
 @needs_heap_figures
 def test_memory_short_refuses_new_clients_and_recovers(prepared):
     broker = prepared("memory_limit 16000000\nmax_queued_messages 0\nallow_anonymous true\n"
@@ -520,7 +512,6 @@ def test_memory_short_refuses_new_clients_and_recovers(prepared):
     assert client.publish("other", "x", 1) in (0, 0x10)
 
 
-@noctule_only
 def test_out_of_descriptors(prepared):
     broker = prepared(CONFIG, descriptors=80)
     works = broker.client("works")
@@ -554,7 +545,6 @@ def test_out_of_descriptors(prepared):
             time.sleep(0.1)
 
 
-@noctule_only
 @pytest.mark.parametrize("way", ["tls", "ws", "wss", "unix"])
 def test_max_connections_on_every_kind_of_listener(prepared, way):
     lines = ways.CONFIG.strip().splitlines()

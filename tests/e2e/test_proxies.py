@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Behind nginx, haproxy, and a stand-in for cloudflared, all on loopback."""
 
+import json
 import os
 import shutil
 import socket
@@ -19,7 +20,7 @@ from conftest import Broker, free_port
 pytestmark = pytest.mark.noctule_only
 
 IDLE_S = 3  # after which a proxy cuts a quiet connection
-CONFIG = ways.CONFIG + """
+CONFIG = "max_queued_messages 2000\n" + ways.CONFIG + """
 listener {port_ping} 127.0.0.1
 protocol websockets
 websocket_ping_interval 1
@@ -29,6 +30,7 @@ websocket_ping_interval 0
 listener 0 {dir}/ws.sock
 protocol websockets
 """
+JS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "js")
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 NGINX = """
@@ -290,6 +292,18 @@ def test_paho_through_a_proxy(proxies, name, port, mqtt, topic):
         client.disconnect()
         client.loop_stop()
     assert got == [f"{n}".encode() * 2000 for n in range(20)]
+
+
+@pytest.mark.parametrize("name, port", [("nginx", "up"), ("haproxy", "ha_ws")])
+def test_mqttjs_through_a_proxy(proxies, name, port):
+    if not os.path.isdir(os.path.join(JS, os.pardir, "node_modules", "mqtt")):
+        if os.environ.get("CI") == "true":
+            pytest.fail("MQTT.js is missing")
+        pytest.skip("MQTT.js is missing (make test installs it)")
+    task = {"url": f"ws://127.0.0.1:{proxies(name).names[port]}/mqtt", "version": 5, "base": port}
+    done = subprocess.run(["node", os.path.join(JS, "node.js"), json.dumps(task)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name, port", [("nginx", "up"), ("haproxy", "ha_ws")])
