@@ -448,6 +448,16 @@ def test_will_properties_keep_their_order(broker, topic):
     assert [(n.decode(), v.decode()) for k, (n, v) in got.props if k == "user"] == users
 
 
+def test_expiry_of_a_will_counts_from_its_publication(broker, topic):
+    """[MQTT-3.3.2-6], 3.1.3.2.4"""
+    watcher = watch(broker, topic)
+    client = broker.client(topic, 5, will={"topic": topic, "payload": "w",
+                                           "props": [("message_expiry", 1)]})
+    time.sleep(1.2)
+    client.close()
+    assert watcher.expect_message(topic, "w").prop("message_expiry") == 1
+
+
 @pytest.mark.parametrize("field", ["will topic", "user name"])
 def test_will_topic_and_user_name_are_text(broker, topic, version, field):
     """[MQTT-3.1.3-11] [MQTT-3.1.3-12]"""
@@ -478,7 +488,8 @@ def strict(tmp_path_factory):
 
 
 def test_refusal_ends_the_connection(strict, topic, version):
-    """[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT-4.13.2-1] [MQTT-3.14.0-1]"""
+    """[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT-4.13.2-1]
+    [MQTT-3.14.0-1]"""
     client = strict.open(version)
     connack = client.connect(topic, clean=False)
     assert connack.reason == (0x87 if version == 5 else 5)
@@ -550,7 +561,7 @@ def test_retain_not_available(start_broker, topic):
 
 
 def test_return_codes_are_those_of_the_version(broker):
-    """[MQTT-3.2.2-6 of 3.1.1] [MQTT-3.2.2-8]: no code fits a malformed CONNECT, so there is none."""
+    """[MQTT-3.2.2-6 of 3.1.1] [MQTT-3.2.2-8]: none fits a malformed CONNECT."""
     client = broker.open()
     client.send(by_hand(4, flags=3))
     with pytest.raises(raw.Closed):

@@ -152,7 +152,8 @@ def test_retain_flag_of_live_messages_before_version_5(broker, topic):
 def test_retained_messages_come_at_the_lower_qos(broker, kept, topic, version):
     """[MQTT-3.8.4-8]"""
     for qos in range(3):
-        assert newcomer(broker, topic, version, qos).expect_message(topic, "kept").qos == min(qos, 1)
+        got = newcomer(broker, topic, version, qos).expect_message(topic, "kept")
+        assert got.qos == min(qos, 1)
 
 
 @pytest.mark.parametrize("name", ["a/+", "a/#", "+", "#", "a#b", "a+"])

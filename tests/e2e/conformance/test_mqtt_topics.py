@@ -32,7 +32,7 @@ def test_filters_match(broker, topic, version, filter_, hits, misses):
     client.expect_nothing(0.02)
 
 
-@pytest.mark.parametrize("bad", ["a/#/b", "a#", "#/a", "##", "a/b#", "+a", "a+", "a/+b/c", "++", ""])
+@pytest.mark.parametrize("bad", ["a/#/b", "a#", "#/a", "##", "a/b#", "+a", "a+", "a/+b/c", ""])
 def test_filters_that_are_none(broker, topic, version, bad):
     """[MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]"""
     for packet in (raw.subscribe(1, [(bad, 0)], version), raw.unsubscribe(1, [bad], version)):
