@@ -19,6 +19,7 @@
 #include "core/deliver.h"
 #include "core/goodbye.h"
 #include "core/mail.h"
+#include "core/replay.h"
 #include "mqtt/topic.h"
 
 /* ---- CONNACK ---- */
@@ -537,6 +538,7 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
             &shard->timers, &link->timer, shard->now_ms + (uint64_t)link->keepalive_s * 1500);
     }
     noc_session_redeliver(session);
+    noc_replay_wake(link);
 }
 
 /* The session to go on with; NULL: memory is out. */

@@ -242,8 +242,9 @@ bool noc_session_has_window(const struct noc_session *session)
 {
     uint64_t most = session->shard->core->limits.max_inflight_bytes;
 
-    return session->link != NULL && session->again_count == 0 &&
-           session->open_count < session->link->window_max && session->window.count < 65000 &&
+    return session->link != NULL && !noc_link_is_failing(session->link) &&
+           session->again_count == 0 && session->open_count < session->link->window_max &&
+           session->window.count < 65000 &&
            (most == 0 || session->open_count == 0 || session->window_bytes < most);
 }
 
@@ -366,7 +367,8 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
             }
         } else if (session->queued_qos0 > 0) {
             enqueue(session, publication, &sending); /* behind those [MQTT-4.6.0-6] */
-        } else if (link->out.bytes >= shard->core->limits.max_output_bytes ||
+        } else if (noc_link_is_failing(link) ||
+                   link->out.bytes >= shard->core->limits.max_output_bytes ||
                    send_publish(link, publication, &sending) == NOC_ENOMEM) {
             drop(session);
         }
@@ -489,10 +491,13 @@ void noc_session_pump(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
 
-    if (session->again_count > 0 && session->link != NULL) {
+    if (session->link == NULL || noc_link_is_failing(session->link)) {
+        return;
+    }
+    if (session->again_count > 0) {
         send_again(session);
     }
-    while (session->queue.count > 0 && session->link != NULL &&
+    while (session->queue.count > 0 &&
            session->link->out.bytes < shard->core->limits.max_output_bytes) {
         struct noc_outgoing *head = noc_ring_at(&session->queue, 0);
         struct noc_publication publication;
@@ -518,7 +523,7 @@ void noc_session_pump(struct noc_session *session)
         }
         noc_outgoing_done(&entry);
     }
-    if (session->queue.count == 0 && session->link != NULL &&
+    if (session->queue.count == 0 &&
         session->link->out.bytes <= shard->core->limits.max_output_bytes / 2) {
         drops_are_over(session);
     }

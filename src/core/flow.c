@@ -26,9 +26,7 @@ static void complete(struct noc_link *link, struct noc_outgoing *entry)
 {
     noc_session_complete(link->session, entry);
     noc_session_pump(link->session);
-    if (link->replay != NULL) {
-        noc_replay_wake(link);
-    }
+    noc_replay_wake(link);
 }
 
 static void send_pubrel(struct noc_link *link, uint16_t packet_id, uint8_t reason)

@@ -57,7 +57,6 @@ static void leave_shard(struct noc_link *link)
 void noc_link_done(struct noc_link *link)
 {
     leave_shard(link);
-    noc_replay_done(link);
     noc_alias_done(link);
     noc_outq_reset(&link->out, &link->shard->blocks);
     free(link->partial);
@@ -119,7 +118,7 @@ void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
     struct noc_shard *shard = link->shard;
     uint8_t *at;
 
-    if (n == 0) {
+    if (n == 0 || noc_link_is_failing(link)) {
         return;
     }
     if (!noc_link_takes(link, n)) {
@@ -152,9 +151,7 @@ void noc_link_drained(struct noc_link *link)
         return;
     }
     noc_session_pump(link->session);
-    if (link->replay != NULL) {
-        noc_replay_wake(link);
-    }
+    noc_replay_wake(link);
 }
 
 /* ---- time ---- */
@@ -587,11 +584,11 @@ void noc_link_end(struct noc_link *link, enum noc_end end, const char *text)
     link->state = NOC_LINK_CLOSING;
     leave_shard(link);
     noc_list_append(&shard->links, &link->link_in_shard);
-    noc_replay_done(link);
     drop_partial(link);
     if (session != NULL) {
         link->session = NULL;
         session->link = NULL;
+        noc_replay_detached(session);
         noc_shard_count(shard, NOC_COUNT_CONNECTED, -1);
         noc_session_detached(session);
     }

@@ -49,7 +49,6 @@ enum noc_end {
     NOC_END_SHUTDOWN,
 };
 
-struct noc_replay; /* replay.h */
 struct noc_alias_out;
 
 /* A CONNECT that is being judged: its body, and the view into it. */
@@ -99,7 +98,6 @@ struct noc_link {
     char **aliases_in; /* [1..max]: topic text, with a 2-byte length in front; or NULL */
     uint16_t aliases_in_max, aliases_out_max;
     struct noc_alias_out *aliases_out;
-    struct noc_replay *replay; /* first of the replays to go on with */
 };
 
 /* A link on its way into a shard: starts the CONNECT deadline. Other members are zero. */
@@ -134,6 +132,12 @@ struct noc_link *noc_link_waiting(struct noc_shard *shard, uint64_t ticket);
 
 /* The link has output: it is flushed at the end of the turn. */
 void noc_link_mark_dirty(struct noc_link *link);
+
+/* Could it not be answered? Then it ends with this turn, and nothing else is sent to it. */
+static inline bool noc_link_is_failing(const struct noc_link *link)
+{
+    return noc_list_is_linked(&link->failing);
+}
 
 /* End the links that could not be answered in this turn. */
 void noc_link_end_failing(struct noc_shard *shard);

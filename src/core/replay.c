@@ -15,16 +15,27 @@ struct noc_replay {
     char filter[];
 };
 
-int noc_replay_start(struct noc_link *link, struct noc_slice filter, uint8_t options, uint32_t id)
+/* Free the one that a pointer to it leads to. */
+static void drop(struct noc_replay **at)
 {
-    struct noc_replay **end = &link->replay, *replay = malloc(sizeof *replay + filter.n);
+    struct noc_replay *replay = *at;
+
+    *at = replay->next;
+    noc_retained_cursor_done(&replay->cursor);
+    free(replay);
+}
+
+int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id)
+{
+    struct noc_replay **end = &session->replay, *replay = malloc(sizeof *replay + filter.n);
 
     if (replay == NULL) {
         return NOC_ENOMEM;
     }
+    noc_replay_cancel(session, filter);
     replay->next = NULL;
     replay->id = id;
-    replay->qos = options & NOC_SUB_QOS;
+    replay->qos = qos;
     replay->filter_n = filter.n;
     memcpy(replay->filter, filter.at, filter.n);
     noc_retained_cursor_init(&replay->cursor, noc_slice(replay->filter, filter.n));
@@ -32,30 +43,41 @@ int noc_replay_start(struct noc_link *link, struct noc_slice filter, uint8_t opt
         end = &(*end)->next;
     }
     *end = replay;
-    noc_replay_wake(link);
+    noc_replay_wake(session->link);
     return NOC_OK;
 }
 
-static void drop_first(struct noc_link *link)
+void noc_replay_cancel(struct noc_session *session, struct noc_slice filter)
 {
-    struct noc_replay *replay = link->replay;
-
-    link->replay = replay->next;
-    noc_retained_cursor_done(&replay->cursor);
-    free(replay);
+    for (struct noc_replay **at = &session->replay; *at != NULL; at = &(*at)->next) {
+        if (noc_slice_equal(noc_slice((*at)->filter, (*at)->filter_n), filter)) {
+            drop(at);
+            return;
+        }
+    }
 }
 
-void noc_replay_done(struct noc_link *link)
+void noc_replay_detached(struct noc_session *session)
 {
-    noc_list_remove(&link->replaying);
-    while (link->replay != NULL) {
-        drop_first(link);
+    for (struct noc_replay **at = &session->replay; *at != NULL;) {
+        if ((*at)->qos == 0) {
+            drop(at);
+        } else {
+            at = &(*at)->next;
+        }
+    }
+}
+
+void noc_replay_done(struct noc_session *session)
+{
+    while (session->replay != NULL) {
+        drop(&session->replay);
     }
 }
 
 void noc_replay_wake(struct noc_link *link)
 {
-    if (link->replay != NULL && !noc_list_is_linked(&link->replaying)) {
+    if (link->session->replay != NULL && !noc_list_is_linked(&link->replaying)) {
         noc_list_append(&link->shard->replays, &link->replaying);
     }
 }
@@ -65,10 +87,11 @@ static unsigned room_for(const struct noc_link *link)
 {
     const struct noc_session *session = link->session;
 
-    if (link->out.bytes >= link->shard->core->limits.max_output_bytes / 2) {
+    if (link->out.bytes >= link->shard->core->limits.max_output_bytes / 2 ||
+        noc_link_is_failing(link)) {
         return 0;
     }
-    if (link->replay->qos == 0) {
+    if (session->replay->qos == 0) {
         return NOC_REPLAY_STEP;
     }
     if (session->queue.count > 0 || !noc_session_has_window(session)) {
@@ -104,7 +127,7 @@ static bool step(struct noc_link *link)
     struct noc_message *some[NOC_REPLAY_STEP];
 
     for (unsigned visits = 0; visits < NOC_REPLAY_VISITS; visits += NOC_REPLAY_STEP) {
-        struct noc_replay *replay = link->replay;
+        struct noc_replay *replay = link->session->replay;
         unsigned room;
         int count;
 
@@ -121,10 +144,10 @@ static bool step(struct noc_link *link)
             deliver(link, replay, some[i]);
         }
         if (count == NOC_ENOMEM || replay->cursor.is_done) {
-            drop_first(link);
+            drop(&link->session->replay);
         }
     }
-    return link->replay != NULL;
+    return link->session->replay != NULL;
 }
 
 void noc_replay_run(struct noc_shard *shard)

@@ -9,21 +9,33 @@
  * A link with replays stands in the shard's list of them while it can get on;
  * one whose output or window is full is taken off, and put back by
  * noc_replay_wake() when there is room again.
+ *
+ * The replays are the session's: what a client was owed with QoS 1 or 2 when
+ * its connection ended it is still owed when it comes back (4.1).
  */
 
 #include "core/link.h"
 
-/* Begin one for a subscription just made. filter holds the mount point. NOC_ENOMEM. */
+/*
+ * Begin one for a subscription just made, in the place of an earlier one that the filter may
+ * have; it holds the mount point. The session is connected. NOC_ENOMEM.
+ */
 NOC_MUST_CHECK int noc_replay_start(
-    struct noc_link *link, struct noc_slice filter, uint8_t options, uint32_t id);
+    struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id);
 
-/* The link has room again. */
+/* The subscription has gone: what is left of its replay is not sent any more. */
+void noc_replay_cancel(struct noc_session *session, struct noc_slice filter);
+
+/* The connection has gone, and with it what would have come with QoS 0. */
+void noc_replay_detached(struct noc_session *session);
+
+/* The link is new, or has room again. */
 void noc_replay_wake(struct noc_link *link);
 
 /* A portion for each link that can get on. */
 void noc_replay_run(struct noc_shard *shard);
 
-/* Drop the link's replays. */
-void noc_replay_done(struct noc_link *link);
+/* Drop the session's replays. */
+void noc_replay_done(struct noc_session *session);
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/deliver.h"
 #include "core/link.h"
 #include "core/mail.h"
+#include "core/replay.h"
 
 /* While another worker is behind, a will looks again after this long. */
 #define WILL_RETRY_MS 20u
@@ -116,6 +117,7 @@ void noc_session_free(struct noc_session *session)
     }
     free(session->subs);
     noc_session_drop_messages(session);
+    noc_replay_done(session);
     free(session->window.at);
     free(session->queue.at);
     noc_session_clear_will(session);

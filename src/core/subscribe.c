@@ -139,8 +139,8 @@ static void start_replays(struct noc_link *link, const struct noc_subscribe *sub
 
         if (replays[i] && open_target(link, text, &target) == NOC_OK) {
             /* With the QoS that was granted, which may be lower than the one asked for. */
-            if (noc_replay_start(
-                    link, target.filter, reasons[i], subscribe->props.subscription_id) != NOC_OK) {
+            if (noc_replay_start(link->session, target.filter, reasons[i],
+                    subscribe->props.subscription_id) != NOC_OK) {
                 noc_shard_log(link->shard, NOC_LOG_ERROR,
                     "Out of memory: retained messages for %.*s are left out.",
                     NOC_SLICE_ARG(noc_link_name(link)));
@@ -224,6 +224,9 @@ static bool unsubscribe_all(
         reasons[i] = noc_session_unsubscribe(link->session, target.filter, target.group)
                          ? NOC_RC_SUCCESS
                          : NOC_RC_NO_SUBSCRIPTION_EXISTED;
+        if (target.group.at == NULL) {
+            noc_replay_cancel(link->session, target.filter); /* [MQTT-3.10.4-2] */
+        }
         noc_shard_log(link->shard, NOC_LOG_UNSUBSCRIBE, "%.*s %.*s",
             NOC_SLICE_ARG(noc_session_id(link->session)), NOC_SLICE_ARG(text));
         free(target.owned);

@@ -42,7 +42,7 @@ static void a_replay_brings_every_message_once_in_order_of_topic(void **state)
         assert_non_null(text);
     }
     assert_null(strstr(text + 1, "PUBLISH"));
-    assert_null(s->link.replay);
+    assert_null(s->link.session->replay);
     world_close(&w);
 }
 
@@ -61,9 +61,9 @@ static void a_replay_waits_for_a_small_output_and_loses_nothing(void **state)
     s = join(&w, "s");
     s->takes = 0;
     say_subscribe(s, "#", 0, 0);
-    assert_non_null(s->link.replay);
+    assert_non_null(s->link.session->replay);
     assert_in_range(s->link.out.bytes, 4000, 80000);
-    for (unsigned i = 0; i < 1000 && s->link.replay != NULL; i++) {
+    for (unsigned i = 0; i < 1000 && s->link.session->replay != NULL; i++) {
         s->takes = 3000;
         world_settle(&w);
     }
@@ -96,7 +96,7 @@ static void a_replay_with_qos_keeps_to_the_window(void **state)
         say_ack(s, NOC_PUBACK, id, 0);
     }
     assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 0);
-    assert_null(s->link.replay);
+    assert_null(s->link.session->replay);
     world_close(&w);
 }
 
@@ -141,7 +141,7 @@ static void several_replays_go_one_after_the_other(void **state)
     world_close(&w);
 }
 
-static void a_replay_ends_with_its_link(void **state)
+static void a_replay_with_qos_0_ends_with_its_link(void **state)
 {
     struct world w;
     struct client *s, *p;
@@ -156,10 +156,54 @@ static void a_replay_ends_with_its_link(void **state)
     s->takes = 0;
     say_subscribe(s, "#", 0, 0);
     say_subscribe(s, "t/#", 0, 0);
-    assert_non_null(s->link.replay);
+    assert_non_null(s->link.session->replay);
     hang_up(s);
     s = stay(&w, "s");
     hears_nothing(s);
+    world_close(&w);
+}
+
+static void a_replay_with_qos_goes_on_when_the_client_comes_back(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_inflight_messages = 2;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 4, 1);
+    s = stay(&w, "s");
+    say_subscribe(s, "t/#", 1, 0);
+    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m1 retain; PUBLISH t/001 x q1 m2 retain");
+    hang_up(s);
+    s = stay(&w, "s");
+    hears(s, "PUBLISH t/000 x q1 m1 dup retain; PUBLISH t/001 x q1 m2 dup retain");
+    say_ack(s, NOC_PUBACK, 1, 0);
+    hears(s, "PUBLISH t/002 x q1 m3 retain");
+    say_ack(s, NOC_PUBACK, 2, 0);
+    hears(s, "PUBLISH t/003 x q1 m4 retain");
+    world_close(&w);
+}
+
+static void a_replay_ends_with_its_subscription(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state; /* [MQTT-3.10.4-2] */
+    world_init(&w);
+    w.limits.max_inflight_messages = 1;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 3, 1);
+    s = stay(&w, "s");
+    say_subscribe(s, "t/#", 1, 0);
+    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m1 retain");
+    say_unsubscribe(s, "t/#");
+    say_ack(s, NOC_PUBACK, 1, 0);
+    hears(s, "UNSUBACK 2: 0");
     world_close(&w);
 }
 
@@ -192,7 +236,9 @@ int main(void)
         cmocka_unit_test(a_replay_with_qos_keeps_to_the_window),
         cmocka_unit_test(a_replay_with_qos_keeps_to_the_bytes_in_flight),
         cmocka_unit_test(several_replays_go_one_after_the_other),
-        cmocka_unit_test(a_replay_ends_with_its_link),
+        cmocka_unit_test(a_replay_with_qos_0_ends_with_its_link),
+        cmocka_unit_test(a_replay_with_qos_goes_on_when_the_client_comes_back),
+        cmocka_unit_test(a_replay_ends_with_its_subscription),
         cmocka_unit_test(live_messages_go_on_while_a_replay_waits),
     };
 
