@@ -41,6 +41,7 @@ static void send_connack(
     noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending CONNACK to %.*s (%d, %d)",
         NOC_SLICE_ARG(noc_link_name(link)), session_present, code);
     noc_link_send(link, packet, n);
+    link->is_goodbye_sent |= noc_link_is_failing(link); /* nor without memory for it */
 }
 
 /* Refuse: CONNACK with the reason, and the end. */
