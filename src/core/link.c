@@ -380,6 +380,12 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
         int size = noc_header_decode(link->version, bytes + at, n - at, &header);
         size_t whole;
 
+        if (link->version == 0 && bytes[at] >> 4 != NOC_CONNECT) {
+            /* Said at once, not when a length without meaning has come in [MQTT-3.1.0-1]. */
+            fault.field = "packet type";
+            noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
+            return n;
+        }
         if (size == 0) {
             return at;
         }
@@ -389,12 +395,7 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
         }
         whole = (size_t)header.size + header.remaining;
         if (whole > packet_limit(link)) {
-            if (link->version == 0 && header.type != NOC_CONNECT) {
-                fault.field = "packet type";
-                noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
-            } else {
-                oversize(link, &header);
-            }
+            oversize(link, &header);
             return n;
         }
         if (n - at < whole) {

@@ -32,6 +32,7 @@ struct noc_message *noc_message_new(const struct noc_message_parts *parts)
     message->retain = parts->retain;
     message->expires_ms = parts->expires_ms;
     message->publisher_number = parts->publisher_number;
+    message->retained_version = 0;
     at = message->data;
     append(&at, parts->topic);
     append(&at, parts->props);

@@ -27,6 +27,7 @@ struct noc_message {
     uint8_t qos;               /* as published */
     bool retain;               /* as published */
     uint64_t expires_ms;       /* on the monotonic clock; NOC_NEVER_MS: does not expire */
+    uint64_t retained_version; /* written once, by noc_retained_set(), before others see it */
     uint64_t publisher_number; /* session number of the publisher, for no local; 0: the broker */
     char data[];
 };

@@ -9,6 +9,7 @@
 struct noc_replay {
     struct noc_replay *next;
     struct noc_retained_cursor cursor;
+    uint64_t version; /* what is retained later comes live, and must not come ahead of that */
     uint32_t id;
     uint8_t qos;
     size_t filter_n;
@@ -34,6 +35,7 @@ int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8
     }
     noc_replay_cancel(session, filter);
     replay->next = NULL;
+    replay->version = noc_retained_version(session->shard->core->retained);
     replay->id = id;
     replay->qos = qos;
     replay->filter_n = filter.n;
@@ -114,7 +116,7 @@ static void deliver(
 
     if (message->expires_ms <= shard->now_ms) {
         noc_retained_remove_if(shard->core->retained, shard->number, message);
-    } else {
+    } else if (message->retained_version <= replay->version) {
         noc_session_replay(link->session, &publication, qos, replay->id);
     }
     noc_publication_done(&publication);

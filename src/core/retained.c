@@ -173,6 +173,8 @@ static int set_locked(struct noc_retained *retained, unsigned worker, struct noc
     int err = NOC_OK;
 
     if (message->payload_n > 0) {
+        message->retained_version =
+            atomic_load_explicit(&retained->version, memory_order_relaxed) + 1;
         err = slot != NULL ? exchange_locked(retained, worker, slot, message)
                            : insert_locked(retained, worker, message, hash);
     } else if (slot != NULL) {
@@ -198,6 +200,11 @@ int noc_retained_set(struct noc_retained *retained, unsigned worker, struct noc_
         *ret_version = version;
     }
     return err;
+}
+
+uint64_t noc_retained_version(const struct noc_retained *retained)
+{
+    return atomic_load_explicit(&retained->version, memory_order_seq_cst);
 }
 
 void noc_retained_remove_if(

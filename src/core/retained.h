@@ -38,13 +38,19 @@ void noc_retained_free(struct noc_retained *retained);
 /*
  * Make message the retained one of its topic; with an empty payload, remove
  * what is there [MQTT-3.3.1-10]. The message is not taken: a reference is added
- * when it is kept. The old one is given back after a grace period.
+ * when it is kept, and it gets its version, so nobody else may hold it yet. The old one is given back after a grace period.
  * *ret_version (may be NULL) gets the slot's version, also when there was
  * nothing to remove. A removal never fails; NOC_ENOMEM: nothing changed. By a
  * worker, online.
  */
 NOC_MUST_CHECK int noc_retained_set(struct noc_retained *retained, unsigned worker,
     struct noc_message *message, uint64_t *ret_version);
+
+/*
+ * The highest version given so far. What is set with a higher one is routed
+ * after this call: a subscription entered before it gets that live.
+ */
+uint64_t noc_retained_version(const struct noc_retained *retained);
 
 /*
  * Remove the topic's message if it is still the given one (an expired one that

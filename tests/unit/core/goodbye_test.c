@@ -145,7 +145,7 @@ static void before_connect_the_address_stands_for_the_client(void **state)
     (void)state;
     world_open(&w, 1);
     say_bytes(dial(&w, 0, 0), "\0\0");
-    assert_true(logged(&w, "Client 192.0.2.7:40001 disconnected due to malformed packet."));
+    assert_true(logged(&w, "Client 192.0.2.7:40001 disconnected due to protocol error."));
     world_close(&w);
 }
 
