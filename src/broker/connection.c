@@ -425,6 +425,7 @@ void noc_connection_close(struct noc_link *link)
     if (connection->phase == NOC_PHASE_OPEN) {
         add_close_frame(connection);
     }
+    noc_connection_answer_late(connection);
     connection->phase = NOC_PHASE_DRAINING;
     connection->is_last_word |= noc_connection_has_output(connection);
     noc_list_append(&worker->draining, &connection->ending);

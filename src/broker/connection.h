@@ -43,6 +43,7 @@ struct noc_ws_state {
     uint8_t head_at, head_n;              /* of head: what is still to be sent before the payload */
     uint8_t control[NOC_WS_CONTROL_ROOM]; /* pong, ping or close to be sent between frames */
     uint8_t control_n;
+    bool is_answered; /* the upgrade was refused */
     bool is_upgraded;
     bool is_closing;        /* control holds the close frame: it goes last */
     uint16_t close_code;    /* of that frame, when the peer has caused it; 0: not yet */
@@ -128,6 +129,9 @@ void noc_connection_start_pings(struct noc_connection *connection);
 /* ---- input.c ---- */
 
 void noc_connection_read(struct noc_connection *connection);
+
+/* The link ends with an upgrade request half here: it is answered, too. */
+void noc_connection_answer_late(struct noc_connection *connection);
 
 /* Bytes that were read before a hand-over and not decoded. */
 void noc_connection_read_waiting(struct noc_connection *connection);

@@ -132,10 +132,27 @@ static void refuse_upgrade(struct noc_connection *connection, const struct noc_w
     size_t n = noc_ws_refusal_write(answer, sizeof answer, refusal);
 
     log_refusal(connection, request, refusal);
+    connection->ws->is_answered = true;
     if (n > 0) {
         (void)noc_connection_send_raw(connection, answer, n);
     }
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
+}
+
+void noc_connection_answer_late(struct noc_connection *connection)
+{
+    const struct noc_ws_refusal *refusal = noc_ws_refusal(NOC_WS_REFUSE_TIMEOUT);
+    struct noc_ws_request request;
+    char answer[NOC_WS_REFUSAL_ROOM];
+
+    if (connection->phase != NOC_PHASE_UPGRADE || connection->ws->waiting_n == 0 ||
+        connection->ws->is_answered) {
+        return;
+    }
+    noc_ws_request_init(&request);
+    log_refusal(connection, &request, refusal);
+    (void)noc_connection_send_raw(
+        connection, answer, noc_ws_refusal_write(answer, sizeof answer, refusal));
 }
 
 /* Judge a whole request. True: upgraded. */
