@@ -18,7 +18,8 @@
 struct check {
     const struct noc_config *config;
     struct noc_config_report *report;
-    size_t listener; /* whose option is looked at, or NOC_ORIGIN_COMMON */
+    size_t listener;     /* whose option is looked at, or NOC_ORIGIN_COMMON */
+    size_t start_errors; /* what Mosquitto, too, finds when it opens its listeners */
 };
 
 /* Report an error at the line that gave the option. */
@@ -140,16 +141,19 @@ static void check_security(struct check *check, const struct noc_security_config
 
 static void check_listener(struct check *check, const struct noc_listener_config *listener)
 {
+    size_t before = check->report->error_count;
+
     check_readable(check, "cafile", listener->cafile);
     check_folder(check, "capath", listener->capath);
     check_readable(check, "certfile", listener->certfile);
     check_readable(check, "keyfile", listener->keyfile);
     check_parent(check, "listener", listener->unix_path);
+    check->start_errors += check->report->error_count - before;
 }
 
 int noc_config_check_files(const struct noc_config *config, struct noc_config_report *report)
 {
-    struct check check = {config, report, NOC_ORIGIN_COMMON};
+    struct check check = {config, report, NOC_ORIGIN_COMMON, 0};
     size_t errors = report->error_count;
 
     check_parent(&check, "log_dest", config->log_file);
@@ -164,5 +168,6 @@ int noc_config_check_files(const struct noc_config *config, struct noc_config_re
                 &check, noc_config_security(config, config->listeners[i].security_index));
         }
     }
-    return report->error_count > errors ? NOC_EINVAL : NOC_OK;
+    errors = report->error_count - errors;
+    return errors == 0 ? NOC_OK : errors == check.start_errors ? NOC_EIO : NOC_EINVAL;
 }

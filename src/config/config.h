@@ -272,8 +272,9 @@ bool noc_config_security_changed(const struct noc_config *a, const struct noc_co
 /*
  * Check that the files which the configuration names can be read and that the
  * folders in which files will be made are there; errors go to the report, each
- * with what to do. Opens nothing for writing, creates nothing. Returns 0, or
- * NOC_EINVAL when an error was added.
+ * with what to do. Opens nothing for writing, creates nothing. Returns 0, or when an error
+ * was added NOC_EINVAL, or NOC_EIO when all were of files that a listener needs (TLS,
+ * its socket's folder): a failed start rather than a bad configuration.
  */
 NOC_MUST_CHECK int noc_config_check_files(
     const struct noc_config *config, struct noc_config_report *report);
