@@ -378,6 +378,7 @@ static int serve(struct noc_broker *broker)
     int status = 1;
 
     if (start_workers(broker) == NOC_OK) {
+        noc_topic_log_set_mt(&broker->topic_log, &broker->workers[0]);
         noc_log(
             broker->log, NOC_LOG_INFORMATION, "%s version %s running", broker->name, NOC_VERSION);
         status = noc_control_run(broker);
@@ -385,6 +386,7 @@ static int serve(struct noc_broker *broker)
             NOC_VERSION);
     }
     noc_auth_pool_stop(broker->pool);
+    noc_topic_log_set_mt(&broker->topic_log, NULL);
     stop_workers(broker);
     return status;
 }

@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #include "auth/pool.h"
+#include "broker/topic_log.h"
 #include "broker/worker.h"
 #include "config/command_line.h"
 
@@ -31,6 +32,7 @@ struct noc_broker {
     const char *name;                /* "noctule", or "mosquitto" when called so */
     struct noc_config_options config_options;
     struct noc_log *log;
+    struct noc_topic_log topic_log; /* the log's context for the destination "topic" */
     struct noc_core core;
     struct noc_endpoint *endpoints;
     size_t endpoint_count;
@@ -48,7 +50,7 @@ struct noc_broker {
 };
 
 /*
- * Run a broker until it is told to stop. log is started by it, after the
+ * Run a broker until it is told to stop. topic_log is initialised; log is started by it, after the
  * process has gone to the background. Returns the exit status: 0 after a
  * signal, 1 for what failed at start, 3 for a password or ACL file.
  */

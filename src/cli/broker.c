@@ -67,7 +67,7 @@ static int test_config(const struct noc_command_line *line, const struct noc_con
 
 /* ---- the log ---- */
 
-static void make_log_options(const struct noc_config *config, struct noc_log_options *options)
+static void make_log_options(struct noc_broker *broker, struct noc_log_options *options)
 {
     static const struct {
         unsigned from;
@@ -77,7 +77,9 @@ static void make_log_options(const struct noc_config *config, struct noc_log_opt
         {NOC_CONFIG_LOG_TO_STDERR, NOC_LOG_TO_STDERR},
         {NOC_CONFIG_LOG_TO_SYSLOG, NOC_LOG_TO_SYSLOG},
         {NOC_CONFIG_LOG_TO_FILE, NOC_LOG_TO_FILE},
+        {NOC_CONFIG_LOG_TO_TOPIC, NOC_LOG_TO_TOPIC},
     };
+    const struct noc_config *config = broker->config;
 
     *options = (struct noc_log_options){
         .levels = config->log_types,
@@ -88,6 +90,8 @@ static void make_log_options(const struct noc_config *config, struct noc_log_opt
                                : (LOG_LOCAL0 + config->log_facility * (LOG_LOCAL1 - LOG_LOCAL0)),
         .no_timestamp = !config->log_timestamp,
         .timestamp_format = config->log_timestamp_format,
+        .topic = noc_topic_log_line_mt,
+        .topic_context = &broker->topic_log,
     };
     for (size_t i = 0; i < NOC_COUNT(map); i++) {
         if ((config->log_dest & map[i].from) != 0) {
@@ -124,15 +128,16 @@ static void print_report(const struct noc_config_report *report)
     }
 }
 
-static struct noc_log *open_log(const struct noc_config *config)
+static struct noc_log *open_log(struct noc_broker *broker)
 {
+    const struct noc_config *config = broker->config;
     struct noc_identity identity;
     struct noc_log_options options;
     struct noc_log *log = NULL;
     char error[128];
     int file_err = 0;
 
-    make_log_options(config, &options);
+    make_log_options(broker, &options);
     if (geteuid() == 0 &&
         noc_identity_find(config->user, &identity, error, sizeof error) == NOC_OK) {
         options.has_owner = true;
@@ -169,7 +174,8 @@ static int run(const struct noc_command_line *line, const struct noc_config *con
     broker->config_file = line->config_file;
     broker->tls_keylog = line->tls_keylog;
     broker->name = as_mosquitto ? "mosquitto" : "noctule";
-    broker->log = open_log(config);
+    noc_topic_log_init(&broker->topic_log);
+    broker->log = open_log(broker);
     if (broker->log != NULL) {
         log_report(broker->log, report);
         if (line->is_daemon && noc_daemonise(error, sizeof error) != NOC_OK) {
@@ -188,14 +194,18 @@ static int load_and_run(const struct noc_command_line *line, bool as_mosquitto)
     struct noc_config_options options;
     struct noc_config_report report;
     struct noc_config *config = NULL;
-    int status = NOC_CONFIG_EXIT_INVALID;
+    int status = NOC_CONFIG_EXIT_INVALID, err;
 
     noc_command_line_to_options(line, &options);
     options.compatibility = getenv("NOCTULE_COMPATIBILITY");
     options.persistence_location = getenv("MOSQUITTO_PERSISTENCE_LOCATION");
     noc_config_report_init(&report);
-    if (noc_config_load(line->config_file, &options, &config, &report) != NOC_OK ||
-        noc_config_check_files(config, &report) != NOC_OK) {
+    err = noc_config_load(line->config_file, &options, &config, &report);
+    if (err == NOC_OK) {
+        err = noc_config_check_files(config, &report);
+        status = err == NOC_EIO ? EXIT_FAILURE : status;
+    }
+    if (err != NOC_OK) {
         print_report(&report);
     } else if (line->wants_test) {
         print_report(&report);
