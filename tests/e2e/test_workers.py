@@ -349,8 +349,8 @@ def test_subscriptions_that_come_and_go_under_publishes(broker):
 def test_retained_messages_change_under_subscribes(broker):
     """Whoever subscribes in between gets a version, then all changes from there to the last.
 
-    The retained message may be newer than the changes that were on their way to the
-    worker just then; they come all the same, in order.
+    The version comes as the retained message, unless it was replaced right then: what replaces
+    it comes live. Never does a topic go back [MQTT-4.6.0-6].
     """
     changes = 600
     sender = Peer(broker.client("changer"), lambda peer, got: peer.got.append(got))
@@ -368,10 +368,10 @@ def test_retained_messages_change_under_subscribes(broker):
     for peer in watchers:
         kept = [int(message.payload) for message in peer.got if message.retain]
         live = [int(message.payload) for message in peer.got if not message.retain]
-        assert len(kept) == 1
         first = live[0] if live else changes + 1
-        assert live == list(range(first, changes + 1)) and first <= kept[0] + 1
-        assert broker.workers > 1 or first == kept[0] + 1
+        assert live == list(range(first, changes + 1))
+        assert not kept or (len(kept) == 1 and kept[0] <= first <= kept[0] + 1)
+        assert kept or broker.workers > 1
     sender.client.publish("kept/x", "", 1, retain=True)
 
 
