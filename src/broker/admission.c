@@ -181,6 +181,13 @@ static void on_done(void *context, const struct noc_auth_result *result)
     }
 }
 
+/* By what it was admitted, for the next reload. */
+static void remember(struct noc_connection *connection, const struct noc_auth_result *result)
+{
+    memcpy(connection->line_digest, result->line_digest, sizeof connection->line_digest);
+    connection->security_version = result->security_version;
+}
+
 /* Ask the pool. Results as authenticate's. */
 static int ask(
     struct noc_connection *connection, const struct noc_credentials *credentials, uint64_t ticket)
@@ -201,8 +208,16 @@ static int ask(
     if (err != NOC_OK) {
         return err == NOC_EAGAIN ? NOC_EAGAIN : NOC_EFULL;
     }
-    memcpy(connection->line_digest, result.line_digest, sizeof connection->line_digest);
+    remember(connection, &result);
     return result.outcome == NOC_OK ? NOC_OK : NOC_EDENIED;
+}
+
+static bool is_named_by_certificate(const struct noc_connection *connection)
+{
+    const struct noc_listener_config *config = connection->endpoint->config;
+
+    return connection->tls != NULL &&
+           (config->use_identity_as_username || config->use_subject_as_username);
 }
 
 /* The credentials of a CONNECT that is still waiting. */
@@ -238,8 +253,7 @@ static void on_answer(struct noc_shard *shard, void *argument)
 
             outcome = ask(connection, &credentials, answer->result.ticket);
         } else {
-            memcpy(connection->line_digest, answer->result.line_digest,
-                sizeof connection->line_digest);
+            remember(connection, &answer->result);
         }
         if (outcome != NOC_EAGAIN) {
             noc_admission_log_denied(link, outcome);
@@ -249,8 +263,22 @@ static void on_answer(struct noc_shard *shard, void *argument)
     free(answer);
 }
 
+static const char *denied_text(struct noc_link *link, int outcome)
+{
+    const struct noc_connection *connection = noc_connection_of(link);
+
+    if (outcome == NOC_EFULL) {
+        return "too many logins at once";
+    }
+    if (is_named_by_certificate(connection)) {
+        return "its certificate gives no user name";
+    }
+    return link->connect->view.has_username ? "unknown user or wrong password"
+                                            : "no username given and allow_anonymous is false";
+}
+
 /* Where, who, and why, for whoever has to find the device, or to ban it. */
-void noc_admission_log_denied(const struct noc_link *link, int outcome)
+void noc_admission_log_denied(struct noc_link *link, int outcome)
 {
     struct noc_shard *shard = link->shard;
     const struct noc_connect *view = &link->connect->view;
@@ -260,10 +288,7 @@ void noc_admission_log_denied(const struct noc_link *link, int outcome)
     }
     noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s from %.*s:%u denied: %s (user '%.*s').",
         NOC_SLICE_ARG(link->connect->client_id), NOC_SLICE_ARG(link->address), (unsigned)link->port,
-        outcome == NOC_EFULL ? "too many logins at once"
-        : view->has_username ? "unknown user or wrong password"
-                             : "no username given and allow_anonymous is false",
-        NOC_SLICE_ARG(view->username));
+        denied_text(link, outcome), NOC_SLICE_ARG(view->username));
 }
 
 /* The username that a client certificate stands for. NOC_ENOENT: the listener does not ask. */
@@ -273,8 +298,7 @@ static int name_by_certificate(struct noc_connection *connection)
     char name[1024];
     int n;
 
-    if (connection->tls == NULL ||
-        (!config->use_identity_as_username && !config->use_subject_as_username)) {
+    if (!is_named_by_certificate(connection)) {
         return NOC_ENOENT;
     }
     n = config->use_identity_as_username ? noc_tls_identity(connection->tls, name, sizeof name)
@@ -309,17 +333,23 @@ int noc_admission_authenticate(
 /* ---- reload ---- */
 
 /* May the client stay, now that other files are in force? */
-static bool may_stay(const struct noc_connection *connection, const struct noc_admission *access)
+static bool may_stay(const struct noc_connection *connection, const struct noc_admission *access,
+    struct noc_slice username)
 {
     const struct noc_security *security =
         access->at[connection->endpoint->listener.number].security;
-    const struct noc_session *session = connection->link.session;
 
-    if (connection->certificate_name != NULL) {
-        return true;
-    }
-    return noc_security_still_admits(
-        security, noc_slice(session->username, session->username_n), connection->line_digest);
+    return connection->certificate_name != NULL ||
+           noc_security_still_admits(security, username, connection->line_digest);
+}
+
+bool noc_admission_still_admits(const struct noc_connection *connection)
+{
+    const struct noc_admission *access = noc_connection_worker(connection)->access;
+    uint64_t version = access->at[connection->endpoint->listener.number].security->version;
+
+    return connection->security_version == version ||
+           may_stay(connection, access, credentials_of(&connection->link).username);
 }
 
 void noc_admission_put_in_force(struct noc_shard *shard, void *take_access)
@@ -341,7 +371,11 @@ void noc_admission_put_in_force(struct noc_shard *shard, void *take_access)
         struct noc_link *link = NOC_CONTAINER(at, struct noc_link, link_in_shard);
 
         next = at->next;
-        if (link->state == NOC_LINK_OPEN && !may_stay(noc_connection_of(link), access)) {
+        if (link->state != NOC_LINK_OPEN) {
+            continue;
+        }
+        if (!may_stay(noc_connection_of(link), access,
+                noc_slice(link->session->username, link->session->username_n))) {
             noc_link_end(link, NOC_END_NOT_AUTHORISED, "credentials revoked");
         }
     }

@@ -16,6 +16,8 @@
 #include "net/log.h"
 #include "net/tls.h"
 
+struct noc_connection;
+
 struct noc_admission_entry {
     struct noc_security *security; /* counted */
     struct noc_tls_context *tls;   /* counted; NULL: no TLS */
@@ -50,7 +52,13 @@ int noc_admission_authenticate(
     struct noc_link *link, const struct noc_credentials *credentials, uint64_t ticket);
 
 /* Log a refused login: from where, who, why. NOC_OK: nothing is logged. */
-void noc_admission_log_denied(const struct noc_link *link, int outcome);
+void noc_admission_log_denied(struct noc_link *link, int outcome);
+
+/*
+ * Do the files in force on its worker admit a connection that comes from another worker,
+ * which may have had older ones when it judged it? Its CONNECT is still there.
+ */
+bool noc_admission_still_admits(const struct noc_connection *connection);
 
 /*
  * A call for each worker: put the access (an own reference, taken) in force, and

@@ -357,6 +357,10 @@ void noc_connection_adopt(struct noc_link *link)
 {
     struct noc_connection *connection = noc_connection_of(link);
 
+    if (!noc_admission_still_admits(connection)) {
+        noc_connection_fail(connection, NOC_END_NOT_AUTHORISED, "credentials revoked");
+        return;
+    }
     connection->is_reading = true;
     noc_connection_update(connection);
     noc_connection_again(connection);

@@ -45,6 +45,7 @@ struct noc_ws_state {
     uint8_t control_n;
     bool is_answered; /* the upgrade was refused */
     bool is_upgraded;
+    bool is_cut;            /* there was no memory for bytes to wait: it can't go on */
     bool is_closing;        /* control holds the close frame: it goes last */
     uint16_t close_code;    /* of that frame, when the peer has caused it; 0: not yet */
     const char *close_text; /* its reason, static; NULL: none */
@@ -75,6 +76,7 @@ struct noc_connection {
     struct noc_timer timer;        /* WebSocket pings, or the end of draining */
     char *certificate_name;        /* the username that its certificate gives; or NULL */
     uint8_t line_digest[NOC_LINE_DIGEST_BYTES]; /* of the password line it was checked against */
+    uint64_t security_version;                  /* of the files it was checked against */
 };
 
 static inline struct noc_connection *noc_connection_of(struct noc_link *link)

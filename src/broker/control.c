@@ -148,19 +148,23 @@ static bool is_served(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* One line of request, within a second. False: none came. */
-static bool read_request(int fd, char *request)
+/* One line of request, within a second and unless a signal comes. False: none came. */
+static bool read_request(const struct noc_control *control, int fd, char *request)
 {
+    uint64_t until_ms = noc_clock_ms() + REQUEST_TIMEOUT_MS;
     size_t n = 0;
 
     while (n < REQUEST_MAX - 1) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        struct pollfd waits[2] = {
+            {.fd = fd, .events = POLLIN}, {.fd = control->signal_fd, .events = POLLIN}};
+        uint64_t now_ms = noc_clock_ms();
         ssize_t part;
 
-        if (poll(&wait, 1, REQUEST_TIMEOUT_MS) <= 0) {
+        if (now_ms >= until_ms || poll(waits, 2, (int)(until_ms - now_ms)) <= 0 ||
+            waits[0].revents == 0) {
             return false;
         }
-        part = recv(fd, request + n, REQUEST_MAX - 1 - n, 0);
+        part = recv(fd, request + n, REQUEST_MAX - 1 - n, MSG_DONTWAIT);
         if (part <= 0) {
             return false;
         }
@@ -182,7 +186,7 @@ static void answer(struct noc_control *control, int fd)
     if (!is_served(fd)) {
         n = snprintf(text, sizeof text,
             "{\"error\":\"only root and the broker's own user may use the control socket\"}\n");
-    } else if (!read_request(fd, request)) {
+    } else if (!read_request(control, fd, request)) {
         n = snprintf(text, sizeof text, "{\"error\":\"no request\"}\n");
     } else if (strcmp(request, "status") == 0) {
         n = status_json(control->broker, text, sizeof text);
@@ -195,7 +199,9 @@ static void answer(struct noc_control *control, int fd)
         n = snprintf(
             text, sizeof text, "{\"error\":\"unknown command: known are status and reload\"}\n");
     }
-    (void)send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0 && (size_t)n < sizeof text) {
+        (void)send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
 }
 
 static void serve_socket(struct noc_control *control)
@@ -350,8 +356,11 @@ int noc_control_run(struct noc_broker *broker)
     polled[1] = (struct pollfd){
         .fd = control.socket.count > 0 ? control.socket.at[0].fd : -1, .events = POLLIN};
     for (;;) {
-        if (poll(polled, 2, work(&control)) < 0 && errno != EINTR) {
-            break;
+        if (poll(polled, 2, work(&control)) < 0) {
+            if (errno != EINTR) {
+                break;
+            }
+            continue; /* revents are those of an earlier call */
         }
         if ((polled[0].revents & POLLIN) != 0 && !on_signal(&control)) {
             break;

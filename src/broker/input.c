@@ -85,7 +85,7 @@ static void got_frames(struct noc_connection *connection, uint8_t *bytes, size_t
 
         if (connection->link.state == NOC_LINK_MOVING) {
             /* On its way to another worker, which goes on with the rest. */
-            (void)wait_with(connection, bytes, n);
+            ws->is_cut = !wait_with(connection, bytes, n);
             return;
         }
         err = noc_ws_decode(&ws->decoder, bytes, n, &used, &event);
@@ -429,7 +429,14 @@ void noc_connection_read_waiting(struct noc_connection *connection)
     uint8_t *waiting;
     size_t n;
 
-    if (ws == NULL || ws->waiting_n == 0 || connection->phase != NOC_PHASE_OPEN) {
+    if (ws == NULL || connection->phase != NOC_PHASE_OPEN) {
+        return;
+    }
+    if (ws->is_cut) {
+        noc_connection_fail(connection, NOC_END_MEMORY, NULL);
+        return;
+    }
+    if (ws->waiting_n == 0) {
         return;
     }
     waiting = ws->waiting;
