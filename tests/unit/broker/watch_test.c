@@ -121,6 +121,42 @@ static void a_file_that_is_gone_is_looked_at_when_it_is_back(void **state)
     assert_true(noc_watched_look(f->watched));
 }
 
+static void a_file_that_was_away_and_is_the_same_has_not_changed(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(rename(f->acl, f->link), 0);
+    assert_false(noc_watched_look(f->watched));
+    assert_int_equal(rename(f->link, f->acl), 0);
+    assert_false(noc_watched_look(f->watched));
+    assert_false(noc_watched_look(f->watched));
+}
+
+/* The reading in between has failed for want of it, so it has to be done again. */
+static void a_file_that_was_away_when_marked_has_changed_when_it_is_back(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(rename(f->acl, f->link), 0);
+    noc_watched_mark(f->watched);
+    assert_false(noc_watched_look(f->watched));
+    assert_int_equal(rename(f->link, f->acl), 0);
+    assert_false(noc_watched_look(f->watched));
+    assert_true(noc_watched_look(f->watched));
+    noc_watched_mark(f->watched);
+    assert_false(noc_watched_look(f->watched));
+}
+
+static void a_file_replaced_by_another_one_has_changed(void **state)
+{
+    struct fixture *f = *state;
+
+    write_file(f->link, "topic b\n"); /* of the same size */
+    assert_int_equal(rename(f->link, f->acl), 0);
+    assert_false(noc_watched_look(f->watched));
+    assert_true(noc_watched_look(f->watched));
+}
+
 static void a_link_that_leads_elsewhere_is_a_change(void **state)
 {
     struct fixture *f = *state;
@@ -148,6 +184,9 @@ int main(void)
         CASE(a_change_is_told_until_it_is_marked),
         CASE(a_change_after_the_mark_is_found_again),
         CASE(a_file_that_is_gone_is_looked_at_when_it_is_back),
+        CASE(a_file_that_was_away_and_is_the_same_has_not_changed),
+        CASE(a_file_that_was_away_when_marked_has_changed_when_it_is_back),
+        CASE(a_file_replaced_by_another_one_has_changed),
         CASE(a_link_that_leads_elsewhere_is_a_change),
     };
 
