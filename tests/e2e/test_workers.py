@@ -247,8 +247,10 @@ def test_sessions_that_end_during_a_hand_over(broker):
         second.expect_message("ends/here", str(turn))
         second.disconnect()
         first.close()
-        gone = broker.open()  # on its way to its home while it is already gone
-        gone.send(packet, raw.subscribe(1, [("ends/here", 0)]))
+        # On its way to its home while it is already gone. It has an id of its own: nothing says
+        # that it arrives before the next turn's clients, which it would take over.
+        gone = broker.open()
+        gone.send(raw.connect("gone", clean=turn % 3 == 0), raw.subscribe(1, [("ends/here", 0)]))
         gone.close()
     last = broker.client("ends")
     last.subscribe(("ends/here", 1))
