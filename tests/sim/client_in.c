@@ -21,6 +21,7 @@ static void on_connack(struct sim_client *client, struct noc_slice body)
     struct sim_world *world = client->world;
     struct noc_fault fault;
     struct noc_connack connack;
+    bool is_known = client->session != NULL && client->last_expiry_s > 0;
 
     check(client, client->state == SIM_CONNECTING, "CONNACK out of place");
     check(client,
@@ -58,8 +59,8 @@ static void on_connack(struct sim_client *client, struct noc_slice body)
                                                       : UINT32_MAX;
     client->state = SIM_OPEN;
     client->was_unknown = false;
-    if (!client->is_resumed) {
-        client->flight_count = 0;
+    if (!client->is_resumed || !is_known) {
+        client->flight_count = 0; /* its own half of the session is gone */
     }
     client->resend_at = 0;
     sim_client_resend(client);

@@ -46,15 +46,16 @@ static bool flush(struct sim_conn *conn)
     struct noc_outq *out = &conn->link.out;
     struct sim_wire *wire = conn->wire;
     size_t most = SIZE_MAX;
-    bool is_cut;
+    bool is_active = worker->world->is_active, is_cut;
 
-    if (sim_chance(&worker->random, worker->world->profile->short_write)) {
+    if (is_active && sim_chance(&worker->random, worker->world->profile->short_write)) {
         most = sim_below(&worker->random, 100);
     }
     (void)pthread_mutex_lock(&wire->lock);
     is_cut = wire->is_cut;
     while (!is_cut && out->bytes > 0) {
-        size_t room = wire->down_room > wire->down.n ? wire->down_room - wire->down.n : 0;
+        size_t most_there = is_active ? wire->down_room : SIZE_MAX;
+        size_t room = most_there > wire->down.n ? most_there - wire->down.n : 0;
         size_t n = out->first->n;
 
         n = n < room ? n : room;
@@ -218,6 +219,7 @@ static void op_random(struct noc_shard *shard, void *bytes, size_t n)
     }
 }
 
+NOC_PRINTF(3, 0)
 static void op_log(
     struct noc_shard *shard, enum noc_log_level level, const char *format, va_list args)
 {
@@ -455,7 +457,8 @@ static bool has_event(const struct sim_worker *worker)
         const struct sim_wire *wire = conn->wire;
 
         if (wire->is_cut || (conn->is_reading && (wire->up.n > 0 || wire->is_finished)) ||
-            (conn->link.is_blocked && wire->down.n < wire->down_room)) {
+            (conn->link.is_blocked &&
+                (!worker->world->is_active || wire->down.n < wire->down_room))) {
             return true;
         }
     }

@@ -349,9 +349,9 @@ struct sim_world {
     uint64_t seed;
     unsigned shard_count, steps;
     bool is_threaded, is_verbose;
-    bool is_active;  /* clients make work; else they only finish it */
-    bool is_leaving; /* and then leave */
-    bool is_lawless; /* memory fails: only safety is checked */
+    atomic_bool is_active; /* clients make work; else they only finish it. Any thread */
+    bool is_leaving;       /* and then leave */
+    bool is_lawless;       /* memory fails: only safety is checked */
     struct sim_random random;
     struct noc_limits limits;
     struct noc_core core;

@@ -462,7 +462,7 @@ void sim_run(const struct sim_scenario *scenario, uint64_t seed, unsigned shards
     if (world->is_leaving) {
         sim_invariants_end(world);
     }
-    if (scenario->profile.is_ring && world->heard < world->steps / 100) {
+    if (scenario->profile.is_ring && world->heard < world->steps / 200) {
         sim_fail(world, "hardly any progress: %lu messages", (unsigned long)world->heard);
     }
     end(world);
