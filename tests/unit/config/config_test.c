@@ -229,13 +229,13 @@ static struct reading check(const char *text)
     return r;
 }
 
-static void assert_missing(const char *text, unsigned line, const char *words)
+static void assert_missing(const char *text, int err, unsigned line, const char *words)
 {
     struct reading r = check(text);
     char place[64];
 
     snprintf(place, sizeof(place), "Error found at t.conf:%u.", line);
-    assert_int_equal(r.err, NOC_EINVAL);
+    assert_int_equal(r.err, err);
     assert_true(says(&r, words));
     assert_true(says(&r, place));
     reading_done(&r);
@@ -243,28 +243,40 @@ static void assert_missing(const char *text, unsigned line, const char *words)
 
 static void missing_files_are_named_with_their_lines(void **state)
 {
-    assert_missing("listener 1\n\npassword_file /nonexistent/p\n", 3,
+    assert_missing("listener 1\n\npassword_file /nonexistent/p\n", NOC_EINVAL, 3,
         "Unable to open password_file \"/nonexistent/p\": No such file");
-    assert_missing("acl_file /nonexistent/a\nlistener 1\n", 1, "Unable to open acl_file");
     assert_missing(
-        "listener 1\ncertfile /nonexistent/c\nkeyfile /dev/null\n", 2, "Unable to open certfile");
-    assert_missing(
-        "listener 1\ncertfile /dev/null\nkeyfile /nonexistent/k\n", 3, "Unable to open keyfile");
-    assert_missing("listener 1\ncertfile /dev/null\nkeyfile /dev/null\ncafile /tmp\n", 4,
+        "acl_file /nonexistent/a\nlistener 1\n", NOC_EINVAL, 1, "Unable to open acl_file");
+    assert_missing("listener 1\ncertfile /nonexistent/c\nkeyfile /dev/null\n", NOC_EIO, 2,
+        "Unable to open certfile");
+    assert_missing("listener 1\ncertfile /dev/null\nkeyfile /nonexistent/k\n", NOC_EIO, 3,
+        "Unable to open keyfile");
+    assert_missing("listener 1\ncertfile /dev/null\nkeyfile /dev/null\ncafile /tmp\n", NOC_EIO, 4,
         "Unable to open cafile \"/tmp\": Is a directory");
-    assert_missing("listener 1\ncertfile /dev/null\nkeyfile /dev/null\ncapath /dev/null\n", 4,
-        "is not a folder");
-    assert_missing("per_listener_settings true\nlistener 1\nlistener 2\nacl_file /nonexistent\n", 4,
-        "Unable to open acl_file");
+    assert_missing("listener 1\ncertfile /dev/null\nkeyfile /dev/null\ncapath /dev/null\n", NOC_EIO,
+        4, "is not a folder");
+    assert_missing("per_listener_settings true\nlistener 1\nlistener 2\nacl_file /nonexistent\n",
+        NOC_EINVAL, 4, "Unable to open acl_file");
 }
 
 static void missing_folders_are_errors_with_a_command(void **state)
 {
-    assert_missing("user joe\nlog_dest file /nonexistent/d/x.log\n", 2,
+    assert_missing("user joe\nlog_dest file /nonexistent/d/x.log\n", NOC_EINVAL, 2,
         "Create it: mkdir -p /nonexistent/d && chown joe /nonexistent/d");
-    assert_missing("pid_file /nonexistent/x.pid\n", 1, "mkdir -p /nonexistent && chown mosquitto");
-    assert_missing("control_socket /nonexistent/x.sock\n", 1, "mkdir -p /nonexistent");
-    assert_missing("listener 0 /nonexistent/x.sock\n", 1, "mkdir -p /nonexistent");
+    assert_missing(
+        "pid_file /nonexistent/x.pid\n", NOC_EINVAL, 1, "mkdir -p /nonexistent && chown mosquitto");
+    assert_missing("control_socket /nonexistent/x.sock\n", NOC_EINVAL, 1, "mkdir -p /nonexistent");
+    assert_missing("listener 0 /nonexistent/x.sock\n", NOC_EIO, 1, "mkdir -p /nonexistent");
+}
+
+static void what_only_a_listener_misses_is_a_failed_start_and_all_else_a_bad_configuration(
+    void **state)
+{
+    assert_missing("listener 1\ncertfile /nonexistent/c\nkeyfile /nonexistent/k\n", NOC_EIO, 3,
+        "Unable to open keyfile");
+    assert_missing("acl_file /nonexistent/a\nlistener 1\ncertfile /nonexistent/c\n"
+                   "keyfile /dev/null\n",
+        NOC_EINVAL, 3, "Unable to open certfile");
 }
 
 static void files_that_are_there_pass_and_nothing_is_made(void **state)
@@ -341,6 +353,8 @@ int main(void)
         cmocka_unit_test(changed_security_is_seen),
         cmocka_unit_test(missing_files_are_named_with_their_lines),
         cmocka_unit_test(missing_folders_are_errors_with_a_command),
+        cmocka_unit_test(
+            what_only_a_listener_misses_is_a_failed_start_and_all_else_a_bad_configuration),
         cmocka_unit_test(files_that_are_there_pass_and_nothing_is_made),
         cmocka_unit_test(an_explanation_names_where_each_value_comes_from),
         cmocka_unit_test(the_local_mode_is_explained),
