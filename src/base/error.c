@@ -6,8 +6,8 @@ const char *noc_error_text(int err)
     switch (err) {
     case NOC_OK:
         return "success";
-#define NOC_ERROR_CASE(name, number, text)                                                         \
-    case name:                                                                                     \
+#define NOC_ERROR_CASE(name, number, text) \
+    case name:                             \
         return text;
         NOC_ERROR_MAP(NOC_ERROR_CASE)
 #undef NOC_ERROR_CASE

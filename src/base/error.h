@@ -6,20 +6,20 @@
  * negative. These are never MQTT reason codes: see mqtt/reason.h for those.
  */
 
-#define NOC_ERROR_MAP(X)                                                                           \
-    X(NOC_ENOMEM, 1, "out of memory")                                                              \
-    X(NOC_EMALFORMED, 2, "malformed")                                                              \
-    X(NOC_EPROTO, 3, "protocol violation")                                                         \
-    X(NOC_ETOOLARGE, 4, "too large")                                                               \
-    X(NOC_EINVAL, 5, "invalid argument")                                                           \
-    X(NOC_ENOENT, 6, "not found")                                                                  \
-    X(NOC_EEXIST, 7, "already there")                                                              \
-    X(NOC_EDENIED, 8, "denied")                                                                    \
-    X(NOC_EFULL, 9, "limit reached")                                                               \
-    X(NOC_ECLOSED, 10, "closed")                                                                   \
-    X(NOC_EIO, 11, "input/output error")                                                           \
-    X(NOC_EAGAIN, 12, "would wait")                                                                \
-    X(NOC_ENOTSUP, 13, "not supported")                                                            \
+#define NOC_ERROR_MAP(X)                   \
+    X(NOC_ENOMEM, 1, "out of memory")      \
+    X(NOC_EMALFORMED, 2, "malformed")      \
+    X(NOC_EPROTO, 3, "protocol violation") \
+    X(NOC_ETOOLARGE, 4, "too large")       \
+    X(NOC_EINVAL, 5, "invalid argument")   \
+    X(NOC_ENOENT, 6, "not found")          \
+    X(NOC_EEXIST, 7, "already there")      \
+    X(NOC_EDENIED, 8, "denied")            \
+    X(NOC_EFULL, 9, "limit reached")       \
+    X(NOC_ECLOSED, 10, "closed")           \
+    X(NOC_EIO, 11, "input/output error")   \
+    X(NOC_EAGAIN, 12, "would wait")        \
+    X(NOC_ENOTSUP, 13, "not supported")    \
     X(NOC_ESTALE, 14, "changed meanwhile")
 
 enum noc_error {

@@ -14,7 +14,10 @@ struct noc_lock {
     atomic_flag taken;
 };
 
-#define NOC_LOCK_INIT {ATOMIC_FLAG_INIT}
+#define NOC_LOCK_INIT    \
+    {                    \
+        ATOMIC_FLAG_INIT \
+    }
 
 static inline void noc_lock_init(struct noc_lock *lock)
 {

@@ -5,24 +5,24 @@
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define NOC_MUST_CHECK          __attribute__((warn_unused_result))
-#define NOC_PRINTF(fmt, first)  __attribute__((format(printf, fmt, first)))
-#define NOC_LIKELY(x)           __builtin_expect(!!(x), 1)
-#define NOC_UNLIKELY(x)         __builtin_expect(!!(x), 0)
-#define NOC_PREFETCH(address)   __builtin_prefetch(address)
+#define NOC_MUST_CHECK         __attribute__((warn_unused_result))
+#define NOC_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+#define NOC_LIKELY(x)          __builtin_expect(!!(x), 1)
+#define NOC_UNLIKELY(x)        __builtin_expect(!!(x), 0)
+#define NOC_PREFETCH(address)  __builtin_prefetch(address)
 #else
 #define NOC_MUST_CHECK
 #define NOC_PRINTF(fmt, first)
-#define NOC_LIKELY(x)           (x)
-#define NOC_UNLIKELY(x)         (x)
-#define NOC_PREFETCH(address)   ((void)(address))
+#define NOC_LIKELY(x)         (x)
+#define NOC_UNLIKELY(x)       (x)
+#define NOC_PREFETCH(address) ((void)(address))
 #endif
 
 #define NOC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds a member, from the member's address. */
-#define NOC_CONTAINER(pointer, type, member)                                                       \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define NOC_CONTAINER(pointer, type, member) \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Bytes that threads on different cores write apart, so as not to share a cache line. */
 #define NOC_CACHE_LINE 64

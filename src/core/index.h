@@ -57,7 +57,7 @@ struct noc_sub {
 struct noc_retire {
     struct noc_deferred deferred; /* first the grace period */
     struct noc_index *index;
-    atomic_uint left;             /* workers that have not drained it yet */
+    atomic_uint left; /* workers that have not drained it yet */
     void (*destroy)(struct noc_retire *retire);
 };
 
@@ -96,7 +96,8 @@ void noc_index_unsubscribe(struct noc_index *index, unsigned worker, struct noc_
 
 /* Change what the node's worker sets and the group's member table say of it. */
 void noc_index_set_durable(struct noc_index *index, unsigned worker, struct noc_sub *sub, bool on);
-void noc_index_set_connected(struct noc_index *index, unsigned worker, struct noc_sub *sub, bool on);
+void noc_index_set_connected(
+    struct noc_index *index, unsigned worker, struct noc_sub *sub, bool on);
 
 /*
  * The node of a filter, or NULL if nobody has subscribed it; and of a node its
@@ -157,15 +158,15 @@ struct noc_member {
  * group has changed between attempts a member may come twice rather than one
  * be passed over, and false comes later. O(1). By a worker, online.
  */
-bool noc_group_pick(struct noc_group *group, unsigned attempt, uint32_t *start,
-    struct noc_member *ret_member);
+bool noc_group_pick(
+    struct noc_group *group, unsigned attempt, uint32_t *start, struct noc_member *ret_member);
 
 /* ---- counters, read by anyone ---- */
 
 struct noc_index_counts {
-    uint64_t subscriptions;        /* plain and shared */
-    uint64_t shared_subscriptions; /* the shared ones of them */
-    uint64_t nodes;                /* filters */
+    uint64_t subscriptions;                     /* plain and shared */
+    uint64_t shared_subscriptions;              /* the shared ones of them */
+    uint64_t nodes;                             /* filters */
     uint64_t cache_hits, cache_misses, visited; /* of matches; visited: trie nodes looked at */
 };
 void noc_index_counts_mt(const struct noc_index *index, struct noc_index_counts *ret_counts);

@@ -281,7 +281,7 @@ struct noc_publish_out {
     uint8_t qos;
     bool dup, retain;
     uint16_t packet_id;
-    uint16_t alias;         /* 0: none */
+    uint16_t alias; /* 0: none */
     bool has_expiry;
     uint32_t expiry_s;
     const uint32_t *subscription_ids;
@@ -321,8 +321,8 @@ NOC_MUST_CHECK int noc_ack_decode(unsigned version, unsigned type, const struct 
     struct noc_ack *ret_ack, struct noc_fault *fault);
 
 /* With reason 0 or before version 5: four bytes; else five, without properties. room >= 6. */
-size_t noc_ack_encode(unsigned version, unsigned type, uint16_t packet_id, uint8_t reason,
-    uint8_t *at, size_t room);
+size_t noc_ack_encode(
+    unsigned version, unsigned type, uint16_t packet_id, uint8_t reason, uint8_t *at, size_t room);
 
 /* ---- SUBSCRIBE, UNSUBSCRIBE (3.8, 3.10) ---- */
 
