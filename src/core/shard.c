@@ -36,6 +36,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     noc_mailbox_init(&shard->mailbox);
     noc_timers_init(&shard->timers, now_ms);
     noc_block_pool_init(&shard->blocks, FREE_BLOCKS_MAX);
+    noc_list_init(&shard->due);
     noc_list_init(&shard->dirty);
     noc_list_init(&shard->failing);
     noc_list_init(&shard->replays);
@@ -127,12 +128,10 @@ void noc_shard_begin(struct noc_shard *shard, uint64_t now_ms)
     shard->now_ms = now_ms;
     noc_timers_advance(&shard->timers, now_ms);
     while ((timer = noc_timers_next(&shard->timers)) != NULL) {
-        if (timer->kind == NOC_TIMER_LINK) {
-            noc_link_tick(NOC_CONTAINER(timer, struct noc_link, timer));
-        } else if (timer->kind == NOC_TIMER_SESSION) {
+        if (timer->kind == NOC_TIMER_SESSION) {
             noc_session_tick(NOC_CONTAINER(timer, struct noc_session, timer));
         } else {
-            shard->ops->tick(shard, timer);
+            noc_list_append(&shard->due, &timer->link);
         }
     }
     trim_heaviest(shard);
@@ -143,8 +142,24 @@ void noc_shard_drain_mail(struct noc_shard *shard)
     noc_mail_drain(shard);
 }
 
+static void tick_due(struct noc_shard *shard)
+{
+    struct noc_list *at;
+
+    while ((at = noc_list_take(&shard->due)) != NULL) {
+        struct noc_timer *timer = NOC_CONTAINER(at, struct noc_timer, link);
+
+        if (timer->kind == NOC_TIMER_LINK) {
+            noc_link_tick(NOC_CONTAINER(timer, struct noc_link, timer));
+        } else {
+            shard->ops->tick(shard, timer);
+        }
+    }
+}
+
 void noc_shard_settle(struct noc_shard *shard)
 {
+    tick_due(shard);
     noc_replay_run(shard);
     noc_link_end_failing(shard);
     noc_mail_post(shard);

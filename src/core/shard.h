@@ -4,10 +4,11 @@
 /*
  * One worker's part of the core. Its turn, in this order:
  *
- *   begin        online in the reclaim; the time; what timers are due
+ *   begin        online in the reclaim; the time; sessions whose timers are due
  *   drain mail   bounded
  *   read         the glue feeds bytes to links (link.h)
- *   settle       replays go on; mail of this turn is posted, once per worker
+ *   settle       links whose timers are due: only now, as a worker that was held up
+ *                itself would else take for silent who has long spoken; replays go on; mail of this turn is posted, once per worker
  *   flush        the glue writes each dirty link's output
  *   end          what died is given back; quiescent
  *
@@ -57,6 +58,7 @@ struct noc_shard {
     _Alignas(NOC_CACHE_LINE) uint64_t now_ms;
     struct noc_timers timers;
     struct noc_block_pool blocks;
+    struct noc_list due;        /* timers of links and glue that fired in this turn */
     struct noc_list dirty;      /* links with output of this turn */
     struct noc_list failing;    /* links to be ended at the end of the turn */
     struct noc_list replays;    /* links with a replay to go on with */
