@@ -359,7 +359,7 @@ static void look_at(struct sim_conn *conn)
             noc_link_drained(&conn->link);
         }
     }
-    if (conn->phase != OPEN || sim_chance(&worker->random, 100)) {
+    if (conn->phase != OPEN || (!worker->was_held_up && sim_chance(&worker->random, 100))) {
         return; /* it is not looked at in every turn */
     }
     if (!conn->is_reading) {
@@ -436,6 +436,7 @@ void sim_worker_turn(struct sim_worker *worker)
     noc_shard_woken(shard);
     sim_memory_fails(worker->world->is_active ? worker->world->profile->memory_fails : 0,
         sim_random(&worker->random));
+    worker->was_held_up = sim_now(worker->world) > shard->now_ms + 2000;
     noc_shard_begin(shard, sim_now(worker->world));
     noc_shard_drain_mail(shard);
     answer_tickets(worker);

@@ -152,6 +152,7 @@ bool sim_sub_is_certain(const struct sim_session *session, const struct sim_sub 
 /* By which subscriptions it may have come. */
 struct ways {
     unsigned plain, shared, replays;
+    bool has_replay;              /* one of them may still be under way */
     bool is_as_published, is_not; /* is there one with, and one without, Retain As Published? */
     uint8_t most_qos, least_qos;
 };
@@ -161,8 +162,19 @@ static uint8_t lower(uint8_t a, uint8_t b)
     return a < b ? a : b;
 }
 
+/* Has the session, perhaps, a subscription on the filter? */
+static bool is_there(const struct sim_session *session, unsigned filter)
+{
+    for (unsigned i = 0; i < session->sub_count; i++) {
+        if (session->subs[i].filter == filter && session->subs[i].end_acked_at == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct ways find_ways(const struct sim_session *session, const struct sim_message *message,
-    const struct sim_world *world)
+    const struct sim_world *world, bool is_again)
 {
     struct ways ways = {0};
 
@@ -174,6 +186,7 @@ static struct ways find_ways(const struct sim_session *session, const struct sim
         if (message->retain && sub->is_replayed &&
             sim_matches(world, sub->filter, message->topic)) {
             ways.replays++;
+            ways.has_replay |= is_again || is_there(session, sub->filter);
             ways.most_qos = qos > ways.most_qos ? qos : ways.most_qos;
         }
         if (!may) {
@@ -253,7 +266,7 @@ static void check_flags(struct sim_client *client, const struct noc_publish *pub
 {
     struct sim_world *world = client->world;
 
-    if (ways->plain + ways->shared + ways->replays == 0) {
+    if (ways->plain + ways->shared == 0 && !ways->has_replay) {
         sim_fail(world, "client %s: a message for which it has no subscription", client->id);
     }
     if (publish->qos > ways->most_qos) {
@@ -373,7 +386,7 @@ uint32_t sim_oracle_heard(
     if (world->profile->is_storm) {
         return number;
     }
-    ways = find_ways(client->session, message, world);
+    ways = find_ways(client->session, message, world, publish->dup);
     check_flags(client, publish, message, &ways);
     check_copies(client, publish, number, &ways);
     return number;

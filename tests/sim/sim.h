@@ -96,7 +96,7 @@ struct sim_worker {
     struct sim_ticket tickets[512];
     unsigned ticket_count;
     uint64_t wake_ms; /* when the shard wants its next turn */
-    bool is_asleep;
+    bool is_asleep, was_held_up;
     unsigned timeouts; /* links that ended for silence */
     char last_log[2][200];
 
