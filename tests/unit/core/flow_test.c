@@ -18,7 +18,7 @@ static struct noc_connect staying(const char *id, struct noc_slice more_props)
 
 /* ---- packet identifiers ---- */
 
-static void packet_ids_rise_by_one_from_one(void **state) /* [MQTT-2.2.1-3], [MQTT-2.2.1-4] */
+static void packet_ids_rise_by_one_from_one(void **state) /* [MQTT-2.2.1-4] */
 {
     struct world w;
     struct client *s, *p;
@@ -37,7 +37,7 @@ static void packet_ids_rise_by_one_from_one(void **state) /* [MQTT-2.2.1-3], [MQ
     world_close(&w);
 }
 
-static void packet_ids_wrap_from_65535_to_1(void **state) /* [MQTT-2.2.1-2] */
+static void packet_ids_wrap_from_65535_to_1(void **state) /* [MQTT-2.2.1-4] */
 {
     struct world w;
     struct client *s, *p;

@@ -83,7 +83,7 @@ static void multi_level_wildcard_matches_its_parent_and_all_below(void **state)
     assert_false(reaches("/#", "a"));
 }
 
-/* [MQTT-4.7.1-3] */
+/* [MQTT-4.7.1-2] */
 static void single_level_wildcard_matches_exactly_one_level(void **state)
 {
     assert_true(reaches("+", "a"));

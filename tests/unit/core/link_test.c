@@ -123,7 +123,7 @@ static void a_large_packet_is_put_together(void **state)
     world_close(&w);
 }
 
-static void a_packet_over_the_limit_ends_the_connection(void **state) /* [MQTT-3.1.2-24] */
+static void a_packet_over_the_limit_ends_the_connection(void **state)
 {
     struct world w;
     struct client *c;

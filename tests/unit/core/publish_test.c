@@ -225,7 +225,7 @@ static void a_topic_with_a_wildcard_ends_the_connection(void **state) /* [MQTT-3
     say_publish(c, 0, 0, "", "x"); /* [MQTT-4.7.3-1] */
     hears(c, "closed");
     c = join(&w, "c");
-    say_bytes(c, "\x32\x06\0\x01t\0\0\0"); /* Packet identifier 0 [MQTT-2.2.1-2]. */
+    say_bytes(c, "\x32\x06\0\x01t\0\0\0"); /* Packet identifier 0 [MQTT-2.2.1-3]. */
     hears(c, "DISCONNECT rc130; closed");
     c = join(&w, "c");
     say_bytes(c, "\x36\x06\0\x01t\0\x01\0"); /* QoS 3 [MQTT-3.3.1-4]. */
