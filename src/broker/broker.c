@@ -375,16 +375,23 @@ static bool settle_process(struct noc_broker *broker)
 
 static int serve(struct noc_broker *broker)
 {
+    struct noc_control *control = noc_control_new(broker);
     int status = 1;
 
+    if (control == NULL) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
+        return 1;
+    }
     if (start_workers(broker) == NOC_OK) {
         noc_topic_log_set_mt(&broker->topic_log, &broker->workers[0]);
         noc_log(
             broker->log, NOC_LOG_INFORMATION, "%s version %s running", broker->name, NOC_VERSION);
-        status = noc_control_run(broker);
+        noc_control_run(control);
+        status = 0;
         noc_log(broker->log, NOC_LOG_INFORMATION, "%s version %s terminating", broker->name,
             NOC_VERSION);
     }
+    noc_control_free(control);
     noc_auth_pool_stop(broker->pool);
     noc_topic_log_set_mt(&broker->topic_log, NULL);
     stop_workers(broker);

@@ -61,8 +61,15 @@ int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *lin
 /* The signals that noc_control_run() reads; they must be blocked in all threads. */
 void noc_control_signals(sigset_t *ret_signals);
 
+/*
+ * All descriptors of the control thread, before the workers run: a storm of connections at the
+ * start may take every one that is left. NULL: out of memory or descriptors.
+ */
+struct noc_control *noc_control_new(struct noc_broker *broker);
+void noc_control_free(struct noc_control *control); /* NULL is fine */
+
 /* Serve signals, the control socket and timers until told to stop. */
-int noc_control_run(struct noc_broker *broker);
+void noc_control_run(struct noc_control *control);
 
 /* Read password, ACL and TLS files again and put them in force; false: the old ones stay. */
 bool noc_broker_reload(struct noc_broker *broker);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -33,6 +34,8 @@ struct noc_control {
     struct noc_sys *sys;
     int signal_fd;
     struct noc_listen_sockets socket; /* count 0: none */
+    struct noc_accept_reserve reserve;
+    uint64_t socket_paused_until_ms; /* no descriptor was left for a peer; 0: listening */
     char socket_path[4096];
     uint64_t next_sys_ms, next_memory_ms, next_watch_ms;
 };
@@ -206,11 +209,15 @@ static void answer(struct noc_control *control, int fd)
 
 static void serve_socket(struct noc_control *control)
 {
-    int fd = accept4(control->socket.at[0].fd, NULL, NULL, SOCK_CLOEXEC);
+    struct noc_address address;
+    int fd;
+    int err = noc_accept(control->socket.at[0].fd, false, &control->reserve, &fd, &address);
 
-    if (fd >= 0) {
+    if (err == NOC_OK) {
         answer(control, fd);
         (void)close(fd);
+    } else if (err != NOC_EAGAIN && err != NOC_ECLOSED) {
+        control->socket_paused_until_ms = noc_clock_ms() + NOC_ACCEPT_PAUSE_MS;
     }
 }
 
@@ -334,46 +341,77 @@ static int work(struct noc_control *control)
         control->next_watch_ms = now_ms + WATCH_INTERVAL_MS;
     }
     next_ms = control->next_watch_ms < next_ms ? control->next_watch_ms : next_ms;
+    if (control->socket_paused_until_ms > now_ms && control->socket_paused_until_ms < next_ms) {
+        next_ms = control->socket_paused_until_ms;
+    }
     return (int)(next_ms - now_ms);
 }
 
-int noc_control_run(struct noc_broker *broker)
+struct noc_control *noc_control_new(struct noc_broker *broker)
 {
-    struct noc_control control = {.broker = broker, .signal_fd = open_signals()};
-    struct pollfd polled[2];
+    struct noc_control *control = calloc(1, sizeof *control);
 
-    control.sys = noc_sys_new(broker);
-    if (control.signal_fd < 0 || control.sys == NULL) {
-        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
-        if (control.signal_fd >= 0) {
-            (void)close(control.signal_fd);
-        }
-        noc_sys_free(control.sys);
-        return 1;
+    if (control == NULL) {
+        return NULL;
     }
-    open_socket(&control);
-    polled[0] = (struct pollfd){.fd = control.signal_fd, .events = POLLIN};
-    polled[1] = (struct pollfd){
-        .fd = control.socket.count > 0 ? control.socket.at[0].fd : -1, .events = POLLIN};
+    control->broker = broker;
+    noc_accept_reserve_init(&control->reserve);
+    control->signal_fd = open_signals();
+    control->sys = noc_sys_new(broker);
+    if (control->signal_fd < 0 || control->sys == NULL) {
+        noc_control_free(control);
+        return NULL;
+    }
+    open_socket(control);
+    return control;
+}
+
+void noc_control_free(struct noc_control *control)
+{
+    if (control == NULL) {
+        return;
+    }
+    if (control->socket.count > 0) {
+        noc_listen_close(&control->socket);
+        noc_listen_remove_path(control->socket_path);
+    }
+    if (control->signal_fd >= 0) {
+        (void)close(control->signal_fd);
+    }
+    noc_accept_reserve_done(&control->reserve);
+    noc_sys_free(control->sys);
+    free(control);
+}
+
+/* The control socket's descriptor; negative, which poll() passes over, while it is paused. */
+static int socket_fd(struct noc_control *control)
+{
+    if (control->socket_paused_until_ms != 0 && noc_clock_ms() >= control->socket_paused_until_ms) {
+        control->socket_paused_until_ms = 0;
+    }
+    return control->socket.count == 0 || control->socket_paused_until_ms != 0
+               ? -1
+               : control->socket.at[0].fd;
+}
+
+void noc_control_run(struct noc_control *control)
+{
+    struct pollfd polled[2] = {
+        {.fd = control->signal_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+
     for (;;) {
-        if (poll(polled, 2, work(&control)) < 0) {
+        polled[1].fd = socket_fd(control);
+        if (poll(polled, 2, work(control)) < 0) {
             if (errno != EINTR) {
-                break;
+                return;
             }
             continue; /* revents are those of an earlier call */
         }
-        if ((polled[0].revents & POLLIN) != 0 && !on_signal(&control)) {
-            break;
+        if ((polled[0].revents & POLLIN) != 0 && !on_signal(control)) {
+            return;
         }
         if ((polled[1].revents & POLLIN) != 0) {
-            serve_socket(&control);
+            serve_socket(control);
         }
     }
-    if (control.socket.count > 0) {
-        noc_listen_close(&control.socket);
-        noc_listen_remove_path(control.socket_path);
-    }
-    (void)close(control.signal_fd);
-    noc_sys_free(control.sys);
-    return 0;
 }
