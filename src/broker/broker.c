@@ -92,7 +92,7 @@ static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoin
     return err;
 }
 
-static void make_endpoint(
+static int make_endpoint(
     struct noc_endpoint *endpoint, const struct noc_listener_config *config, size_t number)
 {
     endpoint->config = config;
@@ -107,12 +107,19 @@ static void make_endpoint(
         .max_topic_alias = (uint16_t)config->max_topic_alias,
         .max_topic_alias_broker = (uint16_t)config->max_topic_alias_broker,
     };
-    for (size_t i = 0; i < config->websockets_origins.count && i < NOC_COUNT(endpoint->origins);
-         i++) {
+    atomic_init(&endpoint->connections, 0);
+    if (config->websockets_origins.count == 0) {
+        return NOC_OK;
+    }
+    endpoint->origins = calloc(config->websockets_origins.count, sizeof *endpoint->origins);
+    if (endpoint->origins == NULL) {
+        return NOC_ENOMEM;
+    }
+    for (size_t i = 0; i < config->websockets_origins.count; i++) {
         endpoint->origins[endpoint->origin_count++] =
             noc_slice_of(config->websockets_origins.items[i]);
     }
-    atomic_init(&endpoint->connections, 0);
+    return NOC_OK;
 }
 
 static void close_endpoints(struct noc_broker *broker)
@@ -126,6 +133,7 @@ static void close_endpoints(struct noc_broker *broker)
                 noc_listen_remove_path(endpoint->config->unix_path);
             }
         }
+        free(endpoint->origins);
     }
     free(broker->endpoints);
     broker->endpoints = NULL;
@@ -141,11 +149,11 @@ static int open_endpoints(struct noc_broker *broker)
     }
     broker->endpoint_count = config->listener_count;
     for (size_t i = 0; i < config->listener_count; i++) {
-        make_endpoint(&broker->endpoints[i], &config->listeners[i], i);
-    }
-    for (size_t i = 0; i < config->listener_count; i++) {
-        int err = open_endpoint(broker, &broker->endpoints[i]);
+        int err = make_endpoint(&broker->endpoints[i], &config->listeners[i], i);
 
+        if (err == NOC_OK) {
+            err = open_endpoint(broker, &broker->endpoints[i]);
+        }
         if (err != NOC_OK) {
             close_endpoints(broker);
             return err;

@@ -62,6 +62,7 @@ struct noc_connection {
     bool is_over_limit; /* past max_connections: its upgrade is refused */
     bool is_in_loop;
     bool is_lost;        /* the socket failed: nothing can be sent any more */
+    bool has_peer_gone;  /* it has finished sending */
     bool is_last_word;   /* something was sent, or is to be, as it ends: it must arrive */
     bool is_lingering;   /* our side is shut; what the peer still sends is thrown away */
     bool waits_to_write; /* TLS has to send something before it can read on */

@@ -16,7 +16,7 @@ struct noc_endpoint {
     const struct noc_listener_config *config; /* lives as long as the broker */
     struct noc_listener listener;             /* what the core needs of it */
     struct noc_listen_sockets sockets;
-    struct noc_slice origins[16]; /* allowed origins, borrowed from the configuration */
+    struct noc_slice *origins; /* allowed ones, owned; their texts are the configuration's */
     size_t origin_count;
     bool is_websocket;
     bool has_tls;

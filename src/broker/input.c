@@ -146,7 +146,7 @@ void noc_connection_answer_late(struct noc_connection *connection)
     char answer[NOC_WS_REFUSAL_ROOM];
 
     if (connection->phase != NOC_PHASE_UPGRADE || connection->ws->waiting_n == 0 ||
-        connection->ws->is_answered) {
+        connection->ws->is_answered || connection->has_peer_gone) {
         return;
     }
     noc_ws_request_init(&request);
@@ -413,6 +413,7 @@ void noc_connection_read(struct noc_connection *connection)
         noc_connection_announce(connection);
         got(connection, worker->scratch, (size_t)n);
     } else if (n == 0) {
+        connection->has_peer_gone = true;
         noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
     } else if (n != NOC_EAGAIN) {
         (void)snprintf(text, sizeof text, "%s", strerror(errno));

@@ -178,7 +178,7 @@ uint64_t noc_shard_end(struct noc_shard *shard)
     /* Giving back may have written retire notices. */
     noc_mail_post(shard);
     if (!noc_list_is_empty(&shard->replays) || !noc_list_is_empty(&shard->dirty) ||
-        shard->current != NULL) {
+        !noc_list_is_empty(&shard->failing) || shard->current != NULL) {
         return 0;
     }
     return noc_timers_wait_ms(
