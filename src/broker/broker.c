@@ -6,7 +6,6 @@
  * wills, a mail barrier, goodbyes, at most five seconds for output, threads.
  */
 #include "broker/broker.h"
-#include "broker/watch.h"
 
 #include <signal.h>
 #include <stdio.h>

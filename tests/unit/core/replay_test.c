@@ -90,10 +90,10 @@ static void a_replay_with_qos_keeps_to_the_window(void **state)
     retain_many(p, COUNT, 10);
     s = join(&w, "s");
     say_subscribe(s, "t/#", 1, 0);
-    for (uint16_t id = 1; id <= COUNT; id++) {
+    for (unsigned id = 1; id <= COUNT; id++) {
         got += hears_count(s, "PUBLISH t/");
-        assert_int_equal(got, id + 2u < COUNT ? id + 2u : COUNT);
-        say_ack(s, NOC_PUBACK, id, 0);
+        assert_int_equal(got, id + 2 < COUNT ? id + 2 : COUNT);
+        say_ack(s, NOC_PUBACK, (uint16_t)id, 0);
     }
     assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 0);
     assert_null(s->link.session->replay);
