@@ -427,27 +427,59 @@ static void flush_dirty(struct sim_worker *worker)
     }
 }
 
-void sim_worker_turn(struct sim_worker *worker)
+static void begin_turn(struct sim_worker *worker)
+{
+    struct noc_shard *shard = &worker->shard;
+
+    atomic_store(&worker->is_woken, false);
+    noc_shard_woken(shard);
+    worker->was_held_up = sim_now(worker->world) > shard->now_ms + 2000;
+    noc_shard_begin(shard, sim_now(worker->world));
+    noc_shard_drain_mail(shard);
+}
+
+static void end_turn(struct sim_worker *worker)
 {
     struct noc_shard *shard = &worker->shard;
     uint64_t rest_ms;
 
-    atomic_store(&worker->is_woken, false);
-    noc_shard_woken(shard);
-    sim_memory_fails(worker->world->is_active ? worker->world->profile->memory_fails : 0,
-        sim_random(&worker->random));
-    worker->was_held_up = sim_now(worker->world) > shard->now_ms + 2000;
-    noc_shard_begin(shard, sim_now(worker->world));
-    noc_shard_drain_mail(shard);
-    answer_tickets(worker);
-    look_at_all(worker);
-    noc_shard_settle(shard);
     flush_dirty(worker);
     sim_worker_bury(worker, false);
     rest_ms = noc_shard_end(shard);
-    sim_memory_fails(0, 0);
     worker->wake_ms = shard->now_ms + rest_ms;
     worker->is_asleep = noc_shard_sleep(shard) && worker->ticket_count == 0;
+}
+
+void sim_worker_step(struct sim_worker *worker)
+{
+    bool may_fail = worker->world->is_active;
+
+    sim_memory_fails(
+        may_fail ? worker->world->profile->memory_fails : 0, sim_random(&worker->random));
+    switch (worker->phase) {
+    case 0:
+        begin_turn(worker);
+        break;
+    case 1:
+        answer_tickets(worker);
+        look_at_all(worker);
+        break;
+    case 2:
+        noc_shard_settle(&worker->shard);
+        break;
+    default:
+        end_turn(worker);
+        break;
+    }
+    worker->phase = (worker->phase + 1) % 4;
+    sim_memory_fails(0, 0);
+}
+
+void sim_worker_turn(struct sim_worker *worker)
+{
+    do {
+        sim_worker_step(worker);
+    } while (worker->phase != 0);
 }
 
 /* Would an event loop tell the worker of anything? */
@@ -471,7 +503,7 @@ bool sim_worker_is_runnable(struct sim_worker *worker)
     if (atomic_load(&worker->is_frozen)) {
         return false;
     }
-    return !worker->is_asleep || atomic_load(&worker->is_woken) ||
+    return worker->phase != 0 || !worker->is_asleep || atomic_load(&worker->is_woken) ||
            worker->wake_ms <= sim_now(worker->world) || has_event(worker);
 }
 

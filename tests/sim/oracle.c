@@ -9,8 +9,8 @@
  *      SUBSCRIBE ....... SUBACK ================ UNSUBSCRIBE ...... UNSUBACK
  *              may be        certain: must hear            may be
  *
- * Where time is real (is_threaded) an order that clients see proves less: a
- * worker may have begun its turn before and read the client's packet in it.
+ * Where the turns of workers overlap (is_loose) an order that clients see proves
+ * less: a worker may have begun its turn before and read the client's packet in it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +128,7 @@ bool sim_sub_may(const struct sim_session *session, const struct sim_sub *sub,
         (!message->is_will && is_own(session, sub, message))) {
         return false;
     }
-    return message->taken_at == 0 || message->taken_at >= sub->sent_at || world->is_threaded ||
+    return message->taken_at == 0 || message->taken_at >= sub->sent_at || world->is_loose ||
            is_shared;
 }
 
@@ -144,7 +144,7 @@ bool sim_sub_is_certain(const struct sim_session *session, const struct sim_sub 
         return false;
     }
     return sub->end_sent_at == 0 ||
-           (!world->is_threaded && message->taken_at != 0 && message->taken_at < sub->end_sent_at);
+           (!world->is_loose && message->taken_at != 0 && message->taken_at < sub->end_sent_at);
 }
 
 /* ---- one PUBLISH ---- */

@@ -97,6 +97,7 @@ struct sim_worker {
     unsigned ticket_count;
     uint64_t wake_ms; /* when the shard wants its next turn */
     bool is_asleep, was_held_up;
+    unsigned phase;    /* of its turn; 0: between two */
     unsigned timeouts; /* links that ended for silence */
     char last_log[2][200];
 
@@ -110,6 +111,8 @@ struct sim_worker {
 };
 
 void sim_worker_init(struct sim_world *world, unsigned number);
+/* A part of a turn; a whole one, or what is left of it. */
+void sim_worker_step(struct sim_worker *worker);
 void sim_worker_turn(struct sim_worker *worker);
 bool sim_worker_is_runnable(struct sim_worker *worker);
 /* Ends what the worker's connections are; before and after noc_shard_close_links(). */
@@ -349,6 +352,7 @@ struct sim_world {
     uint64_t seed;
     unsigned shard_count, steps;
     bool is_threaded, is_verbose;
+    bool is_loose;         /* turns overlap: always with threads, else in half of the worlds */
     atomic_bool is_active; /* clients make work; else they only finish it. Any thread */
     bool is_leaving;       /* and then leave */
     bool is_lawless;       /* memory fails: only safety is checked */

@@ -183,6 +183,16 @@ static void toggle(atomic_bool *flag, struct sim_random *random, unsigned chance
     }
 }
 
+/* Time does not go on in the middle of a turn. */
+static void finish_turns(struct sim_world *world)
+{
+    for (unsigned i = 0; i < world->shard_count && !world->is_threaded; i++) {
+        if (world->workers[i].phase != 0) {
+            sim_worker_turn(&world->workers[i]);
+        }
+    }
+}
+
 static void step(struct sim_world *world)
 {
     struct sim_random *random = &world->random;
@@ -192,11 +202,16 @@ static void step(struct sim_world *world)
     world->step++;
     if (kind < 40) {
         if (!world->is_threaded && sim_worker_is_runnable(worker)) {
-            sim_worker_turn(worker);
+            if (world->is_loose) {
+                sim_worker_step(worker);
+            } else {
+                sim_worker_turn(worker);
+            }
         }
     } else if (kind < 94) {
         sim_client_turn(&world->clients[sim_below(random, world->scenario->clients)]);
     } else if (kind < 98) {
+        finish_turns(world);
         world->now_ms += sim_below(random, world->profile->step_ms + 1);
     } else {
         toggle(&worker->is_frozen, random, world->profile->freeze * 50);
@@ -297,6 +312,7 @@ static void rest(struct sim_world *world, const char *what)
 /* No more work; then time goes on, so that what waits for it (a will) happens; then quiet again. */
 static void calm(struct sim_world *world, const char *what)
 {
+    finish_turns(world);
     wake_all(world);
     rest(world, what);
     for (unsigned i = 0; i < 30 && !world->is_leaving; i++) {
@@ -452,10 +468,12 @@ void sim_run(const struct sim_scenario *scenario, uint64_t seed, unsigned shards
         .random = {seed * 1000003 + shards},
         .now_ms = SIM_FIRST_MS};
     begin(world);
+    world->is_loose = is_threaded || sim_chance(&world->random, 500);
     if (is_threaded) {
         start_threads(world);
     }
     live(world);
+    finish_turns(world);
     if (is_threaded) {
         stop_threads(world);
     }
