@@ -244,7 +244,8 @@ static void leave_wire(struct sim_client *client, bool is_graceful)
         /* Nobody knows what it did: to the session, to its will, to the last one's. */
         free_will(client, &client->will);
         free_will(client, &client->last_will);
-        client->must_be_clean |= client->is_clean;
+        client->must_be_clean |=
+            client->is_clean || (client->expiry_s > 0 && client->expiry_s < UINT32_MAX);
         client->may_have_session = true;
     }
     sim_wire_unref(client->last_wire);
@@ -332,7 +333,8 @@ static void leave(struct sim_client *client)
     if (client->version == NOC_V5) {
         if (client->last_expiry_s > 0 &&
             (client->world->is_leaving ||
-                (sim_chance(random, 150) && !profile(client)->is_stable_group))) {
+                (sim_chance(random, 150) && !profile(client)->is_stable_group &&
+                    !client->world->is_lawless))) {
             props_n = (size_t)(noc_prop_put_u32(props, NOC_PROP_SESSION_EXPIRY, 0) - props);
             client->last_expiry_s = 0;
         }

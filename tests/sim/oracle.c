@@ -492,8 +492,7 @@ void sim_oracle_connected(struct sim_client *client, bool session_present)
     if (!world->is_lawless) {
         settle_will(client, session_present);
     }
-    if (client->session != NULL &&
-        (!session_present || (client->last_expiry_s == 0 && !world->is_lawless))) {
+    if (client->session != NULL && (!session_present || client->last_expiry_s == 0)) {
         client->session->is_over = true;
         client->session = NULL;
     }

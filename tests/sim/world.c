@@ -125,7 +125,7 @@ static void make_limits(struct sim_world *world)
     world->limits = (struct noc_limits){.compatibility = NOC_COMPAT_2_0,
         .max_inflight_messages = 20,
         .max_output_bytes = 1 << 26,
-        .connect_timeout_ms = 600000,
+        .connect_timeout_ms = 100000000,
         .mailbox_high = 10000,
         .retain_available = true,
         .allow_zero_length_clientid = true,
