@@ -598,6 +598,15 @@ static bool is_own(const struct noc_sub *sub, const struct noc_publication *publ
            sub->session_number == publication->parts.publisher_number;
 }
 
+/* Retained before the subscription, but routed after: the replay has it, or what replaced it. */
+static bool is_replayed(const struct noc_sub *sub, const struct noc_publication *publication)
+{
+    const struct noc_message *message = publication->message;
+
+    return message != NULL && message->retained_version != 0 &&
+           message->retained_version <= sub->replayed;
+}
+
 static uint8_t lower_qos(const struct noc_sub *sub, const struct noc_publication *publication)
 {
     uint8_t qos = sub->options & NOC_SUB_QOS;
@@ -623,7 +632,7 @@ static void deliver_one(
         if (i + 4 < count) {
             NOC_PREFETCH(subs[i + 4]);
         }
-        if (!is_own(sub, publication)) {
+        if (!is_own(sub, publication) && !is_replayed(sub, publication)) {
             noc_session_deliver(sub->session, publication, lower_qos(sub, publication),
                 retain_for((sub->options & NOC_SUB_RETAIN_AS_PUBLISHED) != 0, publication),
                 &sub->id, sub->id != 0);
@@ -724,7 +733,7 @@ void noc_deliver(struct noc_shard *shard, struct noc_publication *publication,
         unsigned count = noc_node_subs(nodes[n], shard->number, &subs);
 
         for (unsigned i = 0; i < count; i++) {
-            if (!is_own(subs[i], publication)) {
+            if (!is_own(subs[i], publication) && !is_replayed(subs[i], publication)) {
                 meet(shard, subs[i], publication);
             }
         }

@@ -46,6 +46,7 @@ struct noc_sub {
     struct noc_node *node;   /* set by noc_index_subscribe() */
     struct noc_group *group; /* set when shared, else NULL */
     uint64_t session_number; /* set by the caller; a share member is known by it */
+    uint64_t replayed;       /* retained versions up to this come by the replay, not live */
     uint32_t position;       /* in its worker's list on the node; the index keeps it */
     uint32_t id;             /* subscription identifier, 0: none */
     uint8_t options;         /* NOC_SUB_* bits of mqtt/packet.h */

@@ -26,7 +26,8 @@ static void drop(struct noc_replay **at)
     free(replay);
 }
 
-int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id)
+int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id,
+    uint64_t version)
 {
     struct noc_replay **end = &session->replay, *replay = malloc(sizeof *replay + filter.n);
 
@@ -35,7 +36,7 @@ int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8
     }
     noc_replay_cancel(session, filter);
     replay->next = NULL;
-    replay->version = noc_retained_version(session->shard->core->retained);
+    replay->version = version;
     replay->id = id;
     replay->qos = qos;
     replay->filter_n = filter.n;

@@ -18,10 +18,11 @@
 
 /*
  * Begin one for a subscription just made, in the place of an earlier one that the filter may
- * have; it holds the mount point. The session is connected. NOC_ENOMEM.
+ * have; it holds the mount point. What was retained with a version up to the given one is
+ * replayed; the rest comes live. The session is connected. NOC_ENOMEM.
  */
-NOC_MUST_CHECK int noc_replay_start(
-    struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id);
+NOC_MUST_CHECK int noc_replay_start(struct noc_session *session, struct noc_slice filter,
+    uint8_t qos, uint32_t id, uint64_t version);
 
 /* The subscription has gone: what is left of its replay is not sent any more. */
 void noc_replay_cancel(struct noc_session *session, struct noc_slice filter);

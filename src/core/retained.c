@@ -182,6 +182,8 @@ static int set_locked(struct noc_retained *retained, unsigned worker, struct noc
     }
     if (err == NOC_OK) {
         *ret_version = raise_version_locked(retained);
+    } else {
+        message->retained_version = 0; /* no replay will have it */
     }
     return err;
 }

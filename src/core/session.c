@@ -304,7 +304,7 @@ static struct noc_sub *find_by_filter(
 }
 
 int noc_session_subscribe(struct noc_session *session, struct noc_slice filter,
-    struct noc_slice group, uint8_t options, uint32_t id, bool *ret_is_new)
+    struct noc_slice group, uint8_t options, uint32_t id, struct noc_sub **ret_new)
 {
     struct noc_shard *shard = session->shard;
     struct noc_sub *sub = find_by_filter(session, filter, group);
@@ -312,7 +312,7 @@ int noc_session_subscribe(struct noc_session *session, struct noc_slice filter,
     if (sub != NULL) {
         sub->options = options;
         sub->id = id;
-        *ret_is_new = false;
+        *ret_new = NULL;
         return NOC_OK;
     }
     if ((session->subs == NULL || (session->sub_count + 1) * 4 > (session->sub_mask + 1) * 3) &&
@@ -337,7 +337,7 @@ int noc_session_subscribe(struct noc_session *session, struct noc_slice filter,
     }
     session->subs[sub_slot(session, sub->node, sub->group)] = sub;
     session->sub_count++;
-    *ret_is_new = true;
+    *ret_new = sub;
     return NOC_OK;
 }
 

@@ -164,11 +164,12 @@ struct noc_sub *noc_session_find_sub(
     const struct noc_session *session, const struct noc_node *node, const struct noc_group *group);
 
 /*
- * Enter or change a subscription: filter without $share. *ret_is_new tells which.
- * The filter holds the mount point already. NOC_ENOMEM.
+ * Enter or change a subscription: filter without $share. *ret_new is the one
+ * entered, NULL when one was changed. The filter holds the mount point already.
+ * NOC_ENOMEM.
  */
 NOC_MUST_CHECK int noc_session_subscribe(struct noc_session *session, struct noc_slice filter,
-    struct noc_slice group, uint8_t options, uint32_t id, bool *ret_is_new);
+    struct noc_slice group, uint8_t options, uint32_t id, struct noc_sub **ret_new);
 
 /* Take one out; false: there was none. */
 bool noc_session_unsubscribe(

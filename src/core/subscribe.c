@@ -66,15 +66,20 @@ static bool wants_replay(uint8_t options, bool is_new, bool is_shared)
     return !is_shared && (handling == 0 || (handling == 0x10 && is_new));
 }
 
-/* One filter. Its reason code; *ret_replay tells whether retained messages follow. */
+/*
+ * One filter. Its reason code; retained messages up to version *ret_replay
+ * follow, none when it is 0. What is retained later is routed later, to the
+ * subscription just entered. What is on its way to it though it was retained
+ * before must not come behind the newer message of the replay.
+ */
 static uint8_t subscribe_one(struct noc_link *link, const struct target *target, uint8_t options,
-    uint32_t id, bool *ret_replay)
+    uint32_t id, uint64_t *ret_replay)
 {
     struct noc_session *session = link->session;
     uint8_t qos = options & NOC_SUB_QOS;
-    bool is_new;
+    struct noc_sub *entered;
 
-    *ret_replay = false;
+    *ret_replay = 0;
     if (qos > link->listener->max_qos) {
         qos = link->listener->max_qos;
         options = (uint8_t)((options & ~NOC_SUB_QOS) | qos);
@@ -83,13 +88,18 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
         /* What a bridge asks for in version 5; without it two brokers would send in circles. */
         options |= NOC_SUB_NO_LOCAL | NOC_SUB_RETAIN_AS_PUBLISHED;
     }
-    if (noc_session_subscribe(session, target->filter, target->group, options, id, &is_new) !=
+    if (noc_session_subscribe(session, target->filter, target->group, options, id, &entered) !=
         NOC_OK) {
         return NOC_RC_UNSPECIFIED;
     }
     noc_shard_log(link->shard, NOC_LOG_SUBSCRIBE, "%.*s %d %.*s",
         NOC_SLICE_ARG(noc_session_id(session)), qos, NOC_SLICE_ARG(target->filter));
-    *ret_replay = wants_replay(options, is_new, target->group.at != NULL);
+    if (wants_replay(options, entered != NULL, target->group.at != NULL)) {
+        *ret_replay = noc_retained_version(session->shard->core->retained);
+        if (entered != NULL) {
+            entered->replayed = *ret_replay;
+        }
+    }
     return qos;
 }
 
@@ -129,7 +139,7 @@ static void send_reasons(struct noc_link *link, unsigned type, uint16_t packet_i
 
 /* Start the replays that the filters of a SUBSCRIBE are due: behind its SUBACK. */
 static void start_replays(struct noc_link *link, const struct noc_subscribe *subscribe,
-    const uint8_t *reasons, const bool *replays)
+    const uint8_t *reasons, const uint64_t *replays)
 {
     struct noc_slice rest = subscribe->topics, text;
     uint8_t options;
@@ -137,10 +147,10 @@ static void start_replays(struct noc_link *link, const struct noc_subscribe *sub
     for (unsigned i = 0; noc_subscribe_next(&rest, &text, &options); i++) {
         struct target target;
 
-        if (replays[i] && open_target(link, text, &target) == NOC_OK) {
+        if (replays[i] != 0 && open_target(link, text, &target) == NOC_OK) {
             /* With the QoS that was granted, which may be lower than the one asked for. */
             if (noc_replay_start(link->session, target.filter, reasons[i],
-                    subscribe->props.subscription_id) != NOC_OK) {
+                    subscribe->props.subscription_id, replays[i]) != NOC_OK) {
                 noc_shard_log(link->shard, NOC_LOG_ERROR,
                     "Out of memory: retained messages for %.*s are left out.",
                     NOC_SLICE_ARG(noc_link_name(link)));
@@ -151,8 +161,8 @@ static void start_replays(struct noc_link *link, const struct noc_subscribe *sub
 }
 
 /* Enter all filters. False: the link has ended. */
-static bool subscribe_all(
-    struct noc_link *link, const struct noc_subscribe *subscribe, uint8_t *reasons, bool *replays)
+static bool subscribe_all(struct noc_link *link, const struct noc_subscribe *subscribe,
+    uint8_t *reasons, uint64_t *replays)
 {
     struct noc_slice rest = subscribe->topics, text;
     uint8_t options;
@@ -179,7 +189,7 @@ void noc_link_on_subscribe(struct noc_link *link, struct noc_slice body)
     struct noc_fault fault = {0};
     struct noc_subscribe subscribe;
     uint8_t few[64], *reasons;
-    bool *replays;
+    uint64_t *replays;
     int err =
         noc_subscribe_decode(link->version, (const uint8_t *)body.at, body.n, &subscribe, &fault);
 

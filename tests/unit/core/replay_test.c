@@ -228,6 +228,61 @@ static void live_messages_go_on_while_a_replay_waits(void **state)
     world_close(&w);
 }
 
+/*
+ * A publisher on another worker retains, and only then looks who subscribes. The subscription's
+ * mark is put where it would be had this message been retained just before it.
+ */
+static void what_a_replay_brings_does_not_come_live_behind_it(void **state)
+{
+    struct noc_session *session;
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_open(&w, 1);
+    p = join(&w, "p");
+    say_retained(p, 1, "t", "a");
+    s = join(&w, "s");
+    say_subscribe(s, "t", 0, 0);
+    hears(s, "SUBACK 1: 0; PUBLISH t a q0 retain");
+    session = s->link.session;
+    for (size_t i = 0; i <= session->sub_mask; i++) {
+        if (session->subs[i] != NULL) {
+            assert_int_equal(session->subs[i]->replayed, 1);
+            session->subs[i]->replayed = 2;
+        }
+    }
+    say_retained(p, 1, "t", "b");
+    hears_nothing(s);
+    say_publish(p, 0, 0, "t", "not retained");
+    hears(s, "PUBLISH t not retained q0");
+    say_retained(p, 1, "t", "c");
+    hears(s, "PUBLISH t c q0");
+    world_close(&w);
+}
+
+static void a_subscription_that_is_changed_goes_on_live(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_open(&w, 1);
+    p = join(&w, "p");
+    s = join(&w, "s");
+    say_subscribe(s, "t", 0, 0);
+    say_retained(p, 1, "t", "a");
+    hears(s, "SUBACK 1: 0; PUBLISH t a q0");
+    say_subscribe(s, "t", 0, 0);
+    hears(s, "SUBACK 2: 0; PUBLISH t a q0 retain");
+    for (size_t i = 0; i <= s->link.session->sub_mask; i++) {
+        if (s->link.session->subs[i] != NULL) {
+            assert_int_equal(s->link.session->subs[i]->replayed, 0); /* [MQTT-3.8.4-3] */
+        }
+    }
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +295,8 @@ int main(void)
         cmocka_unit_test(a_replay_with_qos_goes_on_when_the_client_comes_back),
         cmocka_unit_test(a_replay_ends_with_its_subscription),
         cmocka_unit_test(live_messages_go_on_while_a_replay_waits),
+        cmocka_unit_test(what_a_replay_brings_does_not_come_live_behind_it),
+        cmocka_unit_test(a_subscription_that_is_changed_goes_on_live),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
