@@ -10,7 +10,9 @@
  *   world.c      the clock, the steps, begin and end
  *   glue.c       what a worker is to its shard: a second glue beside src/broker
  *   wire.c       connections as both ends see them
- *   client.c     what a client does          client_in.c   what it hears
+ *   client.c     a client's turns: what it does next
+ *     client_connect.c  begin and end of its connections
+ *     client_out.c      what it says   client_in.c  what it hears
  *   oracle.c     what it may and must hear   oracle_end.c  what it must have heard
  *   invariants.c what must hold inside the core
  *   scenarios.c  the worlds                  main.c        the command line
@@ -261,11 +263,29 @@ void sim_client_done(struct sim_client *client);
 void sim_client_turn(struct sim_client *client);
 bool sim_client_is_idle(const struct sim_client *client);
 
-/* client.c, for client_in.c */
+/* One of those who stay and listen to all. */
+bool sim_client_is_watcher(const struct sim_client *client);
 void sim_client_say(struct sim_client *client, const void *bytes, size_t n);
-void sim_client_publish(struct sim_client *client, unsigned topic, uint8_t qos, bool retain);
-void sim_client_resend(struct sim_client *client);
+
+/* client_connect.c */
+void sim_client_connect(struct sim_client *client);
+void sim_client_reset(struct sim_client *client);
+void sim_client_leave_wire(struct sim_client *client, bool is_graceful);
 void sim_client_closed(struct sim_client *client);
+void sim_client_cut(struct sim_client *client, bool is_cut);
+bool sim_client_abandon(struct sim_client *client);
+void sim_client_reap(struct sim_client *client);
+void sim_client_leave(struct sim_client *client);
+bool sim_wire_is_closed(struct sim_wire *wire);
+
+/* client_out.c */
+void sim_client_publish(struct sim_client *client, unsigned topic, uint8_t qos, bool retain);
+void sim_client_publish_some(struct sim_client *client);
+void sim_client_resend(struct sim_client *client);
+/* only: the filter, or -1 for some by chance. */
+void sim_client_subscribe(struct sim_client *client, bool is_unsubscribe, int only);
+bool sim_session_has(const struct sim_session *session, unsigned filter);
+
 void sim_fifo_put(struct sim_fifo *fifo, uint8_t type, uint16_t packet_id);
 bool sim_fifo_take(struct sim_fifo *fifo, struct sim_owed *ret_owed);
 void sim_fifo_done(struct sim_fifo *fifo);
@@ -374,6 +394,16 @@ struct sim_world {
     uint32_t session_count, session_room;
     uint64_t heard;
 };
+
+static inline struct sim_random *sim_chance_of(struct sim_client *client)
+{
+    return &client->world->random;
+}
+
+static inline const struct sim_profile *sim_profile_of(const struct sim_client *client)
+{
+    return client->world->profile;
+}
 
 /* One world from begin to end; the program ends when something is wrong. */
 void sim_run(const struct sim_scenario *scenario, uint64_t seed, unsigned shards, unsigned steps,
