@@ -329,6 +329,9 @@ void sim_client_init(struct sim_client *client, struct sim_world *world, unsigne
     client->world = world;
     client->number = number;
     client->version = versions[sim_below(&world->random, NOC_COUNT(versions))];
+    if (world->is_lawless && client->version == NOC_V31) {
+        client->version = NOC_V311; /* which is told whether its session is there */
+    }
     if (sim_client_is_watcher(client)) {
         client->version = number == 0 ? NOC_V5 : NOC_V311;
     }

@@ -119,8 +119,8 @@ void sim_worker_turn(struct sim_worker *worker);
 bool sim_worker_is_runnable(struct sim_worker *worker);
 /* Ends what the worker's connections are; before and after noc_shard_close_links(). */
 void sim_worker_bury(struct sim_worker *worker, bool all);
-void *sim_worker_run(void *worker);
-void sim_wake(struct sim_world *world, unsigned worker);
+void *sim_worker_run(void *argument);
+void sim_wake(struct sim_world *world, unsigned number);
 
 /* A new connection to that shard. */
 struct sim_wire *sim_connect(struct sim_world *world, unsigned shard, unsigned listener);
