@@ -13,6 +13,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "broker/admission.h"
 #include "cli/commands.h"
 #include "config/options.h"
 #include "net/privileges.h"
@@ -52,10 +53,43 @@ static int print_wanted(const struct noc_command_line *line, bool as_mosquitto)
     return print(&text);
 }
 
+/* Read what the configuration names, as a start would, and look for its user. The exit status. */
+static int try_files(const struct noc_config *config, struct noc_log *log)
+{
+    uint64_t version = 0;
+    const struct noc_admission_load load = {.log = log, .version = &version};
+    struct noc_admission *access = NULL;
+    struct noc_identity identity;
+    bool is_file = false;
+    char error[256];
+
+    if (noc_admission_load(config, &load, &access, &is_file) != NOC_OK) {
+        return is_file ? NOC_CONFIG_EXIT_INVALID : EXIT_FAILURE;
+    }
+    noc_admission_unref(access);
+    if (geteuid() == 0 &&
+        noc_identity_find(config->user, &identity, error, sizeof error) != NOC_OK) {
+        noc_log(log, NOC_LOG_ERROR, "Error: %s", error);
+        return EXIT_FAILURE;
+    }
+    return 0;
+}
+
 static int test_config(const struct noc_command_line *line, const struct noc_config *config)
 {
+    struct noc_log *log = NULL;
     struct noc_text text;
+    int status;
 
+    if (noc_log_open(&(struct noc_log_options){0}, &log, NULL) != NOC_OK) {
+        (void)fprintf(stderr, "Error: Out of memory.\n");
+        return EXIT_FAILURE;
+    }
+    status = try_files(config, log);
+    noc_log_close(log);
+    if (status != 0) {
+        return status;
+    }
     if (!line->wants_explanation) {
         printf("Configuration file is OK.\n");
         return 0;
@@ -148,9 +182,7 @@ static struct noc_log *open_log(struct noc_broker *broker)
         (void)fprintf(stderr, "Error: Out of memory.\n");
         return NULL;
     }
-    if (file_err != 0) {
-        (void)fprintf(stderr, "Error: Unable to open log file %s for writing: %s.\n",
-            config->log_file, strerror(file_err));
+    if (file_err != 0) { /* which the log has said on stderr */
         noc_log_close(log);
         return NULL;
     }
