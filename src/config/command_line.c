@@ -168,12 +168,21 @@ static int take(struct noc_command_line *line, enum command command, const char 
 /* Of several things to do instead of running, keep the first in the struct's order. */
 static int settle(struct noc_command_line *line)
 {
+    bool is_answered = line->wants_help || line->wants_version;
+
     line->wants_version = line->wants_version && !line->wants_help;
     line->wants_option_list = line->wants_option_list && !line->wants_help && !line->wants_version;
     line->wants_test =
         line->wants_test && !line->wants_help && !line->wants_version && !line->wants_option_list;
     if (line->wants_test && line->config_file == NULL) {
         return fail(line, "Error: --test-config needs a config file. Add: -c FILE");
+    }
+    if (line->wants_explanation && !line->wants_test && !line->wants_option_list && !is_answered) {
+        return fail(line, "Error: --explain goes with --test-config. Add: --test-config");
+    }
+    if ((line->is_json || line->is_man) && !line->wants_option_list && !is_answered) {
+        return fail(line, "Error: --%s goes with --list-options. Add: --list-options",
+            line->is_json ? "json" : "man");
     }
     return NOC_OK;
 }

@@ -66,6 +66,19 @@ static void mosquitto_does_not_know_our_own_options(void **state)
     assert_true(line.wants_test && line.wants_explanation);
 }
 
+static void what_only_goes_with_another_option_does_not_start_a_broker(void **state)
+{
+    struct noc_command_line line;
+
+    assert_int_equal(PARSE(&line, false, "-c", "f", "--explain"), NOC_EINVAL);
+    assert_string_equal(line.error, "Error: --explain goes with --test-config. Add: --test-config");
+    assert_int_equal(PARSE(&line, false, "--json"), NOC_EINVAL);
+    assert_string_equal(line.error, "Error: --json goes with --list-options. Add: --list-options");
+    assert_int_equal(PARSE(&line, false, "--man", "-c", "f", "--test-config"), NOC_EINVAL);
+    assert_int_equal(PARSE(&line, false, "--explain", "--json", "--help"), NOC_OK);
+    assert_int_equal(PARSE(&line, false, "--man", "--version"), NOC_OK);
+}
+
 static void what_is_unknown_is_an_error(void **state)
 {
     static const char *const bad[] = {"--foo", "foo", "-x", "-vc", "--port=1", "", "-"};
@@ -182,6 +195,7 @@ int main(void)
         cmocka_unit_test(an_empty_line_asks_for_nothing),
         cmocka_unit_test(all_options_are_taken_in_both_forms),
         cmocka_unit_test(mosquitto_does_not_know_our_own_options),
+        cmocka_unit_test(what_only_goes_with_another_option_does_not_start_a_broker),
         cmocka_unit_test(what_is_unknown_is_an_error),
         cmocka_unit_test(a_missing_value_is_worded_as_mosquitto_does),
         cmocka_unit_test(ports_are_checked_and_at_most_ten),
