@@ -178,12 +178,12 @@ static bool parse_options(int argc, char **argv, struct choices *choices)
             return false;
         }
         if (!store_value(choices, &option_rows[i], optarg)) {
-            fprintf(stderr, "noctule bench: bad value for --%s: %s\n", option_rows[i].name, optarg);
+            fprintf(stderr, "noctule bench: --%s cannot be '%s'\n", option_rows[i].name, optarg);
             return false;
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "noctule bench: what is %s?\n", argv[optind]);
+        fprintf(stderr, "noctule bench: '%s' is no option\n", argv[optind]);
         return false;
     }
     return true;

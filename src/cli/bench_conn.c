@@ -43,8 +43,10 @@ static void fail_conn(
     if (conn->state == BENCH_CLOSED) {
         return;
     }
-    noc_bench_fail_mt(worker->control, BENCH_REFUSED, "connection %u of worker %u%s: %s",
-        conn->index, worker->index, conn->state < BENCH_READY ? ", not yet ready" : "", reason);
+    noc_bench_fail_mt(worker->control, BENCH_REFUSED,
+        "%s port %u: connection %u of worker %u%s: %s", worker->plan->host,
+        (unsigned)worker->plan->port, conn->index, worker->index,
+        conn->state < BENCH_READY ? ", not yet ready" : "", reason);
     close(conn->fd);
     conn->state = BENCH_CLOSED;
 }

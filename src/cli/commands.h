@@ -2,9 +2,11 @@
 #ifndef NOC_CLI_COMMANDS_H
 #define NOC_CLI_COMMANDS_H
 /*
- * The commands of the program, one file each. argv[0] is the command's own
- * word ("bench"), the rest its options. Each returns the process's exit
- * status and may be called once, from the main thread.
+ * The commands of the program, one file each. argv[0] is "noctule" and
+ * the command's own word ("noctule bench"), or the program's path where that
+ * is the command ("/usr/sbin/mosquitto"); the rest are its options. Each
+ * returns the process's exit status and may be called once, from the main
+ * thread.
  */
 
 int noc_cli_broker(int argc, char **argv);

@@ -47,9 +47,10 @@ static const char usage[] =
     "\n"
     "Commands:\n"
     "  status         what the broker is doing: version, uptime, clients, messages\n"
-    "  reload         read the configuration, password and ACL files again\n"
+    "  reload         read the password, ACL and certificate files again\n"
     "\n"
-    "  --socket PATH  the control socket (default: " DEFAULT_SOCKET ")\n"
+    "  --socket PATH  the control socket (default: " DEFAULT_SOCKET ");\n"
+    "                 the one of `make run` is run/control.sock\n"
     "  --json         print the answer as the JSON it is\n"
     "  --help         this text\n";
 
@@ -224,8 +225,13 @@ int noc_cli_ctl(int argc, char **argv)
             return EXIT_FAILURE;
         }
     }
-    if (argc - optind != 1 || !is_command(argv[optind])) {
+    if (argc - optind != 1) {
         fputs(usage, stderr);
+        return EXIT_FAILURE;
+    }
+    if (!is_command(argv[optind])) {
+        fprintf(stderr, "noctule ctl: no command '%s'; `noctule ctl --help` lists them\n",
+            argv[optind]);
         return EXIT_FAILURE;
     }
     ctl.command = argv[optind];

@@ -77,6 +77,7 @@ static int print_help(FILE *stream)
 int main(int argc, char **argv)
 {
     const struct command *command;
+    char name[32];
 
     if (argc < 1) {
         return EXIT_FAILURE;
@@ -98,5 +99,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "noctule: no command '%s'; `noctule --help` lists them\n", argv[1]);
         return EXIT_FAILURE;
     }
+    /* What getopt_long() complains of begins with argv[0]. */
+    (void)snprintf(name, sizeof(name), "noctule %s", command->name);
+    argv[1] = name;
     return command->run(argc - 1, argv + 1);
 }

@@ -295,9 +295,11 @@ static int set_up_new(struct setup *setup)
            "  user:      %s\n"
            "  password:  %s      (shown this once: only its hash is kept)\n"
            "\n"
-           "Start the broker with `noctule broker -c %s/noctule.conf`.\n"
+           "This starts the broker (`make run` does it now):\n"
+           "\n"
+           "  %s broker -c %s/noctule.conf\n"
            "\n",
-        setup->dir, setup->user, setup->password, setup->dir);
+        setup->dir, setup->user, setup->password, program_invocation_name, setup->dir);
     print_connecting(setup, setup->user, setup->password);
     explicit_bzero(setup->password, sizeof(setup->password));
     return NOC_OK;
@@ -411,15 +413,19 @@ static int check_existing(struct setup *setup, FILE *config)
     char user[USER_LENGTH_MAX + 1];
     int err = read_listeners(setup, config);
 
+    read_user(setup, user, sizeof(user));
     if (setup->print_only) {
-        read_user(setup, user, sizeof(user));
         print_connecting(setup, user, "PASSWORD");
         return NOC_OK;
     }
     if (err == NOC_OK) {
-        printf("%s is set up already; nothing was changed. `noctule setup --print-only %s` prints\n"
-               "how clients connect.\n",
-            setup->dir, setup->dir);
+        printf("%s is set up already; nothing was changed, passwords are as before.\n"
+               "\n"
+               "  how clients connect:  %s setup --print-only %s\n"
+               "  a password is lost:   mosquitto_passwd %s/passwd %s\n"
+               "                        (Debian's package mosquitto), or remove %s and start over\n"
+               "\n",
+            setup->dir, program_invocation_name, setup->dir, setup->dir, user, setup->dir);
     }
     return err;
 }

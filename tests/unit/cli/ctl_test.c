@@ -201,13 +201,20 @@ static void wrong_use_prints_the_usage(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(run(fixture, "absent", "explode", NULL), 1);
-    assert_non_null(strstr(fixture->errors, "Usage: noctule ctl"));
     assert_int_equal(run(fixture, "absent", "status", "reload"), 1);
     assert_non_null(strstr(fixture->errors, "Usage: noctule ctl"));
     assert_int_equal(run(fixture, "absent", "status", "--nonsense"), 1);
     assert_int_equal(run(fixture, "absent", "--help", NULL), 0);
     assert_non_null(strstr(fixture->output, "Usage: noctule ctl"));
+}
+
+static void a_command_that_there_is_not_is_named(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(run(fixture, "absent", "explode", NULL), 1);
+    assert_string_equal(
+        fixture->errors, "noctule ctl: no command 'explode'; `noctule ctl --help` lists them\n");
 }
 
 static void a_socket_path_that_cannot_be_one_is_refused(void **state)
@@ -231,6 +238,7 @@ int main(void)
         TEST(an_answer_that_is_not_json_fails),
         TEST(no_broker_is_told_with_a_hint),
         TEST(wrong_use_prints_the_usage),
+        TEST(a_command_that_there_is_not_is_named),
         TEST(a_socket_path_that_cannot_be_one_is_refused),
     };
 #undef TEST
