@@ -88,7 +88,8 @@ static int judge_modes(const char *path, int descriptor, mode_t mode,
         noc_report_warn(report, path, 0, "%s", finding);
     }
     if (options->is_secret && (mode & S_IROTH) != 0 && !is_in_memory(descriptor)) {
-        noc_report_warn(report, path, 0, "others may read this file (remedy: chmod o-r)");
+        noc_report_warn(report, path, 0,
+            "others may read this file (remedy: give it to the broker's group, then chmod o-r)");
     }
     return NOC_OK;
 }

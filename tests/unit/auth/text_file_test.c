@@ -219,8 +219,8 @@ static void a_secret_that_others_may_read_is_warned_of(void **state)
     assert_int_equal(read_path("readable", &options, &report, &text), NOC_OK);
     noc_text_file_free(text);
     if (report.warnings != 0) { /* none when the tests run on a tmpfs */
-        assert_string_equal(
-            last_warning, "readable: others may read this file (remedy: chmod o-r)");
+        assert_string_equal(last_warning, "readable: others may read this file (remedy: give it "
+                                          "to the broker's group, then chmod o-r)");
     }
     options.is_secret = false;
     must_read("readable", &options, "x", 0);
