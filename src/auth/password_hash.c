@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/error.h"
 
 enum {
@@ -18,77 +19,6 @@ enum {
     ARGON2_LANES_MAX = 255,
     ARGON2_PASSES_MAX = 100000
 };
-
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* --- base64 (RFC 4648 section 4) ---------------------------------------- */
-
-static int digit_value(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* The bytes, at most max of them. False: not base64, or more. Padding is there or isn't. */
-static bool base64_decode(
-    struct noc_slice text, bool is_padded, uint8_t *ret_bytes, size_t max, uint8_t *ret_n)
-{
-    uint32_t bits = 0;
-    size_t n = 0, digits = text.n;
-
-    if (is_padded) {
-        if (text.n % 4 != 0) {
-            return false;
-        }
-        while (digits > 0 && text.n - digits < 2 && text.at[digits - 1] == '=') {
-            digits--;
-        }
-    }
-    if (digits % 4 == 1) {
-        return false;
-    }
-    for (size_t i = 0; i < digits; i++) {
-        int value = digit_value(text.at[i]);
-
-        if (value < 0) {
-            return false;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        if (i % 4 != 0) {
-            if (n == max) {
-                return false;
-            }
-            ret_bytes[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-        }
-    }
-    *ret_n = (uint8_t)n;
-    return true;
-}
-
-/* Padded; n is a multiple of three or the last group. Returns the end. */
-static char *base64_encode(char *out, const uint8_t *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i += 3) {
-        size_t have = n - i < 3 ? n - i : 3;
-        uint32_t group = (uint32_t)bytes[i] << 16 | (have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                         (have > 2 ? bytes[i + 2] : 0);
-
-        *out++ = base64_digits[group >> 18];
-        *out++ = base64_digits[group >> 12 & 63];
-        *out++ = have > 1 ? base64_digits[group >> 6 & 63] : '=';
-        *out++ = have > 2 ? base64_digits[group & 63] : '=';
-    }
-    return out;
-}
 
 /* --- reading ------------------------------------------------------------ */
 
@@ -141,17 +71,19 @@ static const char *read_salt_and_digest(
     struct noc_slice text, bool is_padded, struct noc_password_hash *hash)
 {
     struct noc_slice salt;
+    size_t n;
 
     if (!take_until(&text, '$', &salt)) {
         return "the salt or the hash is missing";
     }
-    if (!base64_decode(salt, is_padded, hash->salt, sizeof hash->salt, &hash->salt_n) ||
-        hash->salt_n == 0) {
+    if (!noc_base64_decode(salt, is_padded, hash->salt, sizeof hash->salt, &n) || n == 0) {
         return "the salt is not 1 to 64 bytes of base64";
     }
-    if (!base64_decode(text, is_padded, hash->digest, sizeof hash->digest, &hash->digest_n)) {
+    hash->salt_n = (uint8_t)n;
+    if (!noc_base64_decode(text, is_padded, hash->digest, sizeof hash->digest, &n)) {
         return "the hash is not base64, or too long";
     }
+    hash->digest_n = (uint8_t)n;
     return NULL;
 }
 
@@ -332,9 +264,9 @@ int noc_password_hash_pbkdf2(
     }
     /* 3 + 9 + 1 + 16 + 1 + 88 + 1 bytes at most. */
     end = ret_text + snprintf(ret_text, NOC_PASSWORD_TEXT_MAX, "$7$%u$", rounds);
-    end = base64_encode(end, salt, sizeof salt);
+    end = noc_base64_encode(end, salt, sizeof salt);
     *end++ = '$';
-    end = base64_encode(end, digest, sizeof digest);
+    end = noc_base64_encode(end, digest, sizeof digest);
     *end = '\0';
     OPENSSL_cleanse(digest, sizeof digest);
     return NOC_OK;

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ws/key.h"
 
-static const char alphabet[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* Base64 with padding (RFC 4648, 4) of bytes[0..n) to at; 4 characters for each 3 bytes begun. */
-static void base64_write(char *at, const uint8_t *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t group = (uint32_t)bytes[i] << 16;
-
-        group |= i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0;
-        group |= i + 2 < n ? bytes[i + 2] : 0;
-        *at++ = alphabet[group >> 18];
-        *at++ = alphabet[group >> 12 & 63];
-        *at++ = i + 1 < n ? alphabet[group >> 6 & 63] : '=';
-        *at++ = i + 2 < n ? alphabet[group & 63] : '=';
-    }
-}
+#include "base/base64.h"
 
 void noc_ws_key_write(const uint8_t random[NOC_WS_KEY_BYTES], char ret_key[NOC_WS_KEY_SIZE])
 {
-    base64_write(ret_key, random, NOC_WS_KEY_BYTES);
+    (void)noc_base64_encode(ret_key, random, NOC_WS_KEY_BYTES);
 }
 
 bool noc_ws_key_is_valid(struct noc_slice key)
@@ -30,7 +15,7 @@ bool noc_ws_key_is_valid(struct noc_slice key)
         return false;
     }
     for (size_t i = 0; i < 22; i++) {
-        if (memchr(alphabet, key.at[i], 64) == NULL) {
+        if (!noc_base64_is_digit(key.at[i])) {
             return false;
         }
     }
@@ -54,6 +39,6 @@ int noc_ws_accept_compute(
     if (err != NOC_OK) {
         return err;
     }
-    base64_write(ret_accept, digest, sizeof digest);
+    (void)noc_base64_encode(ret_accept, digest, sizeof digest);
     return NOC_OK;
 }
