@@ -122,6 +122,21 @@ int noc_passwords_check(const struct noc_passwords *passwords, struct noc_slice 
     return err == NOC_OK && !can_log_in ? NOC_EDENIED : err;
 }
 
+int noc_passwords_find_pbkdf2(const struct noc_passwords *passwords, struct noc_slice username,
+    struct noc_password_hash *ret_hash, uint8_t ret_digest[NOC_LINE_DIGEST_BYTES])
+{
+    const struct entry *entry = find_user(passwords, username);
+
+    if (entry == NULL || entry->cost.scheme != NOC_PASSWORD_PBKDF2) {
+        memset(ret_digest, 0, NOC_LINE_DIGEST_BYTES);
+        *ret_hash = passwords->stranger;
+        return NOC_ENOENT;
+    }
+    memcpy(ret_digest, entry->line_digest, NOC_LINE_DIGEST_BYTES);
+    *ret_hash = unpack(passwords, entry);
+    return NOC_OK;
+}
+
 /* --- life --------------------------------------------------------------- */
 
 static void passwords_free(struct noc_passwords *passwords)

@@ -64,6 +64,15 @@ NOC_MUST_CHECK int noc_passwords_check(const struct noc_passwords *passwords,
     struct noc_slice username, struct noc_slice password, struct noc_password_cost *ret_cost);
 
 /*
+ * The user's hash, for SCRAM, if it is of the kind $7$, and the digest of its
+ * line. NOC_ENOENT: nobody of that name, or another kind of hash. ret_digest is
+ * then all zero, and ret_hash has the form of the most frequent kind in the
+ * file, without salt and digest. Overwrite ret_hash after use.
+ */
+int noc_passwords_find_pbkdf2(const struct noc_passwords *passwords, struct noc_slice username,
+    struct noc_password_hash *ret_hash, uint8_t ret_digest[NOC_LINE_DIGEST_BYTES]);
+
+/*
  * A digest of the user's hash: it changes when, and only when, the entry does.
  * NOC_ENOENT: no such user, and ret_digest is all zero.
  */

@@ -156,6 +156,72 @@ void noc_admission_unref(struct noc_admission *access)
     free(access);
 }
 
+/* ---- who, and why not ---- */
+
+void noc_admission_log_denied(struct noc_link *link, const char *why, struct noc_slice username)
+{
+    noc_shard_log(link->shard, NOC_LOG_NOTICE, "Client %.*s from %.*s:%u denied: %s (user '%.*s').",
+        NOC_SLICE_ARG(noc_link_name(link)), NOC_SLICE_ARG(link->address), (unsigned)link->port, why,
+        NOC_SLICE_ARG(username));
+}
+
+/* NOC_OK: nothing is logged. */
+static void log_outcome(struct noc_link *link, int outcome)
+{
+    const struct noc_connect *view = &link->connect->view;
+    const char *why;
+
+    if (outcome == NOC_OK) {
+        return;
+    }
+    if (outcome == NOC_EFULL) {
+        why = "too many logins at once";
+    } else if (noc_connection_of(link)->is_named_by_certificate) {
+        why = "its certificate gives no user name";
+    } else if (view->has_username) {
+        why = "unknown user or wrong password";
+    } else {
+        why = "no username given and allow_anonymous is false";
+    }
+    noc_admission_log_denied(link, why, view->username);
+}
+
+int noc_admission_set_name(struct noc_connection *connection, struct noc_slice name)
+{
+    char *copy = malloc(name.n + 1);
+
+    if (copy == NULL) {
+        return NOC_ENOMEM;
+    }
+    if (name.n > 0) {
+        memcpy(copy, name.at, name.n);
+    }
+    free(connection->given_name);
+    connection->given_name = copy;
+    connection->link.username = noc_slice(copy, name.n);
+    return NOC_OK;
+}
+
+/* The username that a client certificate stands for. NOC_ENOENT: the listener does not ask. */
+static int name_by_certificate(struct noc_connection *connection)
+{
+    const struct noc_listener_config *config = connection->endpoint->config;
+    char name[1024];
+    int n;
+
+    if (connection->tls == NULL ||
+        (!config->use_identity_as_username && !config->use_subject_as_username)) {
+        return NOC_ENOENT;
+    }
+    connection->is_named_by_certificate = true;
+    n = config->use_identity_as_username ? noc_tls_identity(connection->tls, name, sizeof name)
+                                         : noc_tls_subject(connection->tls, name, sizeof name);
+    if (n < 0 || noc_admission_set_name(connection, noc_slice(name, (size_t)n)) != NOC_OK) {
+        return NOC_EDENIED;
+    }
+    return NOC_OK;
+}
+
 /* ---- judging a CONNECT ---- */
 
 /* An answer of the pool on its way to the worker that asked. */
@@ -188,13 +254,25 @@ static void remember(struct noc_connection *connection, const struct noc_auth_re
     connection->security_version = result->security_version;
 }
 
+static const struct noc_admission_entry *access_of(const struct noc_connection *connection)
+{
+    const struct noc_admission *access = noc_connection_worker(connection)->access;
+
+    return &access->at[connection->endpoint->listener.number];
+}
+
+const struct noc_security *noc_admission_security(const struct noc_connection *connection)
+{
+    return access_of(connection)->security;
+}
+
 /* Ask the pool. Results as authenticate's. */
 static int ask(
     struct noc_connection *connection, const struct noc_credentials *credentials, uint64_t ticket)
 {
     struct noc_worker *worker = noc_connection_worker(connection);
     const struct noc_auth_request request = {
-        .security = worker->access->at[connection->endpoint->listener.number].security,
+        .security = access_of(connection)->security,
         .username = credentials->username,
         .password = credentials->password,
         .address_key = noc_address_key(&connection->address),
@@ -210,14 +288,6 @@ static int ask(
     }
     remember(connection, &result);
     return result.outcome == NOC_OK ? NOC_OK : NOC_EDENIED;
-}
-
-static bool is_named_by_certificate(const struct noc_connection *connection)
-{
-    const struct noc_listener_config *config = connection->endpoint->config;
-
-    return connection->tls != NULL &&
-           (config->use_identity_as_username || config->use_subject_as_username);
 }
 
 /* The credentials of a CONNECT that is still waiting. */
@@ -243,11 +313,8 @@ static void on_answer(struct noc_shard *shard, void *argument)
 
     if (link != NULL) {
         struct noc_connection *connection = noc_connection_of(link);
-        const struct noc_worker *worker = noc_worker_of(shard);
-        const struct noc_security *security =
-            worker->access->at[connection->endpoint->listener.number].security;
 
-        if (security->version != answer->result.security_version) {
+        if (noc_admission_security(connection)->version != answer->result.security_version) {
             /* The file has changed meanwhile: the answer is void, ask again. */
             struct noc_credentials credentials = credentials_of(link);
 
@@ -256,63 +323,11 @@ static void on_answer(struct noc_shard *shard, void *argument)
             remember(connection, &answer->result);
         }
         if (outcome != NOC_EAGAIN) {
-            noc_admission_log_denied(link, outcome);
+            log_outcome(link, outcome);
             noc_link_authenticated(shard, answer->result.ticket, outcome);
         }
     }
     free(answer);
-}
-
-static const char *denied_text(struct noc_link *link, int outcome)
-{
-    const struct noc_connection *connection = noc_connection_of(link);
-
-    if (outcome == NOC_EFULL) {
-        return "too many logins at once";
-    }
-    if (is_named_by_certificate(connection)) {
-        return "its certificate gives no user name";
-    }
-    return link->connect->view.has_username ? "unknown user or wrong password"
-                                            : "no username given and allow_anonymous is false";
-}
-
-/* Where, who, and why, for whoever has to find the device, or to ban it. */
-void noc_admission_log_denied(struct noc_link *link, int outcome)
-{
-    struct noc_shard *shard = link->shard;
-    const struct noc_connect *view = &link->connect->view;
-
-    if (outcome == NOC_OK) {
-        return;
-    }
-    noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s from %.*s:%u denied: %s (user '%.*s').",
-        NOC_SLICE_ARG(link->connect->client_id), NOC_SLICE_ARG(link->address), (unsigned)link->port,
-        denied_text(link, outcome), NOC_SLICE_ARG(view->username));
-}
-
-/* The username that a client certificate stands for. NOC_ENOENT: the listener does not ask. */
-static int name_by_certificate(struct noc_connection *connection)
-{
-    const struct noc_listener_config *config = connection->endpoint->config;
-    char name[1024];
-    int n;
-
-    if (!is_named_by_certificate(connection)) {
-        return NOC_ENOENT;
-    }
-    n = config->use_identity_as_username ? noc_tls_identity(connection->tls, name, sizeof name)
-                                         : noc_tls_subject(connection->tls, name, sizeof name);
-    if (n < 0) {
-        return NOC_EDENIED;
-    }
-    connection->certificate_name = malloc((size_t)n + 1);
-    if (connection->certificate_name == NULL) {
-        return NOC_EDENIED;
-    }
-    memcpy(connection->certificate_name, name, (size_t)n);
-    connection->link.username = noc_slice(connection->certificate_name, (size_t)n);
-    return NOC_OK;
 }
 
 int noc_admission_authenticate(
@@ -325,7 +340,7 @@ int noc_admission_authenticate(
         err = ask(connection, credentials, ticket);
     }
     if (err != NOC_EAGAIN) {
-        noc_admission_log_denied(link, err);
+        log_outcome(link, err);
     }
     return err;
 }
@@ -339,17 +354,17 @@ static bool may_stay(const struct noc_connection *connection, const struct noc_a
     const struct noc_security *security =
         access->at[connection->endpoint->listener.number].security;
 
-    return connection->certificate_name != NULL ||
+    return connection->is_named_by_certificate ||
            noc_security_still_admits(security, username, connection->line_digest);
 }
 
 bool noc_admission_still_admits(const struct noc_connection *connection)
 {
-    const struct noc_admission *access = noc_connection_worker(connection)->access;
-    uint64_t version = access->at[connection->endpoint->listener.number].security->version;
+    const struct noc_link *link = &connection->link;
 
-    return connection->security_version == version ||
-           may_stay(connection, access, credentials_of(&connection->link).username);
+    return connection->security_version == noc_admission_security(connection)->version ||
+           may_stay(connection, noc_connection_worker(connection)->access,
+               link->username.at != NULL ? link->username : credentials_of(link).username);
 }
 
 void noc_admission_put_in_force(struct noc_shard *shard, void *take_access)

@@ -51,8 +51,21 @@ void noc_admission_unref(struct noc_admission *access); /* NULL is fine */
 int noc_admission_authenticate(
     struct noc_link *link, const struct noc_credentials *credentials, uint64_t ticket);
 
-/* Log a refused login: from where, who, why. NOC_OK: nothing is logged. */
-void noc_admission_log_denied(struct noc_link *link, int outcome);
+/* Log a refused login: from where, who, why; for whoever has to find the device, or to ban it. */
+void noc_admission_log_denied(struct noc_link *link, const char *why, struct noc_slice username);
+
+/*
+ * The client is this user, whatever its CONNECT says: what a certificate or a method of
+ * extended authentication has shown. NOC_ENOMEM.
+ */
+NOC_MUST_CHECK int noc_admission_set_name(struct noc_connection *connection, struct noc_slice name);
+
+/* The security in force for a connection, on its worker. */
+const struct noc_security *noc_admission_security(const struct noc_connection *connection);
+
+/* The shard's exchange: see struct noc_shard_ops, and extended.c. */
+int noc_extended_step(
+    struct noc_link *link, const struct noc_exchange_step *step, uint8_t *ret_data, size_t *ret_n);
 
 /*
  * Do the files in force on its worker admit a connection that comes from another worker,

@@ -234,7 +234,9 @@ static int make_core(struct noc_broker *broker)
     uint64_t seed;
     int err;
 
-    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed ||
+        getrandom(broker->stranger_key, sizeof broker->stranger_key, 0) !=
+            (ssize_t)sizeof broker->stranger_key) {
         return NOC_EIO;
     }
     make_limits(broker->config, &limits);

@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #include "auth/pool.h"
+#include "auth/scram.h"
 #include "broker/topic_log.h"
 #include "broker/worker.h"
 #include "config/command_line.h"
@@ -41,6 +42,7 @@ struct noc_broker {
     struct noc_auth_pool *pool;
     struct noc_auth_memory *memory;
     uint64_t started_ms;
+    uint8_t stranger_key[NOC_SCRAM_KEY_BYTES]; /* see auth/scram.h */
 
     /* Main thread only, once the workers run. */
     struct noc_admission *access; /* in force; counted */

@@ -481,7 +481,8 @@ void noc_connection_free(struct noc_connection *connection)
     noc_list_remove(&connection->ending);
     noc_link_done(&connection->link);
     noc_tls_free(connection->tls);
-    free(connection->certificate_name);
+    free(connection->given_name);
+    noc_scram_free(connection->scram);
     if (connection->ws != NULL) {
         free(connection->ws->waiting);
         free(connection->ws);

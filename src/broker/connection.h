@@ -19,6 +19,7 @@
  * hand-over moves the whole object.
  */
 
+#include "auth/scram.h"
 #include "broker/worker.h"
 #include "core/link.h"
 #include "net/address.h"
@@ -73,9 +74,11 @@ struct noc_connection {
     struct noc_ws_state *ws; /* NULL: no WebSocket */
     struct noc_link link;
     struct noc_address address;
-    struct noc_list again, ending; /* ending: in draining or dead */
-    struct noc_timer timer;        /* WebSocket pings, or the end of draining */
-    char *certificate_name;        /* the username that its certificate gives; or NULL */
+    struct noc_list again, ending;              /* ending: in draining or dead */
+    struct noc_timer timer;                     /* WebSocket pings, or the end of draining */
+    char *given_name;                           /* the username by certificate or method; or NULL */
+    bool is_named_by_certificate;               /* it is of the certificate */
+    struct noc_scram *scram;                    /* extended authentication under way; or NULL */
     uint8_t line_digest[NOC_LINE_DIGEST_BYTES]; /* of the password line it was checked against */
     uint64_t security_version;                  /* of the files it was checked against */
 };

@@ -50,6 +50,7 @@ static void op_tick(struct noc_shard *shard, struct noc_timer *timer)
 static const struct noc_shard_ops ops = {
     .wake = op_wake,
     .authenticate = noc_admission_authenticate,
+    .exchange = noc_extended_step,
     .detach = noc_connection_detach,
     .adopt = noc_connection_adopt,
     .read_on = noc_connection_read_on,

@@ -94,6 +94,9 @@ enum noc_config_log_dest {
     NOC_CONFIG_LOG_TO_FILE = 16
 };
 
+/* Methods of extended authentication (MQTT 5, 4.12). */
+enum noc_config_method { NOC_CONFIG_METHOD_NONE, NOC_CONFIG_METHOD_SCRAM_SHA_512 };
+
 /* Values of an option that may be given several times, in the order of the file. */
 struct noc_config_list {
     char **items;
@@ -111,6 +114,7 @@ struct noc_security_config {
     char *auto_id_prefix;      /* "auto-" unless set */
     int allow_anonymous_given; /* as written: -1 not set, 0, 1; use the listener's allow_anonymous */
     bool allow_zero_length_clientid;
+    enum noc_config_method authentication_method;
 };
 
 struct noc_listener_config {

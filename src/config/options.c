@@ -47,6 +47,8 @@ static const struct noc_option_word bridge_tls_versions[] = {
     {"tlsv1.3", NOC_CONFIG_TLS_1_3}, {"tlsv1.2", NOC_CONFIG_TLS_1_2}, {NULL, 0}};
 static const struct noc_option_word subprotocols[] = {{"strict", NOC_CONFIG_SUBPROTOCOL_STRICT},
     {"lenient", NOC_CONFIG_SUBPROTOCOL_LENIENT}, {NULL, 0}};
+static const struct noc_option_word authentication_methods[] = {{"none", NOC_CONFIG_METHOD_NONE},
+    {"SCRAM-SHA-512", NOC_CONFIG_METHOD_SCRAM_SHA_512}, {NULL, 0}};
 static const struct noc_option_word compatibilities[] = {
     {"2.0", NOC_COMPATIBILITY_2_0}, {"2.1", NOC_COMPATIBILITY_2_1}, {NULL, 0}};
 static const struct noc_option_word log_dests[] = {{"none", 0},
@@ -129,6 +131,12 @@ const struct noc_option noc_options[] = {
         "1.2", "PATH", "The older name of plugin."),
     INT("auth_workers", GLOBAL, OWN, RESTART, GLOBAL(auth_workers), 1, 64, "2", "Noctule 0.1",
         "COUNT", "Threads that check passwords."),
+    WORD("authentication_method", SECURITY, OWN, RESTART, SECURITY(authentication_method),
+        authentication_methods, "none", "Noctule 0.1",
+        "The method of extended authentication (MQTT 5) that clients may use beside user name and "
+        "password: with SCRAM-SHA-512 the password of a $7$ line in password_file never "
+        "travels. Such a line, once stolen, is then enough to log in, so keep the file secret. "
+        "Users with other kinds of hash can't use it."),
     STRING("auto_id_prefix", SECURITY, 0, NOW, SECURITY(auto_id_prefix), 50, "auto-", "1.3", "TEXT",
         "How a client id begins that the broker makes up."),
     INT("autosave_interval", GLOBAL, INACTIVE | CLAMP, NOW, GLOBAL(autosave_interval_s), 0, INT_MAX,

@@ -302,6 +302,28 @@ static void settle_security(struct noc_config *config)
     }
 }
 
+/* What a method of authentication needs. */
+static void check_methods(struct noc_config_parser *parser)
+{
+    const struct noc_config *config = parser->config;
+    const struct noc_option *option = noc_option_find(noc_slice_of("authentication_method"));
+
+    for (size_t i = 0; i < noc_config_security_count(config); i++) {
+        const struct noc_security_config *security = noc_config_security(config, i);
+        const struct noc_config_origin *origin =
+            noc_config_origin(config, option, i == 0 ? NOC_ORIGIN_COMMON : i - 1);
+
+        if (security->authentication_method == NOC_CONFIG_METHOD_NONE ||
+            security->password_file != NULL) {
+            continue;
+        }
+        parser->file = origin == NULL ? NULL : origin->file;
+        parser->line = origin == NULL ? 0 : origin->line;
+        (void)noc_parser_error(parser,
+            "authentication_method SCRAM-SHA-512 has no users. Add a line: password_file PATH");
+    }
+}
+
 static int set_string(char **string, const char *text)
 {
     if (*string == NULL) {
@@ -407,6 +429,7 @@ int noc_config_settle(struct noc_config_parser *parser)
     }
     if (err == NOC_OK) {
         settle_security(parser->config);
+        check_methods(parser);
     }
     return err;
 }

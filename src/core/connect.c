@@ -3,12 +3,13 @@
  * CONNECT, from the packet to the CONNACK:
  *
  *   on_connect        decode, rules, client id              worker that accepted
- *   authenticate      at once, or later by ticket           (the glue's pool)
+ *   authenticate      at once, or later by ticket           (the glue's pool),
+ *                     or by an exchange of AUTH packets     (exchange.c)
  *   directory         which worker is home to the id?
  *   depart - arrive   hand-over, when it is another one     by mail
  *   attach            takeover, session, CONNACK            the home
  *
- * Until the CONNACK nothing behind the CONNECT is decoded.
+ * Until the CONNACK nothing behind the CONNECT is decoded, but for AUTH.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -24,11 +25,14 @@
 
 /* ---- CONNACK ---- */
 
+/* The properties of a CONNACK: numbers, an assigned client id, method and data. */
+enum { NOC_CONNACK_PROPS_MAX = 32 + 100 + NOC_AUTH_METHOD_MAX + NOC_AUTH_DATA_MAX + 6 };
+
 /* In the terms of the client's version; before version 5 most reasons have no code of their own. */
 static void send_connack(
     struct noc_link *link, bool session_present, uint8_t reason, struct noc_slice props)
 {
-    uint8_t packet[512];
+    uint8_t packet[NOC_CONNACK_PROPS_MAX + 16];
     uint8_t code = link->version == NOC_V5 ? reason : noc_reason_to_connack3(reason);
     size_t n =
         noc_connack_encode(link->version, session_present, code, props, packet, sizeof packet);
@@ -45,7 +49,7 @@ static void send_connack(
 }
 
 /* Refuse: CONNACK with the reason, and the end. */
-static void refuse(struct noc_link *link, uint8_t reason, enum noc_end end, const char *text)
+void noc_link_refuse(struct noc_link *link, uint8_t reason, enum noc_end end, const char *text)
 {
     send_connack(link, false, reason, noc_slice(NULL, 0));
     noc_link_end(link, end, text);
@@ -55,7 +59,7 @@ static void accept_client(struct noc_link *link, bool session_present)
 {
     const struct noc_limits *limits = &link->shard->core->limits;
     const struct noc_pending_connect *connect = link->connect;
-    uint8_t props[256], *at = props;
+    uint8_t props[NOC_CONNACK_PROPS_MAX], *at = props;
 
     if (link->version != NOC_V5) {
         send_connack(link, session_present, NOC_RC_SUCCESS, noc_slice(NULL, 0));
@@ -82,6 +86,7 @@ static void accept_client(struct noc_link *link, bool session_present)
     if (link->listener->max_qos < 2) {
         at = noc_prop_put_u8(at, NOC_PROP_MAXIMUM_QOS, link->listener->max_qos);
     }
+    at = noc_exchange_put_props(link, at);
     send_connack(link, session_present, NOC_RC_SUCCESS, noc_slice(props, (size_t)(at - props)));
 }
 
@@ -126,7 +131,8 @@ static bool check_rules(struct noc_link *link, struct noc_pending_connect *conne
         bool is_v3_kept = link->version != NOC_V5 && !view->clean_start; /* [MQTT-3.1.3-8] */
 
         if (!limits->allow_zero_length_clientid || is_v3_kept || link->version == NOC_V31) {
-            refuse(link, link->version == NOC_V5 ? NOC_RC_UNSPECIFIED : NOC_RC_CLIENT_ID_NOT_VALID,
+            noc_link_refuse(link,
+                link->version == NOC_V5 ? NOC_RC_UNSPECIFIED : NOC_RC_CLIENT_ID_NOT_VALID,
                 NOC_END_REFUSED, "empty client identifier");
             return false;
         }
@@ -136,16 +142,11 @@ static bool check_rules(struct noc_link *link, struct noc_pending_connect *conne
     if (limits->max_keepalive_s > 0 &&
         (view->keep_alive_s == 0 || view->keep_alive_s > limits->max_keepalive_s)) {
         if (link->version != NOC_V5) {
-            refuse(
+            noc_link_refuse(
                 link, NOC_RC_CLIENT_ID_NOT_VALID, NOC_END_REFUSED, "keep alive over max_keepalive");
             return false;
         }
         link->keepalive_s = limits->max_keepalive_s;
-    }
-    if (noc_props_has(&view->props, NOC_PROP_AUTH_METHOD)) {
-        refuse(link, NOC_RC_BAD_AUTHENTICATION_METHOD, NOC_END_REFUSED,
-            "authentication method not known"); /* [MQTT-4.12.0-1] */
-        return false;
     }
     return true;
 }
@@ -157,15 +158,15 @@ static bool check_will(struct noc_link *link, const struct noc_connect *view)
         return true;
     }
     if (!noc_topic_is_valid(view->will.topic)) {
-        refuse(link, NOC_RC_TOPIC_NAME_INVALID, NOC_END_PROTOCOL, "will topic");
+        noc_link_refuse(link, NOC_RC_TOPIC_NAME_INVALID, NOC_END_PROTOCOL, "will topic");
         return false;
     }
     if (view->will.qos > link->listener->max_qos) {
-        refuse(link, NOC_RC_QOS_NOT_SUPPORTED, NOC_END_FEATURE, "QoS of the will");
+        noc_link_refuse(link, NOC_RC_QOS_NOT_SUPPORTED, NOC_END_FEATURE, "QoS of the will");
         return false;
     }
     if (view->will.retain && !link->shard->core->limits.retain_available) {
-        refuse(link, NOC_RC_RETAIN_NOT_SUPPORTED, NOC_END_FEATURE, "retained will");
+        noc_link_refuse(link, NOC_RC_RETAIN_NOT_SUPPORTED, NOC_END_FEATURE, "retained will");
         return false;
     }
     return true;
@@ -181,7 +182,8 @@ static void on_undecodable(
     if (err == NOC_ENOTSUP) {
         /* The protocol name or version is not known [MQTT-3.1.2-2]. */
         link->version = view->version == NOC_V5 ? NOC_V5 : NOC_V311;
-        refuse(link, NOC_RC_UNSUPPORTED_VERSION, NOC_END_PROTOCOL, "unknown protocol version");
+        noc_link_refuse(
+            link, NOC_RC_UNSUPPORTED_VERSION, NOC_END_PROTOCOL, "unknown protocol version");
         return;
     }
     noc_link_end(link, err == NOC_EPROTO ? NOC_END_PROTOCOL : NOC_END_MALFORMED, text);
@@ -212,9 +214,8 @@ static void judge(struct noc_link *link)
     if (result == NOC_EAGAIN) {
         shard->ops->read_on(link, false);
     } else {
-        link->is_judged_at_once = true;
-        noc_link_authenticated(shard, ticket, result);
-        link->is_judged_at_once = false;
+        (void)noc_map64_take(&shard->waiting, ticket);
+        noc_link_judged(link, result);
     }
 }
 
@@ -240,11 +241,17 @@ void noc_link_on_connect(struct noc_link *link, const uint8_t *body, size_t n)
     link->max_packet = connect->view.props.maximum_packet_size;
     if (link->shard->is_stopping || noc_shard_is_memory_short(link->shard)) {
         /* A CONNACK has no reason "server shutting down" [MQTT-3.2.2-8]. */
-        refuse(link, link->shard->is_stopping ? NOC_RC_SERVER_UNAVAILABLE : NOC_RC_QUOTA_EXCEEDED,
+        noc_link_refuse(link,
+            link->shard->is_stopping ? NOC_RC_SERVER_UNAVAILABLE : NOC_RC_QUOTA_EXCEEDED,
             NOC_END_REFUSED, link->shard->is_stopping ? "shutting down" : "memory is short");
         return;
     }
-    if (check_rules(link, connect) && check_will(link, &connect->view)) {
+    if (!check_rules(link, connect) || !check_will(link, &connect->view)) {
+        return;
+    }
+    if (noc_props_has(&connect->view.props, NOC_PROP_AUTH_METHOD)) {
+        noc_exchange_on_connect(link);
+    } else {
         judge(link);
     }
 }
@@ -277,23 +284,19 @@ static unsigned least_busy(struct noc_shard *shard)
     return mine <= least + 1 + least / 16 ? shard->number : best;
 }
 
-void noc_link_authenticated(struct noc_shard *shard, uint64_t ticket, int result)
+static void on_judged(struct noc_link *link, int result)
 {
-    struct noc_link *link = noc_map64_take(&shard->waiting, ticket);
-    struct noc_pending_connect *connect;
+    struct noc_shard *shard = link->shard;
+    struct noc_pending_connect *connect = link->connect;
 
-    if (link == NULL) {
-        return;
-    }
     link->ticket = 0;
-    connect = link->connect;
     if (result == NOC_EDENIED) {
         /* Mosquitto's code for a bad password and for no permission is the same. */
-        refuse(link, NOC_RC_NOT_AUTHORIZED, NOC_END_NOT_AUTHORISED, NULL);
+        noc_link_refuse(link, NOC_RC_NOT_AUTHORIZED, NOC_END_NOT_AUTHORISED, NULL);
         return;
     }
     if (result != NOC_OK) {
-        refuse(link, NOC_RC_SERVER_BUSY, NOC_END_REFUSED, "too many logins at once");
+        noc_link_refuse(link, NOC_RC_SERVER_BUSY, NOC_END_REFUSED, "too many logins at once");
         return;
     }
     connect->home =
@@ -314,6 +317,22 @@ void noc_link_authenticated(struct noc_shard *shard, uint64_t ticket, int result
     if (!link->is_judged_at_once) {
         noc_link_depart(link);
     } /* else noc_link_feed() keeps what is behind the CONNECT, and then lets it depart. */
+}
+
+void noc_link_judged(struct noc_link *link, int result)
+{
+    link->is_judged_at_once = true;
+    on_judged(link, result);
+    link->is_judged_at_once = false;
+}
+
+void noc_link_authenticated(struct noc_shard *shard, uint64_t ticket, int result)
+{
+    struct noc_link *link = noc_map64_take(&shard->waiting, ticket);
+
+    if (link != NULL) {
+        on_judged(link, result);
+    }
 }
 
 /* ---- hand-over ---- */
@@ -352,6 +371,9 @@ void noc_link_arrive_from_afar(
         (void)noc_directory_arrived_mt(
             shard->core->directory, home, noc_session_find(shard, home) != NULL);
         return;
+    }
+    if (link->out.bytes > 0) {
+        noc_link_mark_dirty(link); /* the end of an AUTH */
     }
     noc_link_arrive(link);
     noc_link_feed_waiting(link);
@@ -580,7 +602,7 @@ void noc_link_arrive(struct noc_link *link)
         link->connect->home = NULL;
         (void)noc_directory_arrived_mt(
             shard->core->directory, home, noc_session_find(shard, home) != NULL);
-        refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
+        noc_link_refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
         return;
     }
     session = session_for(link, &is_present);
@@ -596,7 +618,7 @@ void noc_link_arrive(struct noc_link *link)
     link->connect->home = NULL;
     (void)noc_directory_arrived_mt(shard->core->directory, home, session != NULL || is_present);
     if (session == NULL) {
-        refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, NULL);
+        noc_link_refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, NULL);
         return;
     }
     attach(link, session, is_present);

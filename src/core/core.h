@@ -115,6 +115,13 @@ struct noc_credentials {
     struct noc_slice password; /* absent: none given */
 };
 
+/* What a client says for its method of extended authentication, borrowed for the call. */
+struct noc_exchange_step {
+    struct noc_slice method;
+    struct noc_slice data; /* absent: none given */
+    bool is_first;         /* of CONNECT, or of an AUTH that authenticates again */
+};
+
 /* What a shard asks of the glue. All are called on the shard's own thread. */
 struct noc_shard_ops {
     /* Another worker has mail and sleeps: wake it. */
@@ -126,6 +133,15 @@ struct noc_shard_ops {
      */
     int (*authenticate)(
         struct noc_link *link, const struct noc_credentials *credentials, uint64_t ticket);
+
+    /*
+     * Extended authentication: one step of the method, see exchange.h. NOC_EAGAIN: the
+     * client is asked on; NOC_OK: it is who it says it is, and link->username says who;
+     * NOC_EDENIED; NOC_ENOTSUP: no such method here; NOC_ENOMEM. With the first two the
+     * method's data (NOC_AUTH_DATA_MAX bytes at most) is written to ret_data.
+     */
+    int (*exchange)(struct noc_link *link, const struct noc_exchange_step *step, uint8_t *ret_data,
+        size_t *ret_n);
 
     /* The link leaves for another worker: take it out of this one's loop, now. */
     void (*detach)(struct noc_link *link);

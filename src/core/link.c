@@ -63,6 +63,8 @@ void noc_link_done(struct noc_link *link)
     link->partial = NULL;
     free(link->connect);
     link->connect = NULL;
+    free(link->exchange);
+    link->exchange = NULL;
 }
 
 struct noc_slice noc_link_name(const struct noc_link *link)
@@ -163,7 +165,8 @@ void noc_link_tick(struct noc_link *link)
 
     if (link->state != NOC_LINK_OPEN) {
         if (link->state != NOC_LINK_CLOSING) {
-            noc_link_end(link, NOC_END_TIMEOUT, "no CONNECT in time");
+            noc_link_end(link, NOC_END_TIMEOUT,
+                link->exchange == NULL ? "no CONNECT in time" : "no AUTH in time");
         }
         return;
     }
@@ -223,8 +226,8 @@ static uint32_t packet_limit(const struct noc_link *link)
 {
     uint32_t limit = link->shard->core->limits.max_packet_size;
 
-    if (link->version == 0) {
-        return NOC_CONNECT_MAX;
+    if (link->state != NOC_LINK_OPEN) {
+        return NOC_CONNECT_MAX; /* a stranger's */
     }
     return limit == 0 ? NOC_REMAINING_MAX + 5 : limit;
 }
@@ -256,7 +259,7 @@ static void on_disconnect(struct noc_link *link, struct noc_slice body)
 {
     struct noc_disconnect disconnect;
     struct noc_fault fault = {0};
-    struct noc_session *session = link->session;
+    struct noc_session *session = link->session; /* NULL: before the CONNACK */
     int err = noc_disconnect_decode(
         link->version, true, (const uint8_t *)body.at, body.n, &disconnect, &fault);
 
@@ -265,6 +268,10 @@ static void on_disconnect(struct noc_link *link, struct noc_slice body)
         return;
     }
     log_received(link, "DISCONNECT");
+    if (session == NULL) {
+        noc_link_end(link, NOC_END_DISCONNECT, NULL);
+        return;
+    }
     if (noc_props_has(&disconnect.props, NOC_PROP_SESSION_EXPIRY)) {
         if (session->expiry_s == 0 && disconnect.props.session_expiry_s != 0) {
             fault.field = "session expiry interval"; /* 3.14.2.2.2 */
@@ -277,18 +284,6 @@ static void on_disconnect(struct noc_link *link, struct noc_slice body)
         noc_session_clear_will(session); /* [MQTT-3.14.4-3] */
     }
     noc_link_end(link, NOC_END_DISCONNECT, NULL);
-}
-
-/* AUTH: no method is known, so CONNECT never accepts one, and AUTH can't come [MQTT-4.12.0-6]. */
-static void on_auth(struct noc_link *link, struct noc_slice body)
-{
-    struct noc_disconnect auth;
-    struct noc_fault fault = {"authentication method", 0};
-    int err = link->version == NOC_V5
-                  ? noc_auth_decode((const uint8_t *)body.at, body.n, &auth, &fault)
-                  : NOC_EPROTO;
-
-    noc_link_break_by(link, err == NOC_OK ? NOC_EPROTO : err, &fault);
 }
 
 /* A packet of an open session. */
@@ -319,7 +314,7 @@ static void on_packet(struct noc_link *link, const struct noc_header *header, st
         on_disconnect(link, body);
         return;
     case NOC_AUTH:
-        on_auth(link, body);
+        noc_exchange_on_auth(link, body);
         return;
     case NOC_CONNECT:
         noc_shard_log(link->shard, NOC_LOG_INFORMATION,
@@ -334,6 +329,21 @@ static void on_packet(struct noc_link *link, const struct noc_header *header, st
     noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
 }
 
+/* A packet while an exchange waits for the client: it may go on or go [MQTT-3.1.2-30]. */
+static void on_packet_in_exchange(
+    struct noc_link *link, const struct noc_header *header, struct noc_slice body)
+{
+    struct noc_fault fault = {"packet type", 0};
+
+    if (header->type == NOC_AUTH) {
+        noc_exchange_on_auth(link, body);
+    } else if (header->type == NOC_DISCONNECT) {
+        on_disconnect(link, body);
+    } else {
+        noc_link_break(link, NOC_END_PROTOCOL, NOC_RC_PROTOCOL_ERROR, &fault);
+    }
+}
+
 /* One whole packet. */
 static void dispatch(struct noc_link *link, const struct noc_header *header, const uint8_t *body)
 {
@@ -342,6 +352,8 @@ static void dispatch(struct noc_link *link, const struct noc_header *header, con
     noc_shard_count(link->shard, NOC_COUNT_PACKETS_RECEIVED, 1);
     if (link->state == NOC_LINK_OPEN) {
         on_packet(link, header, noc_slice(body, header->remaining));
+    } else if (noc_exchange_is_waiting(link)) {
+        on_packet_in_exchange(link, header, noc_slice(body, header->remaining));
     } else if (header->type == NOC_CONNECT) {
         noc_link_on_connect(link, body, header->remaining);
     } else {
@@ -352,7 +364,8 @@ static void dispatch(struct noc_link *link, const struct noc_header *header, con
 /* Are packets decoded now, or do bytes wait? */
 static bool is_decoding(const struct noc_link *link)
 {
-    return link->state == NOC_LINK_NEW || link->state == NOC_LINK_OPEN;
+    return link->state == NOC_LINK_NEW || link->state == NOC_LINK_OPEN ||
+           noc_exchange_is_waiting(link);
 }
 
 static void oversize(struct noc_link *link, const struct noc_header *header)
@@ -504,7 +517,7 @@ void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
     }
     link->heard_ms = shard->now_ms;
     shard->fed = 0; /* wills and shared messages on their way are not this link's */
-    if (link->state == NOC_LINK_AUTH) {
+    if (link->state == NOC_LINK_AUTH && !is_decoding(link)) {
         /* Nothing is decoded before CONNACK; the glue has stopped reading. */
         (void)keep(link, bytes, n, 0);
         return;

@@ -10,13 +10,15 @@
  *    |                 |                  (or straight to OPEN)  |
  *    +-----------------+------------ CLOSING <-------------------+
  *
- * Until CONNACK nothing behind the CONNECT is decoded: it waits in `partial`.
+ * Until CONNACK nothing behind the CONNECT is decoded: it waits in `partial`. Only a
+ * method of extended authentication has AUTH packets come in between (exchange.h).
  * In CLOSING nothing is read or decoded any more; the glue flushes what is
  * left, closes and frees.
  */
 
 #include "base/list.h"
 #include "base/timer.h"
+#include "core/exchange.h"
 #include "core/outq.h"
 #include "core/retained.h"
 #include "core/session.h"
@@ -67,8 +69,8 @@ struct noc_link {
     const struct noc_listener *listener; /* outlives the link */
     struct noc_slice address;            /* "127.0.0.1", the glue's storage */
     uint16_t port;                       /* of the peer, for the log */
-    struct noc_slice username;           /* given by a certificate; absent: CONNECT's holds */
-    bool is_blocked;                     /* the glue's: waits until the socket takes more */
+    struct noc_slice username; /* given by certificate or method; absent: CONNECT's holds */
+    bool is_blocked;           /* the glue's: waits until the socket takes more */
 
     struct noc_list link_in_shard, dirty, replaying, paused, failing;
     struct noc_session *session; /* OPEN */
@@ -76,7 +78,7 @@ struct noc_link {
     uint8_t state;   /* enum noc_link_state */
     uint8_t version; /* 0 before CONNECT */
     bool is_bridge;
-    bool is_judged_at_once;   /* authenticate has answered within the call */
+    bool is_judged_at_once;   /* it was judged within noc_link_feed() */
     bool is_paused;           /* waits for another worker's mailbox */
     bool is_goodbye_sent;     /* DISCONNECT went out */
     bool is_answer_too_large; /* an answer is more than the client takes: it ends */
@@ -93,6 +95,7 @@ struct noc_link {
     uint32_t answers_n;                  /* bytes of answers since the socket took no more */
     uint32_t denied;                     /* denied ones since then */
     struct noc_pending_connect *connect; /* AUTH, MOVING */
+    struct noc_exchange *exchange;       /* NULL: the CONNECT named no method */
     uint8_t *partial;                    /* bytes of an incomplete packet, or behind the CONNECT */
     size_t partial_n, partial_room;
     char **aliases_in; /* [1..max]: topic text, with a 2-byte length in front; or NULL */
@@ -164,12 +167,16 @@ void noc_link_log_denied(struct noc_link *link, struct noc_slice topic);
 /* "ID" for the log: the client id, or the address before CONNECT. */
 struct noc_slice noc_link_name(const struct noc_link *link);
 
-/* connect.c: one CONNECT; a link that has arrived at its home. */
+/* connect.c: one CONNECT; its end by a CONNACK; a link that has arrived at its home. */
 void noc_link_on_connect(struct noc_link *link, const uint8_t *body, size_t n);
+void noc_link_refuse(struct noc_link *link, uint8_t reason, enum noc_end end, const char *text);
 void noc_link_arrive(struct noc_link *link);
 void noc_link_depart(struct noc_link *link);
 void noc_link_arrive_from_afar(
     struct noc_shard *shard, struct noc_link *link, struct noc_home *home);
+
+/* The same as noc_link_authenticated(), within the call in which its bytes are being fed. */
+void noc_link_judged(struct noc_link *link, int result);
 
 /* The mailbox it waited for is below low water: reading goes on. */
 void noc_link_resume(struct noc_link *link);

@@ -177,6 +177,17 @@ static int op_authenticate(
     return NOC_EAGAIN;
 }
 
+/* No client of the simulator names a method. */
+static int op_exchange(
+    struct noc_link *link, const struct noc_exchange_step *step, uint8_t *ret_data, size_t *ret_n)
+{
+    (void)step;
+    (void)ret_data;
+    (void)ret_n;
+    sim_fail(worker_of(link->shard)->world, "a client has named a method");
+    return NOC_ENOTSUP;
+}
+
 static void op_detach(struct noc_link *link)
 {
     struct sim_conn *conn = conn_of(link);
@@ -239,6 +250,7 @@ static void op_log(
 static const struct noc_shard_ops ops = {
     .wake = op_wake,
     .authenticate = op_authenticate,
+    .exchange = op_exchange,
     .detach = op_detach,
     .adopt = op_adopt,
     .read_on = op_read_on,

@@ -236,22 +236,6 @@ static void a_keep_alive_over_the_limit_is_capped_or_refused(void **state) /* [M
     world_close(&w);
 }
 
-static void an_authentication_method_is_refused(void **state) /* [MQTT-4.12.0-1] */
-{
-    struct world w;
-    struct client *c;
-
-    (void)state;
-    world_open(&w, 1);
-    c = dial(&w, 0, 0);
-    say_connect(c, (struct noc_connect){.version = NOC_V5,
-                       .clean_start = true,
-                       .client_id = TEXT("a"),
-                       .props.raw = BYTES("\x15\0\x05PLAIN")});
-    hears(c, "CONNACK sp0 rc140; closed");
-    world_close(&w);
-}
-
 static void a_will_must_be_one_the_listener_takes(void **state)
 {
     struct world w;
@@ -666,7 +650,6 @@ int main(void)
         cmocka_unit_test(an_unknown_protocol_version_is_refused),
         cmocka_unit_test(a_malformed_connect_is_not_answered),
         cmocka_unit_test(a_keep_alive_over_the_limit_is_capped_or_refused),
-        cmocka_unit_test(an_authentication_method_is_refused),
         cmocka_unit_test(a_will_must_be_one_the_listener_takes),
         cmocka_unit_test(wrong_credentials_are_answered_with_not_authorised),
         cmocka_unit_test(a_client_too_small_for_its_connack_is_closed),

@@ -47,6 +47,9 @@ static const char connect_b[] = "\x10\x16\0\x04MQTT\x05\x02\0\0\x08\x11\0\0\0\x0
                                 "b";
 static const char connect_c[] = "\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0";
 
+static const char connect_method[] = "\x10\x1a\0\x04MQTT\x05\x02\0\0\x0c\x15\0\x04"
+                                     "ECHO\x16\0\x02hi\0\x01m";
+
 static void converse(struct world *w)
 {
     struct client *a, *b, *c, *back;
@@ -84,6 +87,12 @@ static void converse(struct world *w)
     back = dial(w, 0, 0);
     FEED(back, connect_b);
     FEED(back, "\xe0\0");
+    back = dial(w, 1, 0);
+    FEED(back, connect_method);
+    FEED(back, "\xf0\x0e\x18\x0c\x15\0\x04"
+               "ECHO\x16\0\x02ok");
+    FEED(back, "\xf0\x0e\x19\x0c\x15\0\x04"
+               "ECHO\x16\0\x02ok");
     world_advance(w, 6000);
 }
 

@@ -50,6 +50,40 @@ static int on_authenticate(
     return world->verdict;
 }
 
+/*
+ * A method by the name of ECHO: "ok" gets in as the user "echo", "no" does not, "memory" finds
+ * none, all else is sent back with "?" behind it and asked again.
+ */
+static int on_exchange(
+    struct noc_link *link, const struct noc_exchange_step *step, uint8_t *ret_data, size_t *ret_n)
+{
+    struct client *client = client_of(link);
+    struct noc_slice data = step->data;
+    size_t n = data.n < NOC_AUTH_DATA_MAX - 1 ? data.n : NOC_AUTH_DATA_MAX - 1;
+
+    if (step->is_first && !noc_slice_equal(step->method, TEXT("ECHO"))) {
+        return NOC_ENOTSUP;
+    }
+    client->steps++;
+    if (n > 0) {
+        memcpy(ret_data, data.at, n);
+    }
+    if (noc_slice_equal(data, TEXT("no"))) {
+        return NOC_EDENIED;
+    }
+    if (noc_slice_equal(data, TEXT("memory"))) {
+        return NOC_ENOMEM;
+    }
+    if (noc_slice_equal(data, TEXT("ok"))) {
+        *ret_n = n;
+        link->username = TEXT("echo");
+        return NOC_OK;
+    }
+    ret_data[n] = '?';
+    *ret_n = data.at == NULL ? 0 : n + 1;
+    return NOC_EAGAIN;
+}
+
 static void on_detach(struct noc_link *link)
 {
     assert_false(client_of(link)->is_detached);
@@ -125,6 +159,7 @@ static NOC_PRINTF(3, 0) void on_log(
 static const struct noc_shard_ops ops = {
     .wake = on_wake,
     .authenticate = on_authenticate,
+    .exchange = on_exchange,
     .detach = on_detach,
     .adopt = on_adopt,
     .read_on = on_read_on,
@@ -549,6 +584,20 @@ void say_unsubscribe(struct client *client, const char *filter)
             &entries, packet, sizeof packet));
 }
 
+void say_auth(struct client *client, uint8_t reason, const char *method, const char *data)
+{
+    uint8_t props[2000], packet[2100], *at = props;
+
+    if (method != NULL) {
+        at = noc_prop_put_slice(at, NOC_PROP_AUTH_METHOD, noc_slice_of(method));
+    }
+    if (data != NULL) {
+        at = noc_prop_put_slice(at, NOC_PROP_AUTH_DATA, noc_slice_of(data));
+    }
+    say(client, packet,
+        noc_auth_encode(reason, noc_slice(props, (size_t)(at - props)), packet, sizeof packet));
+}
+
 void say_disconnect(struct client *client, uint8_t reason, struct noc_slice props)
 {
     uint8_t packet[100];
@@ -671,6 +720,16 @@ static void put_disconnect(struct text *text, unsigned version, struct noc_slice
     put_props(text, &disconnect.props);
 }
 
+static void put_auth(struct text *text, struct noc_slice body)
+{
+    struct noc_fault fault;
+    struct noc_disconnect auth;
+
+    assert_int_equal(noc_auth_decode((const uint8_t *)body.at, body.n, &auth, &fault), NOC_OK);
+    put(text, "AUTH rc%u", auth.reason);
+    put_props(text, &auth.props);
+}
+
 static void put_packet(
     struct text *text, unsigned version, const struct noc_header *header, struct noc_slice body)
 {
@@ -701,8 +760,10 @@ static void put_packet(
     case NOC_SUBSCRIBE:
     case NOC_UNSUBSCRIBE:
     case NOC_PINGREQ:
-    case NOC_AUTH:
         break;
+    case NOC_AUTH:
+        put_auth(text, body);
+        return;
     }
     fail_msg("a broker does not send packets of type %u", header->type);
 }

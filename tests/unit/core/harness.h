@@ -42,6 +42,7 @@ struct client {
     bool is_closed;       /* by the core */
     bool is_gone;         /* noc_link_done() has been called */
     bool fails_to_arrive; /* the glue ends it as soon as it comes to another shard */
+    unsigned steps;       /* of extended authentication */
     unsigned moves;       /* times it came to another shard */
     uint8_t *heard;       /* what was written to it and not looked at */
     size_t heard_n, heard_room;
@@ -125,6 +126,8 @@ void say_subscribe(struct client *client, const char *filter, uint8_t options, u
 /* The same, and the SUBACK must grant it. */
 void subscribe(struct client *client, const char *filter, uint8_t options);
 void say_unsubscribe(struct client *client, const char *filter);
+/* AUTH; method NULL: without one. data NULL: without data. */
+void say_auth(struct client *client, uint8_t reason, const char *method, const char *data);
 void say_disconnect(struct client *client, uint8_t reason, struct noc_slice props);
 /* The connection breaks. */
 void hang_up(struct client *client);
