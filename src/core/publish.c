@@ -151,10 +151,6 @@ static void keep_incoming(
     struct noc_session *session = link->session;
     uint8_t reason = NOC_RC_SUCCESS;
 
-    if (noc_map64_get(&session->incoming, publish->packet_id) != NULL) {
-        answer(link, publish, NOC_RC_SUCCESS); /* sent again [MQTT-4.3.3-10] */
-        return;
-    }
     if (session->incoming.count >= link->receive_max ||
         (session->incoming.count > 0 &&
             session->incoming_bytes + publish->payload.n > INCOMING_BYTES_MAX)) {
@@ -238,7 +234,13 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
         noc_link_end(link, NOC_END_MEMORY, NULL);
         return;
     }
-    if (most > 0 && publish.payload.n > most) {
+    if (publish.qos == 2 && noc_map64_get(&link->session->incoming, publish.packet_id) != NULL) {
+        /*
+         * Sent again [MQTT-4.3.3-10]: it is ours already, whatever would be said to it today. A
+         * refusal would free its identifier for another message while this one still waits.
+         */
+        answer(link, &publish, NOC_RC_SUCCESS);
+    } else if (most > 0 && publish.payload.n > most) {
         noc_shard_log(shard, NOC_LOG_WARNING,
             "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
             NOC_SLICE_ARG(noc_link_name(link)), (unsigned long)publish.payload.n,

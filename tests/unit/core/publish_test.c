@@ -284,6 +284,32 @@ static void memory_that_is_short_drops_or_refuses(void **state)
 
 /* ---- topic aliases ---- */
 
+/* Else its identifier is free for another message, which is then taken for this one. */
+static void a_message_that_is_ours_already_is_not_refused_when_it_comes_again(void **state)
+{ /* [MQTT-4.3.3-10] */
+    struct world w;
+    struct client *p, *s;
+
+    (void)state;
+    world_open(&w, 1);
+    s = join(&w, "s");
+    subscribe(s, "t", 2);
+    p = stay(&w, "p");
+    say_publish(p, 2, 1, "t", "old");
+    hears(p, "PUBREC 1");
+    atomic_store(&w.core.is_memory_short, true);
+    say_publish(p, 2, 1, "t", "old");
+    hears(p, "PUBREC 1");
+    say_publish(p, 2, 2, "t", "new");
+    hears(p, "PUBREC 2 rc151");
+    atomic_store(&w.core.is_memory_short, false);
+    hears_nothing(s);
+    say_ack(p, NOC_PUBREL, 1, 0);
+    hears(p, "PUBCOMP 1");
+    hears(s, "PUBLISH t old q2 m1");
+    world_close(&w);
+}
+
 static void an_alias_stands_for_the_topic_it_was_given_with(void **state) /* [MQTT-3.3.2-7] */
 {
     struct world w;
@@ -554,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_topic_with_a_wildcard_ends_the_connection),
         cmocka_unit_test(more_qos_2_messages_than_announced_end_the_connection),
         cmocka_unit_test(memory_that_is_short_drops_or_refuses),
+        cmocka_unit_test(a_message_that_is_ours_already_is_not_refused_when_it_comes_again),
         cmocka_unit_test(an_alias_stands_for_the_topic_it_was_given_with),
         cmocka_unit_test(an_alias_out_of_range_or_unknown_ends_the_connection),
         cmocka_unit_test(an_alias_ends_with_its_connection),
