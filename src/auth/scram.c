@@ -268,8 +268,8 @@ static int read_client_final(const struct noc_scram *scram, struct noc_slice tex
  * StoredKey = H(ClientKey), and the client proves that it has ClientKey by sending
  * ClientKey XOR HMAC(StoredKey, message) (RFC 5802, section 3).
  */
-static int check_proof(const struct noc_scram *scram, struct noc_slice message,
-    const uint8_t proof[SHA512_BYTES])
+static int check_proof(
+    const struct noc_scram *scram, struct noc_slice message, const uint8_t proof[SHA512_BYTES])
 {
     uint8_t key[SHA512_BYTES], stored[SHA512_BYTES], signature[SHA512_BYTES];
     int err = NOC_ENOMEM;

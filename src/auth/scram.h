@@ -37,8 +37,8 @@
 #define NOC_SCRAM_METHOD "SCRAM-SHA-512"
 
 enum {
-    NOC_SCRAM_NONCE_BYTES = 18, /* random, of the server */
-    NOC_SCRAM_KEY_BYTES = 32,   /* random, for the salts of strangers; one for the process */
+    NOC_SCRAM_NONCE_BYTES = 18,  /* random, of the server */
+    NOC_SCRAM_KEY_BYTES = 32,    /* random, for the salts of strangers; one for the process */
     NOC_SCRAM_CLIENT_MAX = 4096, /* bytes of a client's message */
     NOC_SCRAM_SERVER_MAX = 512   /* bytes of a message of ours */
 };

@@ -16,9 +16,8 @@
 static bool has_method(const struct noc_connection *connection, struct noc_slice method)
 {
     const struct noc_listener_config *listener = connection->endpoint->config;
-    const struct noc_security_config *config =
-        noc_config_security(noc_connection_worker(connection)->broker->config,
-            listener->security_index);
+    const struct noc_security_config *config = noc_config_security(
+        noc_connection_worker(connection)->broker->config, listener->security_index);
 
     return config->authentication_method == NOC_CONFIG_METHOD_SCRAM_SHA_512 &&
            !listener->use_identity_as_username && !listener->use_subject_as_username &&
@@ -66,8 +65,9 @@ static int begin(struct noc_link *link, struct noc_slice data, uint8_t *ret_data
     }
     if (err != NOC_OK) {
         return denied(link,
-            err == NOC_ENOTSUP ? "its SCRAM asks for channel binding, another identity or an extension"
-                               : "its first SCRAM message is malformed",
+            err == NOC_ENOTSUP
+                ? "its SCRAM asks for channel binding, another identity or an extension"
+                : "its first SCRAM message is malformed",
             claimed_name(link));
     }
     challenge = noc_scram_challenge(connection->scram);
@@ -120,10 +120,11 @@ static int finish(struct noc_link *link, struct noc_slice data, uint8_t *ret_dat
     return admit(link);
 }
 
-int noc_extended_step(struct noc_link *link, const struct noc_exchange_step *step,
-    uint8_t *ret_data, size_t *ret_n)
+int noc_extended_step(
+    struct noc_link *link, const struct noc_exchange_step *step, uint8_t *ret_data, size_t *ret_n)
 {
-    _Static_assert((int)NOC_SCRAM_SERVER_MAX <= (int)NOC_AUTH_DATA_MAX, "a SCRAM message fits an AUTH");
+    _Static_assert(
+        (int)NOC_SCRAM_SERVER_MAX <= (int)NOC_AUTH_DATA_MAX, "a SCRAM message fits an AUTH");
 
     if (!step->is_first) {
         return finish(link, step->data, ret_data, ret_n);

@@ -88,6 +88,11 @@ static void got_frames(struct noc_connection *connection, uint8_t *bytes, size_t
             ws->is_cut = !wait_with(connection, bytes, n);
             return;
         }
+        if (!connection->is_reading) {
+            /* A close frame among them must not overtake what the link has not decoded. */
+            (void)wait_with(connection, bytes, n);
+            return;
+        }
         err = noc_ws_decode(&ws->decoder, bytes, n, &used, &event);
         if (err == NOC_ECLOSED) {
             return;
@@ -430,7 +435,7 @@ void noc_connection_read_waiting(struct noc_connection *connection)
     uint8_t *waiting;
     size_t n;
 
-    if (ws == NULL || connection->phase != NOC_PHASE_OPEN) {
+    if (ws == NULL || connection->phase != NOC_PHASE_OPEN || !connection->is_reading) {
         return;
     }
     if (ws->is_cut) {

@@ -626,6 +626,7 @@ static void deliver_one(
     struct noc_sub *const *subs;
     unsigned count = noc_node_subs(node, shard->number, &subs);
 
+    shard->work += count;
     for (unsigned i = 0; i < count; i++) {
         const struct noc_sub *sub = subs[i];
 
@@ -728,16 +729,19 @@ void noc_deliver(struct noc_shard *shard, struct noc_publication *publication,
     shard->delivery++;
     shard->meeting_count = 0;
     shard->meeting_id_count = 0;
+    shard->work += node_count;
     for (unsigned n = 0; n < node_count; n++) {
         struct noc_sub *const *subs;
         unsigned count = noc_node_subs(nodes[n], shard->number, &subs);
 
+        shard->work += count;
         for (unsigned i = 0; i < count; i++) {
             if (!is_own(subs[i], publication) && !is_replayed(subs[i], publication)) {
                 meet(shard, subs[i], publication);
             }
         }
     }
+    shard->work += shard->meeting_count;
     for (size_t i = 0; i < shard->meeting_count; i++) {
         deliver_met(shard, publication, &shard->meetings[i]);
     }

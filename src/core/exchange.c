@@ -25,8 +25,8 @@ uint8_t *noc_exchange_put_props(const struct noc_link *link, uint8_t *at)
     }
     at = noc_prop_put_slice(at, NOC_PROP_AUTH_METHOD, method_of(exchange));
     if (exchange->data_n > 0) {
-        at = noc_prop_put_slice(
-            at, NOC_PROP_AUTH_DATA, noc_slice(exchange->data, exchange->data_n));
+        at =
+            noc_prop_put_slice(at, NOC_PROP_AUTH_DATA, noc_slice(exchange->data, exchange->data_n));
     }
     return at;
 }
@@ -158,7 +158,6 @@ void noc_exchange_on_auth(struct noc_link *link, struct noc_slice body)
         return;
     }
     noc_shard_log(link->shard, NOC_LOG_DEBUG, "Received AUTH from %.*s (rc%d, %.*s)",
-        NOC_SLICE_ARG(noc_link_name(link)), auth.reason,
-        NOC_SLICE_ARG(method_of(link->exchange)));
+        NOC_SLICE_ARG(noc_link_name(link)), auth.reason, NOC_SLICE_ARG(method_of(link->exchange)));
     step(link, auth.props.auth_data, auth.reason == NOC_RC_REAUTHENTICATE);
 }

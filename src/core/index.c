@@ -509,17 +509,20 @@ static int match_by_walk(struct noc_index *index, unsigned worker, struct noc_sl
     struct noc_matches *scratch = &own->scratch;
     struct noc_node *exact = find_exact(index, topic, key->hash);
     const struct noc_cached_topic *cached;
+    unsigned visited = 0;
 
     noc_count(&own->misses, 1);
     scratch->count = 0;
     if ((exact != NULL && noc_matches_add(scratch, exact) < 0) ||
-        noc_trie_match(index, worker, topic, scratch) < 0) {
-        *ret_match = (struct noc_match){NULL, 0};
+        noc_trie_match(index, topic, scratch, &visited) < 0) {
+        *ret_match = (struct noc_match){NULL, 0, 0};
         return NOC_ENOMEM;
     }
+    noc_count(&own->visited, visited);
     cached = noc_topic_cache_put(&own->cache, key, topic, scratch);
     ret_match->nodes = cached != NULL ? cached->nodes : scratch->nodes;
     ret_match->count = scratch->count;
+    ret_match->visited = visited;
     return NOC_OK;
 }
 
@@ -541,6 +544,7 @@ int noc_index_match(
     noc_count(&own->hits, 1);
     ret_match->nodes = cached->nodes;
     ret_match->count = cached->count;
+    ret_match->visited = 0;
     return NOC_OK;
 }
 

@@ -115,6 +115,7 @@ struct noc_slice noc_group_name(const struct noc_group *group);
 struct noc_match {
     struct noc_node *const *nodes;
     unsigned count;
+    unsigned visited; /* trie nodes that were looked at; 0: the topic cache knew */
 };
 
 /*

@@ -246,9 +246,9 @@ struct noc_trie_node *noc_trie_enter_locked(
 /* Unlink the place and its ancestors as far as nothing hangs on them any more. */
 void noc_trie_prune_locked(struct noc_index *index, unsigned worker, struct noc_trie_node *place);
 
-/* Append the nodes whose filters match to matches. */
-NOC_MUST_CHECK int noc_trie_match(
-    struct noc_index *index, unsigned worker, struct noc_slice topic, struct noc_matches *matches);
+/* Append the nodes whose filters match to matches; *visited is raised by the nodes looked at. */
+NOC_MUST_CHECK int noc_trie_match(const struct noc_index *index, struct noc_slice topic,
+    struct noc_matches *matches, unsigned *visited);
 
 /* Free all trie nodes and the filters' nodes on them (with free_node). */
 void noc_trie_done(struct noc_index *index, void (*free_node)(struct noc_node *node));

@@ -188,6 +188,16 @@ void noc_link_tick(struct noc_link *link)
 
 /* ---- pausing ---- */
 
+/* Nothing is read or decoded of it until it is taken off that list. */
+static void pause(struct noc_link *link, struct noc_list *list)
+{
+    link->is_paused = true;
+    link->paused_ms = link->shard->now_ms;
+    noc_list_append(list, &link->paused);
+    noc_shard_count(link->shard, NOC_COUNT_PAUSED, 1);
+    link->shard->ops->read_on(link, false);
+}
+
 /* The link fed these workers: where one of them is behind, reading stops until it is not. */
 static void check_fed(struct noc_link *link)
 {
@@ -200,23 +210,53 @@ static void check_fed(struct noc_link *link)
         struct noc_mailbox *box = &shard->core->shards[worker]->mailbox;
 
         if (noc_mailbox_weight_mt(box) > high && noc_mailbox_ask_mt(box, shard->number, low)) {
-            link->is_paused = true;
-            link->paused_ms = shard->now_ms;
-            noc_list_append(&shard->paused[worker], &link->paused);
-            noc_shard_count(shard, NOC_COUNT_PAUSED, 1);
-            shard->ops->read_on(link, false);
+            pause(link, &shard->paused[worker]);
             break;
         }
     }
     shard->fed = 0;
 }
 
-void noc_link_resume(struct noc_link *link)
+/* A packet was worked off: has the turn done enough, and this link its share of it? */
+static void check_work(struct noc_link *link)
 {
+    struct noc_shard *shard = link->shard;
+
+    if (NOC_UNLIKELY(shard->work > NOC_WORK_MAX) &&
+        shard->work - shard->work_before > NOC_WORK_LITTLE && link->state == NOC_LINK_OPEN &&
+        !link->is_paused) {
+        pause(link, &shard->held);
+    }
+}
+
+static void resume(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+
     link->is_paused = false;
-    link->heard_ms += link->shard->now_ms - link->paused_ms;
-    noc_shard_count(link->shard, NOC_COUNT_PAUSED, -1);
-    link->shard->ops->read_on(link, true);
+    link->heard_ms += shard->now_ms - link->paused_ms;
+    if (link->heard_ms > shard->now_ms) {
+        link->heard_ms = shard->now_ms;
+    }
+    noc_shard_count(shard, NOC_COUNT_PAUSED, -1);
+    noc_link_feed_waiting(link);
+    if (link->state == NOC_LINK_OPEN && !link->is_paused) {
+        shard->ops->read_on(link, true);
+    }
+}
+
+void noc_link_resume_held(struct noc_shard *shard)
+{
+    struct noc_list turn, *at;
+
+    noc_list_init(&turn);
+    noc_list_join(&turn, &shard->held);
+    while (shard->work <= NOC_WORK_MAX && (at = noc_list_take(&turn)) != NULL) {
+        resume(NOC_CONTAINER(at, struct noc_link, paused));
+    }
+    /* Who has had no turn is the first in the next. */
+    noc_list_join(&turn, &shard->held);
+    noc_list_join(&shard->held, &turn);
 }
 
 /* ---- packets ---- */
@@ -364,7 +404,7 @@ static void dispatch(struct noc_link *link, const struct noc_header *header, con
 /* Are packets decoded now, or do bytes wait? */
 static bool is_decoding(const struct noc_link *link)
 {
-    return link->state == NOC_LINK_NEW || link->state == NOC_LINK_OPEN ||
+    return link->state == NOC_LINK_NEW || (link->state == NOC_LINK_OPEN && !link->is_paused) ||
            noc_exchange_is_waiting(link);
 }
 
@@ -417,6 +457,7 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
         }
         at += whole;
         dispatch(link, &header, bytes + at - header.remaining);
+        check_work(link);
     }
     return at;
 }
@@ -517,8 +558,9 @@ void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
     }
     link->heard_ms = shard->now_ms;
     shard->fed = 0; /* wills and shared messages on their way are not this link's */
-    if (link->state == NOC_LINK_AUTH && !is_decoding(link)) {
-        /* Nothing is decoded before CONNACK; the glue has stopped reading. */
+    shard->work_before = shard->work;
+    if (!is_decoding(link)) {
+        /* Before CONNACK, or paused; the glue has stopped reading. */
         (void)keep(link, bytes, n, 0);
         return;
     }

@@ -79,7 +79,7 @@ struct noc_link {
     uint8_t version; /* 0 before CONNECT */
     bool is_bridge;
     bool is_judged_at_once;   /* it was judged within noc_link_feed() */
-    bool is_paused;           /* waits for another worker's mailbox */
+    bool is_paused;           /* waits for another worker's mailbox, or for its next turn */
     bool is_goodbye_sent;     /* DISCONNECT went out */
     bool is_answer_too_large; /* an answer is more than the client takes: it ends */
     uint16_t keepalive_s;
@@ -178,8 +178,8 @@ void noc_link_arrive_from_afar(
 /* The same as noc_link_authenticated(), within the call in which its bytes are being fed. */
 void noc_link_judged(struct noc_link *link, int result);
 
-/* The mailbox it waited for is below low water: reading goes on. */
-void noc_link_resume(struct noc_link *link);
+/* Links that wait for their turn go on, with what they have read first, while work is left. */
+void noc_link_resume_held(struct noc_shard *shard);
 
 /* publish.c, flow.c, subscribe.c: one packet each. */
 void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice body);

@@ -336,7 +336,7 @@ static void resume_paused(struct noc_shard *shard, unsigned worker)
     struct noc_list *at;
 
     while ((at = noc_list_take(&shard->paused[worker])) != NULL) {
-        noc_link_resume(NOC_CONTAINER(at, struct noc_link, paused));
+        noc_list_append(&shard->held, at); /* they go on when the mail is worked off */
     }
 }
 
@@ -415,7 +415,7 @@ void noc_mail_drain(struct noc_shard *shard)
             struct noc_record *record =
                 (struct noc_record *)(void *)(batch->data + shard->current_at);
 
-            if (records++ >= NOC_DRAIN_MAX) {
+            if (records++ >= NOC_DRAIN_MAX || shard->work > NOC_WORK_MAX) {
                 return;
             }
             shard->current_at += record->size;

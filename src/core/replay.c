@@ -123,47 +123,44 @@ static void deliver(
     noc_publication_done(&publication);
 }
 
-/* A portion. False: the link has nothing more, or no room. */
-static bool step(struct noc_link *link)
+/* A portion of what the shard may look at in this turn. False: the link has nothing more, or no room. */
+static bool step(struct noc_link *link, unsigned *visits_left)
 {
     struct noc_shard *shard = link->shard;
+    struct noc_replay *replay = link->session->replay;
     struct noc_message *some[NOC_REPLAY_STEP];
+    unsigned visits = *visits_left < NOC_REPLAY_STEP * 4 ? *visits_left : NOC_REPLAY_STEP * 4;
+    unsigned room = replay == NULL ? 0 : room_for(link);
+    uint32_t before;
+    int count;
 
-    for (unsigned visits = 0; visits < NOC_REPLAY_VISITS; visits += NOC_REPLAY_STEP) {
-        struct noc_replay *replay = link->session->replay;
-        unsigned room;
-        int count;
-
-        if (replay == NULL) {
-            return false;
-        }
-        room = room_for(link);
-        if (room == 0) {
-            return false;
-        }
-        count = noc_retained_next(
-            shard->core->retained, &replay->cursor, NOC_REPLAY_STEP * 4, some, room);
-        for (int i = 0; i < count; i++) {
-            deliver(link, replay, some[i]);
-        }
-        if (count == NOC_ENOMEM || replay->cursor.is_done) {
-            drop(&link->session->replay);
-        }
+    if (room == 0) {
+        return false;
+    }
+    before = replay->cursor.visited;
+    count = noc_retained_next(shard->core->retained, &replay->cursor, visits, some, room);
+    visits = replay->cursor.visited - before;
+    *visits_left -=
+        visits == 0 ? 1 : visits; /* to find the place, or nothing, costs something, too */
+    for (int i = 0; i < count; i++) {
+        deliver(link, replay, some[i]);
+    }
+    if (count == NOC_ENOMEM || replay->cursor.is_done) {
+        drop(&link->session->replay);
     }
     return link->session->replay != NULL;
 }
 
 void noc_replay_run(struct noc_shard *shard)
 {
-    struct noc_list turn;
+    unsigned visits_left = NOC_REPLAY_VISITS;
     struct noc_list *at;
 
-    noc_list_init(&turn);
-    noc_list_join(&turn, &shard->replays);
-    while ((at = noc_list_take(&turn)) != NULL) {
+    /* By turns, so that all go on, however many there are; the rest in the shard's next turn. */
+    while (visits_left > 0 && (at = noc_list_take(&shard->replays)) != NULL) {
         struct noc_link *link = NOC_CONTAINER(at, struct noc_link, replaying);
 
-        if (link->session != NULL && step(link)) {
+        if (link->session != NULL && step(link, &visits_left)) {
             noc_replay_wake(link);
         }
     }

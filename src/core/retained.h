@@ -69,7 +69,8 @@ struct noc_retained_cursor {
     char *position; /* topic text to go on from, owned; NULL before the first step */
     uint32_t position_n;
     uint32_t position_room;
-    bool is_behind; /* go on behind position; else position itself is still to come */
+    uint32_t visited; /* slots looked at since the first step; may wrap around */
+    bool is_behind;   /* go on behind position; else position itself is still to come */
     bool is_done;
 };
 

@@ -296,6 +296,7 @@ int noc_retained_next(struct noc_retained *retained, struct noc_retained_cursor 
     noc_retained_begin_reading(retained);
     slot = noc_skiplist_seek(&retained->list, position_of(cursor), cursor->is_behind);
     for (unsigned visits = 0; slot != NULL && visits < visits_max && count < most; visits++) {
+        cursor->visited++;
         took = visit(retained, cursor, &slot, &ret_messages[count]);
         if (took < 0) {
             break;

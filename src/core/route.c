@@ -21,6 +21,7 @@ static void post(struct noc_shard *shard, struct noc_publication *publication,
     unsigned count = 0;
 
     shard->fed |= UINT64_C(1) << worker;
+    shard->work += match->count;
     for (unsigned i = 0; i < match->count; i++) {
         if ((noc_node_workers(match->nodes[i]) >> worker & 1) == 0) {
             continue;
@@ -119,6 +120,7 @@ bool noc_route(struct noc_shard *shard, struct noc_publication *publication)
         noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
         return true;
     }
+    shard->work += match.visited + match.count;
     for (unsigned i = 0; i < match.count; i++) {
         workers |= noc_node_workers(match.nodes[i]);
         for (struct noc_group *group = noc_node_groups(match.nodes[i]); group != NULL;
@@ -145,6 +147,7 @@ bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic)
     if (noc_index_match(shard->core->index, shard->number, topic, &match) != NOC_OK) {
         return true;
     }
+    shard->work += match.visited + match.count;
     for (unsigned i = 0; i < match.count; i++) {
         if (noc_node_workers(match.nodes[i]) != 0 || noc_node_groups(match.nodes[i]) != NULL) {
             return true;

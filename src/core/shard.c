@@ -45,6 +45,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     for (unsigned i = 0; i < NOC_WORKERS_MAX; i++) {
         noc_list_init(&shard->paused[i]);
     }
+    noc_list_init(&shard->held);
     core->shards[number] = shard;
     return NOC_OK;
 }
@@ -139,7 +140,10 @@ void noc_shard_begin(struct noc_shard *shard, uint64_t now_ms)
 
 void noc_shard_drain_mail(struct noc_shard *shard)
 {
+    shard->work = 0;
     noc_mail_drain(shard);
+    shard->work = 0;
+    noc_link_resume_held(shard);
 }
 
 static void tick_due(struct noc_shard *shard)
@@ -178,7 +182,8 @@ uint64_t noc_shard_end(struct noc_shard *shard)
     /* Giving back may have written retire notices. */
     noc_mail_post(shard);
     if (!noc_list_is_empty(&shard->replays) || !noc_list_is_empty(&shard->dirty) ||
-        !noc_list_is_empty(&shard->failing) || shard->current != NULL) {
+        !noc_list_is_empty(&shard->failing) || !noc_list_is_empty(&shard->held) ||
+        shard->current != NULL) {
         return 0;
     }
     return noc_timers_wait_ms(

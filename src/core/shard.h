@@ -5,7 +5,7 @@
  * One worker's part of the core. Its turn, in this order:
  *
  *   begin        online in the reclaim; the time; sessions whose timers are due
- *   drain mail   bounded
+ *   drain mail   bounded; then links that were held in the turn before go on
  *   read         the glue feeds bytes to links (link.h)
  *   settle       links whose timers are due: only now, as a worker that was held up
  *                itself would else take for silent who has long spoken; replays go on; mail of this turn is posted, once per worker
@@ -25,6 +25,13 @@
 
 /* Records a shard works off at most per turn, and bytes it looks at of a waiting replay. */
 enum { NOC_DRAIN_MAX = 8192, NOC_REPLAY_VISITS = 4096, NOC_REPLAY_STEP = 64 };
+
+/*
+ * What mail, and then reading, may cost in a turn: nodes of the index looked at and copies
+ * delivered, a few milliseconds' worth. Past it mail stays, and links wait for the next turn, but
+ * for those whose own packets make next to no work (acknowledgements, mostly).
+ */
+enum { NOC_WORK_MAX = 32768, NOC_WORK_LITTLE = 64, NOC_WORK_OF_FILTER = 8 };
 
 struct noc_batch; /* mail.h */
 struct noc_session;
@@ -71,6 +78,7 @@ struct noc_shard {
     struct noc_batch *outgoing[NOC_WORKERS_MAX]; /* mail of this turn, by receiver */
     uint64_t outgoing_to;                        /* the receivers, one bit each */
     struct noc_list paused[NOC_WORKERS_MAX];     /* links that wait for that worker */
+    struct noc_list held;                        /* links that go on in the next turn */
     struct noc_batch *current;                   /* batch being drained, and where */
     uint32_t current_at;                         /* byte of it */
     struct noc_retire *retire_backlog;           /* notices that found no memory yet */
@@ -78,8 +86,10 @@ struct noc_shard {
     uint64_t resume_owed;                        /* workers to be told of low water yet */
     uint64_t next_number;                        /* of a session or ticket */
     uint64_t delivery;                           /* number of the delivery under way */
-    uint64_t fed;        /* workers that got mail out of the link being fed */
-    uint64_t trimmed_ms; /* when a heaviest queue was last trimmed */
+    uint64_t fed;         /* workers that got mail out of the link being fed */
+    uint64_t work;        /* done in this turn, by mail and then by reading: see NOC_WORK_MAX */
+    uint64_t work_before; /* what stood there when the link being fed began */
+    uint64_t trimmed_ms;  /* when a heaviest queue was last trimmed */
     struct noc_meeting *meetings;
     size_t meeting_count, meeting_room;
     struct noc_meeting_id *meeting_ids;

@@ -177,6 +177,7 @@ static bool subscribe_all(struct noc_link *link, const struct noc_subscribe *sub
         }
         reasons[i] =
             subscribe_one(link, &target, options, subscribe->props.subscription_id, &replays[i]);
+        link->shard->work += NOC_WORK_OF_FILTER;
         free(target.owned);
         noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s (QoS %d)", NOC_SLICE_ARG(text),
             options & NOC_SUB_QOS);

@@ -249,7 +249,7 @@ static void push_children(struct pending *pending, const struct noc_trie_node *n
 }
 
 static int walk(struct levels *levels, bool is_dollar, struct noc_matches *matches,
-    struct pending *pending, uint64_t *visited)
+    struct pending *pending, unsigned *visited)
 {
     while (pending->count > 0) {
         const struct noc_trie_node *node = pending->at[--pending->count].node;
@@ -271,14 +271,11 @@ static int walk(struct levels *levels, bool is_dollar, struct noc_matches *match
     return NOC_OK;
 }
 
-int noc_trie_match(
-    struct noc_index *index, unsigned worker, struct noc_slice topic, struct noc_matches *matches)
+int noc_trie_match(const struct noc_index *index, struct noc_slice topic,
+    struct noc_matches *matches, unsigned *visited)
 {
-    atomic_uint_fast64_t *counter = &index->workers[worker].visited;
     struct levels levels;
     struct pending pending;
-    uint64_t visited = 0;
-    int err;
 
     if (is_bare(index->root)) {
         return NOC_OK;
@@ -288,9 +285,7 @@ int noc_trie_match(
     levels.known = 0;
     pending.count = 0;
     push(&pending, index->root, 0);
-    err = walk(&levels, topic.n > 0 && topic.at[0] == '$', matches, &pending, &visited);
-    noc_count(counter, visited);
-    return err;
+    return walk(&levels, topic.n > 0 && topic.at[0] == '$', matches, &pending, visited);
 }
 
 void noc_trie_done(struct noc_index *index, void (*free_node)(struct noc_node *node))

@@ -22,16 +22,16 @@
     "user:" HASH "us,e=r:" HASH                                                                    \
     "old:$6$uUhS0+Z3Hfvste/c$1ITKIPSEzRqaCzUFhtQKuzyNJzNu1VIE8/fh0H/04yNADZQfgcpkzYw0GJZkZA0fdBOK" \
     "86AnEwHwxZF2EHczRg==\n"
-#define NONCE "rOprNGfwEbeRWgbNEkqO"
-#define BOTH  NONCE "AAECAwQFBgcICQoLDA0ODxAR"
+#define NONCE     "rOprNGfwEbeRWgbNEkqO"
+#define BOTH      NONCE "AAECAwQFBgcICQoLDA0ODxAR"
 #define CHALLENGE "r=" BOTH ",s=AQIDBAUGBwgJCgsM,i=101"
-#define PROOF                                                                                      \
+#define PROOF \
     "w41i4e4qE+pPCRfWJNHfq/Ihy3jwEyrv+n39QP+fwCmQeaGwaSl/tabsBU6oQDkkDwkBz9zjJBooT/AnFYeoeQ=="
-#define SIGNATURE                                                                                  \
+#define SIGNATURE \
     "aJ7OympsAbuuUNPZZ5+r3XlAQdU+mJ9JXFjOBAtfChrDAgZVJUQujty3x6Sn0j3L1g9sW8I5oNUw5DoLZzEAXQ=="
-#define PROOF_Y                                                                                    \
+#define PROOF_Y \
     "BdOWBD4zR0vxJKIUjIYRaT6biJjy2yuMqkxc9+Gc5u3Di41lC7x00HPlR/DeDB7+iIysH59tTd4LsK/J605mFA=="
-#define PROOF_ESCAPED                                                                              \
+#define PROOF_ESCAPED \
     "stiQkyTKcTMTnT39lfpJ3n++2YSGKABaSKp6HE0Yr4z/NDc5t4yE7JdEj6KwUpsdKr+nlUHzPY/t3X2CmG4JXg=="
 
 static const uint8_t key[NOC_SCRAM_KEY_BYTES] = "the key of the process";
@@ -42,8 +42,8 @@ static struct noc_passwords *passwords_of(const char *text)
     struct noc_report report = {0};
     struct noc_passwords *passwords = NULL;
 
-    assert_int_equal(noc_passwords_parse(noc_slice_of(text), "pw", &options, &report, &passwords),
-        NOC_OK);
+    assert_int_equal(
+        noc_passwords_parse(noc_slice_of(text), "pw", &options, &report, &passwords), NOC_OK);
     return passwords;
 }
 
@@ -117,8 +117,7 @@ static void who_knows_the_password_gets_in_and_the_proof_that_we_do(void **state
     assert_says(noc_scram_challenge(scram), CHALLENGE);
     assert_says(noc_scram_username(scram), "user");
     assert_memory_not_equal(noc_scram_line_digest(scram), none, sizeof none);
-    assert_int_equal(
-        finish(scram, noc_slice_of("c=biws,r=" BOTH ",p=" PROOF), text, &n), NOC_OK);
+    assert_int_equal(finish(scram, noc_slice_of("c=biws,r=" BOTH ",p=" PROOF), text, &n), NOC_OK);
     assert_says(noc_slice(text, n), "v=" SIGNATURE);
     noc_scram_free(scram);
 }
@@ -165,16 +164,11 @@ static void what_was_agreed_can_not_be_changed_at_the_end(void **state)
 {
     (void)state;
     /* Another nonce, another channel binding, and proofs that are for something else. */
-    assert_int_equal(
-        ends("n,,n=user,r=" NONCE, "c=biws,r=" NONCE ",p=" PROOF), NOC_EDENIED);
-    assert_int_equal(
-        ends("n,,n=user,r=" NONCE, "c=biws,r=" BOTH "x,p=" PROOF), NOC_EDENIED);
-    assert_int_equal(
-        ends("n,,n=user,r=" NONCE, "c=eSws,r=" BOTH ",x=ext,p=" PROOF_Y), NOC_EDENIED);
-    assert_int_equal(
-        ends("n,,n=us=2Ce=3Dr,r=" NONCE, "c=biws,r=" BOTH ",p=" PROOF), NOC_EDENIED);
-    assert_int_equal(
-        ends("n,,n=user,r=" NONCE, "c=biws,r=" BOTH ",x=ext,p=" PROOF), NOC_EDENIED);
+    assert_int_equal(ends("n,,n=user,r=" NONCE, "c=biws,r=" NONCE ",p=" PROOF), NOC_EDENIED);
+    assert_int_equal(ends("n,,n=user,r=" NONCE, "c=biws,r=" BOTH "x,p=" PROOF), NOC_EDENIED);
+    assert_int_equal(ends("n,,n=user,r=" NONCE, "c=eSws,r=" BOTH ",x=ext,p=" PROOF_Y), NOC_EDENIED);
+    assert_int_equal(ends("n,,n=us=2Ce=3Dr,r=" NONCE, "c=biws,r=" BOTH ",p=" PROOF), NOC_EDENIED);
+    assert_int_equal(ends("n,,n=user,r=" NONCE, "c=biws,r=" BOTH ",x=ext,p=" PROOF), NOC_EDENIED);
 }
 
 static void a_stranger_is_challenged_like_a_user_and_fails(void **state)
@@ -203,9 +197,10 @@ static void a_stranger_is_challenged_like_a_user_and_fails(void **state)
 static void a_stranger_with_the_right_proof_for_nothing_fails(void **state)
 {
     (void)state;
-    assert_int_equal(ends("n,,n=nobody,r=" NONCE,
-                         "c=biws,r=" BOTH ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-                         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="),
+    assert_int_equal(
+        ends("n,,n=nobody,r=" NONCE,
+            "c=biws,r=" BOTH ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="),
         NOC_EDENIED);
 }
 
@@ -219,8 +214,9 @@ static void users_with_another_kind_of_hash_are_strangers(void **state)
     noc_scram_free(scram);
     /* Also where nobody has the right kind. */
     assert_int_equal(
-        begin("old:$6$uUhS0+Z3Hfvste/c$1ITKIPSEzRqaCzUFhtQKuzyNJzNu1VIE8/fh0H/04yNADZQfgcpkzYw0GJZkZ"
-              "A0fdBOK86AnEwHwxZF2EHczRg==\n",
+        begin(
+            "old:$6$uUhS0+Z3Hfvste/c$1ITKIPSEzRqaCzUFhtQKuzyNJzNu1VIE8/fh0H/04yNADZQfgcpkzYw0GJZkZ"
+            "A0fdBOK86AnEwHwxZF2EHczRg==\n",
             noc_slice_of("n,,n=old,r=" NONCE), &scram),
         NOC_OK);
     challenge = noc_scram_challenge(scram);
@@ -233,10 +229,10 @@ static void users_with_another_kind_of_hash_are_strangers(void **state)
 
 static void a_first_message_that_is_none_is_refused(void **state)
 {
-    static const char *const wrong[] = {"", "n", "n,", "n,,", "n,,n=user", "n,,n=user,", "x,,n=u,r=a",
-        ",,n=u,r=a", "nn,,n=u,r=a", "n,b=x,n=u,r=a", "n,,u,r=a", "n,,n=,r=a", "n,,n=u,r=",
-        "n,,r=a,n=u", "n,,n=u,x=1,r=a", "n,,n=a=b,r=a", "n,,n=a=2c,r=a", "n,,n=a=2,r=a",
-        "n,,n=u,r=a b", "n,,n=u,r=\xc3\xa4", "n,,n=\xff,r=a", "n=u,r=a"};
+    static const char *const wrong[] = {"", "n", "n,", "n,,", "n,,n=user", "n,,n=user,",
+        "x,,n=u,r=a", ",,n=u,r=a", "nn,,n=u,r=a", "n,b=x,n=u,r=a", "n,,u,r=a", "n,,n=,r=a",
+        "n,,n=u,r=", "n,,r=a,n=u", "n,,n=u,x=1,r=a", "n,,n=a=b,r=a", "n,,n=a=2c,r=a",
+        "n,,n=a=2,r=a", "n,,n=u,r=a b", "n,,n=u,r=\xc3\xa4", "n,,n=\xff,r=a", "n=u,r=a"};
     struct noc_scram *scram = NULL;
 
     (void)state;

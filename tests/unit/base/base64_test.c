@@ -36,8 +36,8 @@ static void the_vectors_of_the_rfc_hold_both_ways(void **state)
         uint8_t bytes[16];
 
         assert_int_equal(NOC_BASE64_SIZE(bytes_n), strlen(vectors[i].text));
-        assert_ptr_equal(noc_base64_encode(text, vectors[i].bytes, bytes_n),
-            text + NOC_BASE64_SIZE(bytes_n));
+        assert_ptr_equal(
+            noc_base64_encode(text, vectors[i].bytes, bytes_n), text + NOC_BASE64_SIZE(bytes_n));
         assert_string_equal(text, vectors[i].text);
         assert_true(
             noc_base64_decode(noc_slice_of(vectors[i].text), true, bytes, sizeof bytes, &n));
@@ -57,8 +57,8 @@ static void every_byte_survives(void **state)
             uint8_t back[sizeof bytes];
             size_t back_n, text_n = (size_t)(noc_base64_encode(text, bytes, n) - text);
 
-            assert_true(noc_base64_decode(
-                noc_slice(text, text_n), true, back, sizeof back, &back_n));
+            assert_true(
+                noc_base64_decode(noc_slice(text, text_n), true, back, sizeof back, &back_n));
             assert_int_equal(back_n, n);
             assert_memory_equal(back, bytes, n);
         }

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-#define ECHO_METHOD "\x15\0\x04"       "ECHO"
+#define ECHO_METHOD \
+    "\x15\0\x04"    \
+    "ECHO"
 #define ECHO_DATA(n, text) "\x16\0" n text
 
 static struct client *dial_with(
@@ -228,9 +230,9 @@ static void what_was_not_sent_goes_along_to_the_home(void **state)
     world_open(&w, 2);
     for (unsigned i = 0; i < 6; i++) {
         c = dial(&w, 0, 0);
-        say_connect(c, (struct noc_connect){.version = NOC_V5,
-                           .clean_start = true,
-                           .client_id = noc_slice("012345", 1 + i)});
+        say_connect(c,
+            (struct noc_connect){
+                .version = NOC_V5, .clean_start = true, .client_id = noc_slice("012345", 1 + i)});
     }
     for (unsigned tries = 0; tries < 8; tries++) {
         char id[] = {'m', (char)('0' + tries), '\0'};

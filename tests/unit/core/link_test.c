@@ -383,6 +383,132 @@ static void bytes_and_packets_are_counted(void **state)
     world_close(&w);
 }
 
+/* ---- what a turn may cost ---- */
+
+/* Subscribers to "t", the same number on each shard, so that a message for it is worth that many copies. */
+static void crowd(struct world *w, unsigned count)
+{
+    for (unsigned i = 0; i < count * w->core.shard_count; i++) {
+        struct client *client = dial(w, i % w->core.shard_count, 0);
+        char id[] = {'c', (char)('0' + i / 10), (char)('0' + i % 10), '\0'};
+
+        say_connect(client,
+            (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT(id)});
+        assert_ptr_equal(client->link.shard, &w->shards[i % w->core.shard_count]);
+        heard(client);
+        subscribe(client, "t", 0);
+    }
+}
+
+/* Messages of QoS 0 for "t", and behind them a PUBLISH with QoS 1 and a DISCONNECT. */
+static size_t burst(uint8_t *bytes, unsigned count)
+{
+    static const char one[] = "\x30\x05\0\x01t\0x", last[] = "\x32\x06\0\x01u\0\x09\0";
+    uint8_t *at = bytes;
+
+    for (unsigned i = 0; i < count; i++, at += sizeof one - 1) {
+        memcpy(at, one, sizeof one - 1);
+    }
+    memcpy(at, last, sizeof last - 1);
+    at += sizeof last - 1;
+    memcpy(at, "\xe0", 2);
+    return (size_t)(at + 2 - bytes);
+}
+
+static void who_makes_too_much_work_goes_on_in_the_next_turn(void **state)
+{
+    enum { CROWD = 50, COUNT = 1000 };
+    struct world w;
+    struct client *p, *other;
+    uint8_t bytes[7 * COUNT + 20];
+    size_t n = burst(bytes, COUNT);
+    unsigned turns = 0;
+
+    (void)state;
+    world_open(&w, 1);
+    crowd(&w, CROWD);
+    p = join(&w, "p");
+    other = join(&w, "other");
+    say_only(p, bytes, n);
+    assert_false(p->is_reading);
+    assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 1);
+    assert_in_range(world_count(&w, NOC_COUNT_PUBLISH_SENT), NOC_WORK_MAX * 9 / 10, NOC_WORK_MAX);
+    /* Others are served meanwhile. */
+    say_only(other, "\xc0", 2);
+    hears(other, "PINGRESP");
+    for (; !p->is_closed; turns++) {
+        world_turn(&w, 0);
+        assert_in_range(turns, 0, 10);
+    }
+    assert_in_range(turns, COUNT * CROWD / NOC_WORK_MAX - 1, 10);
+    /* In order, to the end, and nothing is left over. */
+    hears(p, "PUBACK 9 rc16; closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_SENT), COUNT * CROWD);
+    assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 0);
+    world_close(&w);
+}
+
+static void who_makes_work_takes_turns_with_others_who_do(void **state)
+{
+    enum { CROWD = 50, COUNT = 800, SENDERS = 3 };
+    struct world w;
+    struct client *senders[SENDERS], *quiet;
+    uint8_t bytes[7 * COUNT + 20];
+    size_t n = burst(bytes, COUNT);
+
+    (void)state;
+    world_open(&w, 1);
+    crowd(&w, CROWD);
+    quiet = join(&w, "quiet");
+    for (unsigned i = 0; i < SENDERS; i++) {
+        char id[] = {'p', (char)('0' + i), '\0'};
+
+        senders[i] = join(&w, id);
+    }
+    for (unsigned i = 0; i < SENDERS; i++) {
+        say_only(senders[i], bytes, n);
+    }
+    /* None is done long before another. */
+    for (unsigned turns = 0; !senders[0]->is_closed || !senders[1]->is_closed; turns++) {
+        say_only(quiet, "\xc0", 2);
+        hears(quiet, "PINGRESP");
+        assert_in_range(turns, 0, 20);
+        if (senders[0]->is_closed) {
+            assert_in_range(senders[1]->link.partial_n, 0, n / 2);
+        }
+    }
+    world_settle(&w);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_SENT), SENDERS * COUNT * CROWD);
+    world_close(&w);
+}
+
+static void mail_that_makes_too_much_work_waits_for_the_next_turn(void **state)
+{
+    enum { CROWD = 50, COUNT = 1000 };
+    struct world w;
+    struct client *p, *other;
+    uint8_t bytes[7 * COUNT + 20];
+    size_t n = burst(bytes, COUNT);
+
+    (void)state;
+    world_open(&w, 2);
+    p = join(&w, "p");
+    crowd(&w, CROWD);
+    other = w.clients[w.client_count - 1];
+    w.is_frozen[1] = true;
+    say(p, bytes, n);
+    w.is_frozen[1] = false;
+    assert_ptr_equal(other->link.shard, &w.shards[1]);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_SENT), COUNT * CROWD);
+    say_only(other, "\xc0", 2);
+    assert_int_equal(hears_count(other, "PINGRESP"), 1);
+    assert_in_range(world_count(&w, NOC_COUNT_PUBLISH_SENT) - COUNT * CROWD,
+        NOC_WORK_MAX - 3 * CROWD, NOC_WORK_MAX + 3 * CROWD);
+    world_settle(&w);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_SENT), 2 * COUNT * CROWD);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +529,9 @@ int main(void)
         cmocka_unit_test(a_malformed_disconnect_keeps_the_will),
         cmocka_unit_test(who_never_reads_its_answers_has_to_go),
         cmocka_unit_test(bytes_and_packets_are_counted),
+        cmocka_unit_test(who_makes_too_much_work_goes_on_in_the_next_turn),
+        cmocka_unit_test(who_makes_work_takes_turns_with_others_who_do),
+        cmocka_unit_test(mail_that_makes_too_much_work_waits_for_the_next_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,38 @@ static void a_replay_brings_every_message_once_in_order_of_topic(void **state)
     world_close(&w);
 }
 
+/* However many replays wait, a turn looks at no more than a few thousand topics. */
+static void many_replays_share_what_a_turn_may_look_at(void **state)
+{
+    enum { TOPICS = 6000, CLIENTS = 20 };
+    struct world w;
+    struct client *p, *clients[CLIENTS];
+    unsigned turns = 0;
+
+    (void)state;
+    world_open(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, TOPICS, 1);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        char id[] = {'s', (char)('A' + i), '\0'};
+
+        clients[i] = join(&w, id);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        say_only(clients[i], "\x82\x07\0\x01\0\0\x01#\0", 9);
+    }
+    while (!noc_list_is_empty(&w.shards[0].replays)) {
+        world_turn(&w, 0);
+        assert_in_range(++turns, 1, 1000);
+    }
+    /* A turn for each SUBSCRIBE had its share before. */
+    assert_in_range(turns, TOPICS * CLIENTS / NOC_REPLAY_VISITS - CLIENTS, 1000);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        assert_int_equal(hears_count(clients[i], "PUBLISH"), TOPICS);
+    }
+    world_close(&w);
+}
+
 static void a_replay_waits_for_a_small_output_and_loses_nothing(void **state)
 {
     enum { COUNT = 200 };
@@ -287,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replay_brings_every_message_once_in_order_of_topic),
+        cmocka_unit_test(many_replays_share_what_a_turn_may_look_at),
         cmocka_unit_test(a_replay_waits_for_a_small_output_and_loses_nothing),
         cmocka_unit_test(a_replay_with_qos_keeps_to_the_window),
         cmocka_unit_test(a_replay_with_qos_keeps_to_the_bytes_in_flight),
