@@ -16,9 +16,24 @@ static struct noc_slice method_of(const struct noc_exchange *exchange)
     return noc_slice(exchange->method, exchange->method_n);
 }
 
-uint8_t *noc_exchange_put_props(const struct noc_link *link, uint8_t *at)
+static void drop_data(struct noc_exchange *exchange)
 {
-    const struct noc_exchange *exchange = link->exchange;
+    free(exchange->data);
+    exchange->data = NULL;
+    exchange->data_n = 0;
+}
+
+void noc_exchange_free(struct noc_exchange *exchange)
+{
+    if (exchange != NULL) {
+        drop_data(exchange);
+        free(exchange);
+    }
+}
+
+uint8_t *noc_exchange_put_props(struct noc_link *link, uint8_t *at)
+{
+    struct noc_exchange *exchange = link->exchange;
 
     if (exchange == NULL) {
         return at;
@@ -27,6 +42,7 @@ uint8_t *noc_exchange_put_props(const struct noc_link *link, uint8_t *at)
     if (exchange->data_n > 0) {
         at =
             noc_prop_put_slice(at, NOC_PROP_AUTH_DATA, noc_slice(exchange->data, exchange->data_n));
+        drop_data(exchange);
     }
     return at;
 }
@@ -82,17 +98,33 @@ static void judged_again(struct noc_link *link, int result)
     }
 }
 
-static void step(struct noc_link *link, struct noc_slice data, bool is_first)
+/* Ask the method. What it has to say is kept: the CONNACK may come from another worker. */
+static int ask(struct noc_link *link, struct noc_slice data, bool is_first)
 {
     struct noc_exchange *exchange = link->exchange;
-    const struct noc_exchange_step ask = {
+    const struct noc_exchange_step step = {
         .method = method_of(exchange), .data = data, .is_first = is_first};
+    uint8_t reply[NOC_AUTH_DATA_MAX];
     size_t n = 0;
+    int result = link->shard->ops->exchange(link, &step, reply, &n);
+
+    if ((result == NOC_OK || result == NOC_EAGAIN) && n > 0) {
+        exchange->data = malloc(n);
+        if (exchange->data == NULL) {
+            return NOC_ENOMEM;
+        }
+        memcpy(exchange->data, reply, n);
+        exchange->data_n = n;
+    }
+    return result;
+}
+
+static void step(struct noc_link *link, struct noc_slice data, bool is_first)
+{
     int result;
 
-    exchange->is_waiting = false;
-    result = link->shard->ops->exchange(link, &ask, exchange->data, &n);
-    exchange->data_n = (uint16_t)n;
+    link->exchange->is_waiting = false;
+    result = ask(link, data, is_first);
     if (link->state == NOC_LINK_OPEN) {
         judged_again(link, result);
     } else {

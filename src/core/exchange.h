@@ -26,8 +26,8 @@ enum {
 /* Of a link whose CONNECT named a method that is known; until the link is done. */
 struct noc_exchange {
     bool is_waiting; /* for the client's answer to our AUTH */
-    uint16_t data_n;
-    uint8_t data[NOC_AUTH_DATA_MAX]; /* what goes out with the next AUTH or the CONNACK */
+    uint8_t *data;   /* what goes out with the next AUTH or the CONNACK; then NULL again */
+    size_t data_n;
     size_t method_n;
     char method[]; /* the client has to name it again in every AUTH [MQTT-4.12.0-5] */
 };
@@ -41,7 +41,10 @@ void noc_exchange_on_auth(struct noc_link *link, struct noc_slice body);
 /* Does the link wait for an AUTH before its CONNACK? */
 bool noc_exchange_is_waiting(const struct noc_link *link);
 
-/* Add the properties that the CONNACK has to have; returns the end of them. */
-uint8_t *noc_exchange_put_props(const struct noc_link *link, uint8_t *at);
+/* Add the properties that the CONNACK has to have, and give back its data; returns their end. */
+uint8_t *noc_exchange_put_props(struct noc_link *link, uint8_t *at);
+
+/* The link is done. */
+void noc_exchange_free(struct noc_exchange *exchange); /* NULL is fine */
 
 #endif

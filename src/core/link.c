@@ -63,7 +63,7 @@ void noc_link_done(struct noc_link *link)
     link->partial = NULL;
     free(link->connect);
     link->connect = NULL;
-    free(link->exchange);
+    noc_exchange_free(link->exchange);
     link->exchange = NULL;
 }
 
