@@ -92,8 +92,10 @@ static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoin
 }
 
 static int make_endpoint(
-    struct noc_endpoint *endpoint, const struct noc_listener_config *config, size_t number)
+    struct noc_endpoint *endpoint, const struct noc_config *whole, size_t number)
 {
+    const struct noc_listener_config *config = &whole->listeners[number];
+
     endpoint->config = config;
     endpoint->is_websocket = config->protocol == NOC_CONFIG_WEBSOCKETS;
     endpoint->has_tls = config->certfile != NULL;
@@ -105,6 +107,8 @@ static int make_endpoint(
         .max_qos = (uint8_t)config->max_qos,
         .max_topic_alias = (uint16_t)config->max_topic_alias,
         .max_topic_alias_broker = (uint16_t)config->max_topic_alias_broker,
+        .allow_zero_length_clientid =
+            noc_config_security(whole, config->security_index)->allow_zero_length_clientid,
     };
     atomic_init(&endpoint->connections, 0);
     if (config->websockets_origins.count == 0) {
@@ -148,7 +152,7 @@ static int open_endpoints(struct noc_broker *broker)
     }
     broker->endpoint_count = config->listener_count;
     for (size_t i = 0; i < config->listener_count; i++) {
-        int err = make_endpoint(&broker->endpoints[i], &config->listeners[i], i);
+        int err = make_endpoint(&broker->endpoints[i], config, i);
 
         if (err == NOC_OK) {
             err = open_endpoint(broker, &broker->endpoints[i]);
@@ -165,8 +169,6 @@ static int open_endpoints(struct noc_broker *broker)
 
 static void make_limits(const struct noc_config *config, struct noc_limits *limits)
 {
-    const struct noc_security_config *security = noc_config_security(config, 0);
-
     *limits = (struct noc_limits){
         .compatibility =
             config->compatibility == NOC_COMPATIBILITY_2_1 ? NOC_COMPAT_2_1 : NOC_COMPAT_2_0,
@@ -183,7 +185,6 @@ static void make_limits(const struct noc_config *config, struct noc_limits *limi
         .mailbox_high = (uint32_t)config->mailbox_high,
         .retain_available = config->retain_available,
         .queue_qos0 = config->queue_qos0_messages,
-        .allow_zero_length_clientid = security->allow_zero_length_clientid,
         .connection_messages = config->connection_messages,
         .listener_count = (unsigned)config->listener_count,
     };

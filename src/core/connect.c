@@ -130,7 +130,7 @@ static bool check_rules(struct noc_link *link, struct noc_pending_connect *conne
     if (view->client_id.n == 0) {
         bool is_v3_kept = link->version != NOC_V5 && !view->clean_start; /* [MQTT-3.1.3-8] */
 
-        if (!limits->allow_zero_length_clientid || is_v3_kept || link->version == NOC_V31) {
+        if (!link->listener->allow_zero_length_clientid || is_v3_kept || link->version == NOC_V31) {
             noc_link_refuse(link,
                 link->version == NOC_V5 ? NOC_RC_UNSPECIFIED : NOC_RC_CLIENT_ID_NOT_VALID,
                 NOC_END_REFUSED, "empty client identifier");

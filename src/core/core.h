@@ -50,8 +50,7 @@ struct noc_limits {
     uint32_t connect_timeout_ms;    /* until CONNECT is complete */
     uint32_t mailbox_high;          /* records in a mailbox, past which its feeders pause */
     bool retain_available;
-    bool queue_qos0; /* for absent sessions too */
-    bool allow_zero_length_clientid;
+    bool queue_qos0;          /* for absent sessions too */
     bool connection_messages; /* log connects and disconnects */
     unsigned listener_count;
 };
@@ -65,6 +64,7 @@ struct noc_listener {
     uint8_t max_qos;
     uint16_t max_topic_alias;        /* client to broker */
     uint16_t max_topic_alias_broker; /* broker to client */
+    bool allow_zero_length_clientid;
 };
 
 /* Counts of one worker: written by it, read by anyone. */

@@ -125,6 +125,16 @@ def test_listeners_differ(start_broker):
         assert client.connect("closed").reason == 5
 
 
+def test_a_listener_may_want_client_ids(start_broker, version):
+    broker = start_broker("per_listener_settings true\n"
+                          "listener {port} 127.0.0.1\nallow_anonymous true\n"
+                          "listener {port_strict} 127.0.0.1\nallow_anonymous true\n"
+                          "allow_zero_length_clientid false\n")
+    broker.client("", version)
+    with broker.open(version, port="port_strict") as client:
+        assert client.connect("").reason == (0x80 if version == 5 else 2)
+
+
 def test_mount_point_prefixes_and_hides(start_broker):
     broker = start_broker(BASE + "listener {port_mounted} 127.0.0.1\nmount_point house/\n")
     outside = broker.client("outside")

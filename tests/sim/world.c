@@ -128,7 +128,6 @@ static void make_limits(struct sim_world *world)
         .connect_timeout_ms = 100000000,
         .mailbox_high = 10000,
         .retain_available = true,
-        .allow_zero_length_clientid = true,
         .connection_messages = true,
         .listener_count = 2};
     if (world->scenario->limits != NULL) {
@@ -142,7 +141,8 @@ static void make_limits(struct sim_world *world)
             .port = 1883,
             .max_qos = 2,
             .max_topic_alias = 10,
-            .max_topic_alias_broker = 10};
+            .max_topic_alias_broker = 10,
+            .allow_zero_length_clientid = true};
     }
 }
 

@@ -146,14 +146,15 @@ static void an_empty_id_with_a_kept_session_is_refused_before_version_5(void **s
     world_close(&w);
 }
 
-static void empty_ids_are_refused_when_they_are_not_allowed(void **state) /* [MQTT-3.1.3-8] */
+static void empty_ids_are_refused_where_a_listener_does_not_allow_them(
+    void **state) /* [MQTT-3.1.3-8] */
 {
     struct world w;
     struct client *c;
 
     (void)state;
     world_init(&w);
-    w.limits.allow_zero_length_clientid = false;
+    w.listeners[0].allow_zero_length_clientid = false;
     world_start(&w, 1);
     c = dial(&w, 0, 0);
     say_connect(c, (struct noc_connect){.version = NOC_V5, .clean_start = true});
@@ -162,6 +163,9 @@ static void empty_ids_are_refused_when_they_are_not_allowed(void **state) /* [MQ
     say_connect(c, (struct noc_connect){.version = NOC_V311, .clean_start = true});
     hears(c, "CONNACK sp0 rc2; closed");
     assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 0);
+    c = dial(&w, 0, 1);
+    say_connect(c, (struct noc_connect){.version = NOC_V311, .clean_start = true});
+    hears(c, "CONNACK sp0 rc0");
     world_close(&w);
 }
 
@@ -646,7 +650,7 @@ int main(void)
         cmocka_unit_test(a_bridge_is_told_by_its_version_bit),
         cmocka_unit_test(an_empty_id_gets_one_and_version_5_is_told),
         cmocka_unit_test(an_empty_id_with_a_kept_session_is_refused_before_version_5),
-        cmocka_unit_test(empty_ids_are_refused_when_they_are_not_allowed),
+        cmocka_unit_test(empty_ids_are_refused_where_a_listener_does_not_allow_them),
         cmocka_unit_test(an_unknown_protocol_version_is_refused),
         cmocka_unit_test(a_malformed_connect_is_not_answered),
         cmocka_unit_test(a_keep_alive_over_the_limit_is_capped_or_refused),

@@ -183,7 +183,6 @@ void world_init(struct world *world)
         .connect_timeout_ms = 30000,
         .mailbox_high = 10000,
         .retain_available = true,
-        .allow_zero_length_clientid = true,
         .connection_messages = true,
         .listener_count = WORLD_LISTENERS,
     };
@@ -193,7 +192,8 @@ void world_init(struct world *world)
             .port = 1883,
             .max_qos = 2,
             .max_topic_alias = 10,
-            .max_topic_alias_broker = 10};
+            .max_topic_alias_broker = 10,
+            .allow_zero_length_clientid = true};
     }
     world->verdict = NOC_OK;
 }
