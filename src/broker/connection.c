@@ -33,7 +33,7 @@ static bool claim_place(struct noc_endpoint *endpoint, bool *ret_is_over)
     int most = endpoint->config->max_connections;
     int before = atomic_fetch_add_explicit(&endpoint->connections, 1, memory_order_relaxed);
 
-    *ret_is_over = most >= 0 && before >= most;
+    *ret_is_over = most > 0 && before >= most;
     if (*ret_is_over && (!endpoint->is_websocket || before - most >= OVER_LIMIT_MAX)) {
         atomic_fetch_sub_explicit(&endpoint->connections, 1, memory_order_relaxed);
         return false;

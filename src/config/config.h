@@ -140,7 +140,7 @@ struct noc_listener_config {
     bool use_username_as_clientid;
 
     /* Limits. */
-    int max_connections; /* -1: any number */
+    int max_connections; /* 0 or -1: any number */
     int max_qos;
     int max_topic_alias;        /* that we accept */
     int max_topic_alias_broker; /* that we use towards clients */

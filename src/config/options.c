@@ -295,7 +295,7 @@ const struct noc_option noc_options[] = {
     STRING("listener_auto_id_prefix", LISTENER, 0, NEW, LISTENER(own_id_prefix), 50, NULL, "2.1",
         "TEXT", "auto_id_prefix for this listener alone."),
     INT("max_connections", LISTENER, CLAMP, NEW, LISTENER(max_connections), -1, INT_MAX, "-1",
-        "0.7", "COUNT", "Clients on this listener at a time; -1: any number."),
+        "0.7", "COUNT", "Clients on this listener at a time; 0 or -1: any number."),
     INT("max_qos", LISTENER, 0, NEW, LISTENER(max_qos), 0, 2, "2", "2.0", "0|1|2",
         "The highest QoS with which clients may publish."),
     INT("max_topic_alias", LISTENER, LOCAL, NEW, LISTENER(max_topic_alias), 0, 65535, "10", "1.6",

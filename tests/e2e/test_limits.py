@@ -35,6 +35,11 @@ def test_max_connections_of_a_listener(start_broker):
         time.sleep(0.02)
 
 
+def test_max_connections_0_is_no_limit(start_broker):
+    broker = start_broker(BASE + "max_connections 0\n")
+    assert all(is_let_in(broker, f"c{n}") for n in range(3))
+
+
 def test_max_queued_messages_of_the_absent(start_broker):
     broker = start_broker(BASE + "max_queued_messages 10\n")
     receiver = broker.client("r", clean=False)
