@@ -154,6 +154,8 @@ static bool check_rules(struct noc_link *link, struct noc_pending_connect *conne
 /* The rules on the will. False: refused. */
 static bool check_will(struct noc_link *link, const struct noc_connect *view)
 {
+    const struct noc_limits *limits = &link->shard->core->limits;
+
     if (!view->has_will) {
         return true;
     }
@@ -165,8 +167,13 @@ static bool check_will(struct noc_link *link, const struct noc_connect *view)
         noc_link_refuse(link, NOC_RC_QOS_NOT_SUPPORTED, NOC_END_FEATURE, "QoS of the will");
         return false;
     }
-    if (view->will.retain && !link->shard->core->limits.retain_available) {
+    if (view->will.retain && !limits->retain_available) {
         noc_link_refuse(link, NOC_RC_RETAIN_NOT_SUPPORTED, NOC_END_FEATURE, "retained will");
+        return false;
+    }
+    if (limits->message_size_limit > 0 && view->will.payload.n > limits->message_size_limit) {
+        noc_link_refuse(link, NOC_RC_PACKET_TOO_LARGE, NOC_END_OVERSIZE,
+            "payload of the will over message_size_limit");
         return false;
     }
     return true;

@@ -25,6 +25,7 @@ uint8_t noc_reason_to_connack3(uint8_t reason)
         return 2;
     case NOC_RC_BAD_CREDENTIALS:
     case NOC_RC_NOT_AUTHORIZED:
+    case NOC_RC_PACKET_TOO_LARGE:
         return 5;
     default:
         return 3;

@@ -66,8 +66,8 @@ const char *noc_reason_text(uint8_t reason);
 /*
  * The MQTT 3 CONNACK return code (0 to 5) that stands for a reason code:
  * 0x84 is 1, 0x85 is 2, 0x88/0x89/0x97/0x9f is 3, 0x86 is 4 (Mosquitto sends 5
- * for both kinds of refusal, and so do we: 0x86 and 0x87 are 5), 0 is 0, all
- * others are 3.
+ * for both kinds of refusal, and for a will that is too large, and so do we:
+ * 0x86, 0x87 and 0x95 are 5), 0 is 0, all others are 3.
  */
 uint8_t noc_reason_to_connack3(uint8_t reason);
 

@@ -86,6 +86,14 @@ def test_message_size_limit_drops_what_is_larger(start_broker):
     receiver.expect_nothing()
 
 
+def test_message_size_limit_refuses_a_larger_will(start_broker, version):
+    broker = start_broker(BASE + "message_size_limit 100\n")
+    with broker.open(version) as client:
+        refused = client.connect("c", will=dict(topic="w", payload=b"x" * 101))
+        assert refused.reason == (0x95 if version == 5 else 5)
+    broker.client("c", version, will=dict(topic="w", payload=b"x" * 100))
+
+
 def test_max_packet_size_closes_the_sender(start_broker):
     broker = start_broker(BASE + "max_packet_size 1000\n")
     receiver = broker.client("r")

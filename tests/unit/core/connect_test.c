@@ -275,6 +275,35 @@ static void a_will_must_be_one_the_listener_takes(void **state)
     world_close(&w);
 }
 
+static void a_will_is_refused_above_the_limit_of_messages(void **state)
+{
+    struct world w;
+    struct client *c;
+    struct noc_connect connect = {.version = NOC_V5,
+        .clean_start = true,
+        .client_id = TEXT("a"),
+        .has_will = true,
+        .will = {.topic = TEXT("w"), .payload = TEXT("1234")}};
+
+    (void)state;
+    world_init(&w);
+    w.limits.message_size_limit = 3;
+    world_start(&w, 1);
+    c = dial(&w, 0, 0);
+    say_connect(c, connect);
+    hears(c, "CONNACK sp0 rc149; closed");
+    assert_true(logged(&w, "oversize packet. (payload of the will over message_size_limit)"));
+    connect.version = NOC_V311;
+    c = dial(&w, 0, 0);
+    say_connect(c, connect);
+    hears(c, "CONNACK sp0 rc5; closed");
+    connect.will.payload = TEXT("123");
+    c = dial(&w, 0, 0);
+    say_connect(c, connect);
+    hears(c, "CONNACK sp0 rc0");
+    world_close(&w);
+}
+
 static void wrong_credentials_are_answered_with_not_authorised(void **state)
 {
     struct world w;
@@ -655,6 +684,7 @@ int main(void)
         cmocka_unit_test(a_malformed_connect_is_not_answered),
         cmocka_unit_test(a_keep_alive_over_the_limit_is_capped_or_refused),
         cmocka_unit_test(a_will_must_be_one_the_listener_takes),
+        cmocka_unit_test(a_will_is_refused_above_the_limit_of_messages),
         cmocka_unit_test(wrong_credentials_are_answered_with_not_authorised),
         cmocka_unit_test(a_client_too_small_for_its_connack_is_closed),
         cmocka_unit_test(the_name_in_a_certificate_goes_before_the_one_in_connect),

@@ -391,7 +391,7 @@ static void reasons_have_texts_and_stand_for_return_codes(void **state)
     static const struct {
         uint8_t reason, code;
     } cases[] = {{0, 0}, {0x84, 1}, {0x85, 2}, {0x86, 5}, {0x87, 5}, {0x88, 3}, {0x89, 3},
-        {0x97, 3}, {0x9f, 3}, {0x80, 3}, {0x8a, 3}};
+        {0x95, 5}, {0x97, 3}, {0x9f, 3}, {0x80, 3}, {0x8a, 3}};
 
     (void)state;
     assert_string_equal(noc_reason_text(0x8e), "session taken over");
