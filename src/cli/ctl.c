@@ -54,6 +54,19 @@ static const char usage[] =
     "  --json         print the answer as the JSON it is\n"
     "  --help         this text\n";
 
+static const char *remedy_of(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ECONNREFUSED:
+        return " (is the broker running? `control_socket` in its configuration names the path)";
+    case EACCES:
+        return " (the broker's user, the members of the socket's group and root may)";
+    default:
+        return "";
+    }
+}
+
 /* Returns a connected socket, or -1 and has said why. */
 static int connect_socket(const char *path)
 {
@@ -76,10 +89,7 @@ static int connect_socket(const char *path)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
         fprintf(stderr, "noctule ctl: cannot connect to '%s': %s%s\n", path,
-            errno == EAGAIN ? "no answer" : strerror(errno),
-            errno == ENOENT || errno == ECONNREFUSED
-                ? " (is the broker running? `control_socket` in its configuration names the path)"
-                : "");
+            errno == EAGAIN ? "no answer" : strerror(errno), remedy_of(errno));
         (void)close(fd);
         return -1;
     }

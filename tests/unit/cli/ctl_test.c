@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,6 +198,31 @@ static void no_broker_is_told_with_a_hint(void **state)
     assert_non_null(strstr(fixture->errors, "control_socket"));
 }
 
+static void who_may_not_is_told_who_may(void **state)
+{
+    struct fixture *fixture = *state;
+    pid_t child;
+
+    assert_int_equal(chmod(fixture->folder, 0755), 0);
+    assert_int_equal(chmod(fixture->socket_path, 0), 0);
+    (void)fflush(NULL);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char *argv[] = {"ctl", "--socket", fixture->socket_path, "status", NULL};
+
+        (void)dup2(open("err", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+        /* Root may always. */
+        if (geteuid() == 0 && setuid(65534) != 0) {
+            _exit(99);
+        }
+        _exit(noc_cli_ctl(4, argv));
+    }
+    assert_int_equal(status_of(child), 1);
+    read_text("err", fixture->errors);
+    assert_non_null(strstr(fixture->errors, "Permission denied (the broker's user, "));
+}
+
 static void wrong_use_prints_the_usage(void **state)
 {
     struct fixture *fixture = *state;
@@ -237,6 +263,7 @@ int main(void)
         TEST(a_refusal_is_told_and_fails),
         TEST(an_answer_that_is_not_json_fails),
         TEST(no_broker_is_told_with_a_hint),
+        TEST(who_may_not_is_told_who_may),
         TEST(wrong_use_prints_the_usage),
         TEST(a_command_that_there_is_not_is_named),
         TEST(a_socket_path_that_cannot_be_one_is_refused),
