@@ -50,12 +50,6 @@ struct noc_message_parts noc_message_parts(const struct noc_message *message);
 struct noc_message *noc_message_ref(struct noc_message *message); /* NULL stays NULL */
 void noc_message_unref(struct noc_message *message);              /* NULL is fine */
 
-/* Memory it takes. */
-static inline size_t noc_message_size(const struct noc_message *message)
-{
-    return sizeof *message + message->topic_n + message->props_n + message->payload_n;
-}
-
 static inline struct noc_slice noc_message_topic(const struct noc_message *message)
 {
     return noc_slice(message->data, message->topic_n);

@@ -127,8 +127,7 @@ static int exchange_locked(struct noc_retained *retained, unsigned worker,
     }
     replaced->deferred.give_back = replaced_give_back;
     replaced->message = message_of(slot);
-    add(&retained->bytes,
-        (uint64_t)noc_message_size(message) - (uint64_t)noc_message_size(replaced->message));
+    add(&retained->bytes, (uint64_t)message->payload_n - (uint64_t)replaced->message->payload_n);
     atomic_store_explicit(&slot->message, noc_message_ref(message), memory_order_release);
     noc_reclaim_defer(retained->reclaim, worker, &replaced->deferred);
     return NOC_OK;
@@ -150,7 +149,7 @@ static int insert_locked(
     noc_table_insert_locked(&retained->table, &slot->entry);
     noc_skiplist_insert_locked(&retained->list, slot);
     add(&retained->messages, 1);
-    add(&retained->bytes, noc_message_size(message));
+    add(&retained->bytes, message->payload_n);
     return NOC_OK;
 }
 
@@ -161,7 +160,7 @@ static void remove_locked(
     noc_table_remove_locked(&retained->table, retained->reclaim, worker, &slot->entry);
     noc_skiplist_remove_locked(&retained->list, slot);
     add(&retained->messages, (uint64_t)-1);
-    add(&retained->bytes, 0 - (uint64_t)noc_message_size(message_of(slot)));
+    add(&retained->bytes, 0 - (uint64_t)message_of(slot)->payload_n);
     slot->deferred.give_back = slot_give_back;
     noc_reclaim_defer(retained->reclaim, worker, &slot->deferred);
 }

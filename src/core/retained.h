@@ -91,7 +91,8 @@ NOC_MUST_CHECK int noc_retained_next(struct noc_retained *retained,
     unsigned most);
 
 struct noc_retained_counts {
-    uint64_t messages, bytes;
+    uint64_t messages;
+    uint64_t bytes; /* of payload */
 };
 void noc_retained_counts_mt(
     const struct noc_retained *retained, struct noc_retained_counts *ret_counts);

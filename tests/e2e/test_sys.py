@@ -81,6 +81,18 @@ def test_connected_clients_are_counted(broker):
     pytest.fail("never counted as five")
 
 
+def test_stored_bytes_are_those_of_payloads(broker):
+    client = broker.client("keeper")
+    client.subscribe(("$SYS/broker/store/messages/bytes", 0))
+    client.publish("kept", "x" * 100000, 1, retain=True)
+    stored = 0
+    for _ in range(5):
+        if stored < 100000:
+            stored = int(client.expect(raw.PUBLISH, 20).payload)
+    assert 100000 <= stored < 101500  # the values of $SYS are stored, too
+    client.publish("kept", "", 1, retain=True)
+
+
 def test_clients_may_not_write(broker):
     reader = broker.client("reader")
     reader.subscribe(("$SYS/broker/fake", 0))

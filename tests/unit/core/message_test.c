@@ -49,7 +49,6 @@ static void a_message_lies_as_topic_properties_payload(void **state)
     struct noc_message *message = noc_message_new(&parts);
 
     assert_memory_equal(message->data, "a/b\x01\x01payload", 12);
-    assert_int_equal(noc_message_size(message), sizeof *message + 12);
     noc_message_unref(message);
 }
 
