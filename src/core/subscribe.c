@@ -76,6 +76,7 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
     uint32_t id, uint64_t *ret_replay)
 {
     struct noc_session *session = link->session;
+    bool is_shared = target->group.at != NULL;
     uint8_t qos = options & NOC_SUB_QOS;
     struct noc_sub *entered;
 
@@ -92,9 +93,10 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
         NOC_OK) {
         return NOC_RC_UNSPECIFIED;
     }
-    noc_shard_log(link->shard, NOC_LOG_SUBSCRIBE, "%.*s %d %.*s",
-        NOC_SLICE_ARG(noc_session_id(session)), qos, NOC_SLICE_ARG(target->filter));
-    if (wants_replay(options, entered != NULL, target->group.at != NULL)) {
+    noc_shard_log(link->shard, NOC_LOG_SUBSCRIBE, "%.*s %d %s%.*s%s%.*s",
+        NOC_SLICE_ARG(noc_session_id(session)), qos, is_shared ? "$share/" : "",
+        NOC_SLICE_ARG(target->group), is_shared ? "/" : "", NOC_SLICE_ARG(target->filter));
+    if (wants_replay(options, entered != NULL, is_shared)) {
         *ret_replay = noc_retained_version(session->shard->core->retained);
         if (entered != NULL) {
             entered->replayed = *ret_replay;

@@ -146,6 +146,22 @@ static void a_filter_that_is_none_ends_the_connection(void **state)
     world_close(&w);
 }
 
+static void the_log_names_a_subscription_with_its_share(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    w.core.log_mask = NOC_LOG_SUBSCRIBE;
+    log_clear(&w);
+    say_subscribe(c, "t", 1, 0);
+    say_subscribe(c, "$share/g/t/#", 0, 0);
+    assert_string_equal(w.log, "c 1 t\nc 0 $share/g/t/#\n");
+    world_close(&w);
+}
+
 static void a_malformed_subscribe_ends_the_connection(void **state)
 {
     struct world w;
@@ -470,6 +486,7 @@ int main(void)
         cmocka_unit_test(subscribing_again_replaces_the_options),
         cmocka_unit_test(after_unsubscribe_nothing_comes),
         cmocka_unit_test(a_filter_that_is_none_ends_the_connection),
+        cmocka_unit_test(the_log_names_a_subscription_with_its_share),
         cmocka_unit_test(a_malformed_subscribe_ends_the_connection),
         cmocka_unit_test(no_local_keeps_a_clients_own_messages_away),
         cmocka_unit_test(the_retain_flag_goes_on_only_as_published),
