@@ -109,6 +109,9 @@ void noc_connection_announce(struct noc_connection *connection)
         return;
     }
     connection->has_spoken = true;
+    if (!worker->shard.core->limits.connection_messages) {
+        return;
+    }
     if (connection->endpoint->config->port == 0) {
         noc_log(worker->log, NOC_LOG_NOTICE, "New connection from %s on path %s.",
             connection->address.text, connection->endpoint->config->unix_path);

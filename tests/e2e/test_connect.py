@@ -171,3 +171,13 @@ def test_bridge_bit_of_the_version_is_accepted(broker, topic):
     with broker.open() as client:  # what Mosquitto's bridges send with try_private
         client.send(raw.connect(topic, version=0x84))
         assert client.expect(raw.CONNACK).reason == 0
+
+
+def test_without_connection_messages_nobody_is_announced(start_broker):
+    broker = start_broker(CONFIG + "connection_messages false\n")
+    client = broker.client("quiet")
+    client.disconnect()
+    client = broker.client("loud")
+    client.send(raw.connect("loud"))
+    broker.wait_log("sending multiple CONNECT")  # errors are told, whatever it says
+    assert "New " not in broker.log() and "quiet disconnected" not in broker.log()
