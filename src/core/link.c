@@ -265,11 +265,9 @@ void noc_link_resume_held(struct noc_shard *shard)
 static uint32_t packet_limit(const struct noc_link *link)
 {
     uint32_t limit = link->shard->core->limits.max_packet_size;
+    uint32_t most = link->state == NOC_LINK_OPEN ? NOC_REMAINING_MAX + 5 : NOC_CONNECT_MAX;
 
-    if (link->state != NOC_LINK_OPEN) {
-        return NOC_CONNECT_MAX; /* a stranger's */
-    }
-    return limit == 0 ? NOC_REMAINING_MAX + 5 : limit;
+    return limit == 0 || limit > most ? most : limit;
 }
 
 static void log_received(const struct noc_link *link, const char *what)

@@ -104,6 +104,14 @@ def test_max_packet_size_closes_the_sender(start_broker):
     receiver.expect_nothing()
 
 
+def test_max_packet_size_holds_for_connect(start_broker, version):
+    broker = start_broker(BASE + "max_packet_size 1000\n")
+    broker.client("c" * 900, version)
+    with broker.open(version) as client:
+        client.send(raw.connect("c" * 1000, version=version))
+        client.expect_closed()
+
+
 def test_max_inflight_messages(start_broker):
     broker = start_broker(BASE + "max_inflight_messages 2\n")
     receiver = broker.client("r", 5)

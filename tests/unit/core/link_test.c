@@ -145,6 +145,10 @@ static void a_packet_over_the_limit_ends_the_connection(void **state)
     c = join_v311(&w, "c");
     say_bytes(c, "\x30\x13");
     hears(c, "closed");
+    c = dial(&w, 0, 0);
+    say_bytes(c, "\x10\x13"); /* A CONNECT, too. */
+    hears(c, "closed");
+    assert_true(logged(&w, "oversize packet. (packet of 21 bytes, limit 20)"));
     world_close(&w);
 }
 
