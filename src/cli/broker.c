@@ -221,11 +221,27 @@ static int run(const struct noc_command_line *line, const struct noc_config *con
     return status;
 }
 
+/* Whom the broker will run as, as chown takes it. */
+static void find_owner(const struct noc_config *config, char *ret_owner, size_t owner_size)
+{
+    struct noc_identity identity;
+    char error[256];
+
+    if (geteuid() != 0) {
+        (void)snprintf(ret_owner, owner_size, "%lu", (unsigned long)geteuid());
+    } else if (noc_identity_find(config->user, &identity, error, sizeof error) == NOC_OK) {
+        (void)snprintf(ret_owner, owner_size, "%s", identity.name);
+    } else {
+        (void)snprintf(ret_owner, owner_size, "%s", config->user);
+    }
+}
+
 static int load_and_run(const struct noc_command_line *line, bool as_mosquitto)
 {
     struct noc_config_options options;
     struct noc_config_report report;
     struct noc_config *config = NULL;
+    char owner[64];
     int status = NOC_CONFIG_EXIT_INVALID, err;
 
     noc_command_line_to_options(line, &options);
@@ -234,7 +250,8 @@ static int load_and_run(const struct noc_command_line *line, bool as_mosquitto)
     noc_config_report_init(&report);
     err = noc_config_load(line->config_file, &options, &config, &report);
     if (err == NOC_OK) {
-        err = noc_config_check_files(config, &report);
+        find_owner(config, owner, sizeof owner);
+        err = noc_config_check_files(config, owner, &report);
         status = err == NOC_EIO ? EXIT_FAILURE : status;
     }
     if (err != NOC_OK) {

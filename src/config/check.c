@@ -17,6 +17,7 @@
 
 struct check {
     const struct noc_config *config;
+    const char *owner; /* of the folders into which the broker writes */
     struct noc_config_report *report;
     size_t listener;     /* whose option is looked at, or NOC_ORIGIN_COMMON */
     size_t start_errors; /* what Mosquitto, too, finds when it opens its listeners */
@@ -40,13 +41,24 @@ static void blame(const struct check *check, const char *name, const char *text)
 }
 
 /* How to make an existing file readable, or where to get a missing one. */
-static const char *remedy_of(const char *name, int error)
+static void add_remedy(struct noc_text *text, const char *name, const char *path, int error)
 {
     if (error != ENOENT && error != ENOTDIR) {
-        return "Give the broker's user the right to read it";
+        noc_text_add(text, "Give the broker's user the right to read it.");
+    } else if (strcmp(name, "password_file") == 0) {
+        noc_text_add(text, "Make one with: mosquitto_passwd -c %s USERNAME", path);
+    } else {
+        noc_text_add(text, "Correct the path or put the file there.");
     }
-    return strcmp(name, "password_file") == 0 ? "Make one with: mosquitto_passwd -c FILE USERNAME"
-                                              : "Correct the path or put the file there";
+}
+
+/* How to make a folder into which the broker can write. */
+static void add_folder_remedy(const struct check *check, struct noc_text *text, const char *folder)
+{
+    const char *sudo = geteuid() == 0 ? "" : "sudo ";
+
+    noc_text_add(text, "Create it: %smkdir -p %s && %schown %s %s", sudo, folder, sudo,
+        check->owner, folder);
 }
 
 static void blame_file(const struct check *check, const char *name, const char *path, int error)
@@ -54,8 +66,8 @@ static void blame_file(const struct check *check, const char *name, const char *
     struct noc_text text;
 
     noc_text_init(&text);
-    noc_text_add(&text, "Unable to open %s \"%s\": %s. %s.", name, path, strerror(error),
-        remedy_of(name, error));
+    noc_text_add(&text, "Unable to open %s \"%s\": %s. ", name, path, strerror(error));
+    add_remedy(&text, name, path, error);
     if (text.at != NULL) {
         blame(check, name, text.at);
     }
@@ -122,9 +134,8 @@ static void check_parent(const struct check *check, const char *name, const char
     noc_text_init(&text);
     noc_text_add(&folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
     if (folder.at != NULL && (stat(folder.at, &status) != 0 || !S_ISDIR(status.st_mode))) {
-        noc_text_add(&text,
-            "The folder of %s \"%s\" does not exist. Create it: mkdir -p %s && chown %s %s", name,
-            path, folder.at, check->config->user, folder.at);
+        noc_text_add(&text, "The folder of %s \"%s\" does not exist. ", name, path);
+        add_folder_remedy(check, &text, folder.at);
         if (text.at != NULL) {
             blame(check, name, text.at);
         }
@@ -151,9 +162,10 @@ static void check_listener(struct check *check, const struct noc_listener_config
     check->start_errors += check->report->error_count - before;
 }
 
-int noc_config_check_files(const struct noc_config *config, struct noc_config_report *report)
+int noc_config_check_files(
+    const struct noc_config *config, const char *owner, struct noc_config_report *report)
 {
-    struct check check = {config, report, NOC_ORIGIN_COMMON, 0};
+    struct check check = {config, owner, report, NOC_ORIGIN_COMMON, 0};
     size_t errors = report->error_count;
 
     check_parent(&check, "log_dest", config->log_file);

@@ -276,12 +276,13 @@ bool noc_config_security_changed(const struct noc_config *a, const struct noc_co
 /*
  * Check that the files which the configuration names can be read and that the
  * folders in which files will be made are there; errors go to the report, each
- * with what to do. Opens nothing for writing, creates nothing. Returns 0, or when an error
- * was added NOC_EINVAL, or NOC_EIO when all were of files that a listener needs (TLS,
- * its socket's folder): a failed start rather than a bad configuration.
+ * with what to do, owner being whom the broker will run as. Opens nothing for writing,
+ * creates nothing. Returns 0, or when an error was added NOC_EINVAL, or NOC_EIO when all were
+ * of files that a listener needs (TLS, its socket's folder): a failed start rather than a bad
+ * configuration.
  */
 NOC_MUST_CHECK int noc_config_check_files(
-    const struct noc_config *config, struct noc_config_report *report);
+    const struct noc_config *config, const char *owner, struct noc_config_report *report);
 
 /*
  * Add the effective value of every active option, one per line, with the file

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the command line says before any broker runs."""
 
+import os
 import subprocess
 
 import pytest
@@ -61,3 +62,16 @@ def test_explain_alone_starts_no_broker(folder):
     done = subprocess.run([PROGRAM, "broker", "--explain"], text=True, capture_output=True,
                           timeout=60)
     assert done.returncode == 3 and "--test-config" in done.stderr
+
+@pytest.mark.skipif(os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"]).returncode != 0,
+                    reason="only root can have another /etc/passwd")
+def test_the_command_for_a_missing_folder_names_who_there_is(tmp_path):
+    path = tmp_path / "broker.conf"
+    path.write_text("listener 1\npid_file /nonexistent/d/pid\n")
+    users = tmp_path / "passwd"
+    users.write_text("root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    script = f"mount --bind {users} /etc/passwd && exec {PROGRAM} broker -c {path} --test-config"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], text=True, capture_output=True,
+                          timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert "Create it: mkdir -p /nonexistent/d && chown nobody /nonexistent/d" in done.stderr

@@ -224,7 +224,7 @@ static struct reading check(const char *text)
 {
     struct reading r = accept(text);
 
-    r.err = noc_config_check_files(r.config, &r.report);
+    r.err = noc_config_check_files(r.config, "joe", &r.report);
     assert_int_equal(r.err == NOC_OK, r.report.error_count == 0);
     return r;
 }
@@ -244,7 +244,8 @@ static void assert_missing(const char *text, int err, unsigned line, const char 
 static void missing_files_are_named_with_their_lines(void **state)
 {
     assert_missing("listener 1\n\npassword_file /nonexistent/p\n", NOC_EINVAL, 3,
-        "Unable to open password_file \"/nonexistent/p\": No such file");
+        "Unable to open password_file \"/nonexistent/p\": No such file or directory. Make one "
+        "with: mosquitto_passwd -c /nonexistent/p USERNAME");
     assert_missing(
         "acl_file /nonexistent/a\nlistener 1\n", NOC_EINVAL, 1, "Unable to open acl_file");
     assert_missing("listener 1\ncertfile /nonexistent/c\nkeyfile /dev/null\n", NOC_EIO, 2,
@@ -261,10 +262,13 @@ static void missing_files_are_named_with_their_lines(void **state)
 
 static void missing_folders_are_errors_with_a_command(void **state)
 {
-    assert_missing("user joe\nlog_dest file /nonexistent/d/x.log\n", NOC_EINVAL, 2,
-        "Create it: mkdir -p /nonexistent/d && chown joe /nonexistent/d");
-    assert_missing(
-        "pid_file /nonexistent/x.pid\n", NOC_EINVAL, 1, "mkdir -p /nonexistent && chown mosquitto");
+    const char *command = geteuid() == 0
+                              ? "Create it: mkdir -p /nonexistent/d && chown joe /nonexistent/d"
+                              : "Create it: sudo mkdir -p /nonexistent/d && sudo chown joe "
+                                "/nonexistent/d";
+
+    assert_missing("sys_interval 1\nlog_dest file /nonexistent/d/x.log\n", NOC_EINVAL, 2, command);
+    assert_missing("pid_file /nonexistent/x.pid\n", NOC_EINVAL, 1, "mkdir -p /nonexistent && ");
     assert_missing("control_socket /nonexistent/x.sock\n", NOC_EINVAL, 1, "mkdir -p /nonexistent");
     assert_missing("listener 0 /nonexistent/x.sock\n", NOC_EIO, 1, "mkdir -p /nonexistent");
 }
