@@ -23,8 +23,9 @@ struct check {
     size_t start_errors; /* what Mosquitto, too, finds when it opens its listeners */
 };
 
-/* Report an error at the line that gave the option. */
-static void blame(const struct check *check, const char *name, const char *text)
+/* Report an error or a warning at the line that gave the option. */
+static void blame_as(
+    const struct check *check, enum noc_config_level level, const char *name, const char *text)
 {
     const struct noc_config_origin *origin =
         noc_config_origin(check->config, noc_option_find(noc_slice_of(name)), check->listener);
@@ -37,7 +38,13 @@ static void blame(const struct check *check, const char *name, const char *text)
         file = origin->file;
         line = origin->line;
     }
-    noc_config_report_add(check->report, NOC_CONFIG_ERROR, file, line, "Error: %s", text);
+    noc_config_report_add(
+        check->report, level, file, line, "%s%s", level == NOC_CONFIG_ERROR ? "Error: " : "", text);
+}
+
+static void blame(const struct check *check, const char *name, const char *text)
+{
+    blame_as(check, NOC_CONFIG_ERROR, name, text);
 }
 
 /* How to make an existing file readable, or where to get a missing one. */
@@ -144,6 +151,26 @@ static void check_parent(const struct check *check, const char *name, const char
     noc_text_done(&text);
 }
 
+/* Nothing is written there yet, but will be: a missing folder does not keep the broker from running. */
+static void check_store(const struct check *check)
+{
+    const char *path = check->config->persistence_location;
+    struct stat status;
+    struct noc_text text;
+
+    if (!check->config->persistence || path == NULL ||
+        (stat(path, &status) == 0 && S_ISDIR(status.st_mode))) {
+        return;
+    }
+    noc_text_init(&text);
+    noc_text_add(&text, "persistence_location \"%s\" does not exist. ", path);
+    add_folder_remedy(check, &text, path);
+    if (text.at != NULL) {
+        blame_as(check, NOC_CONFIG_WARNING, "persistence_location", text.at);
+    }
+    noc_text_done(&text);
+}
+
 static void check_security(struct check *check, const struct noc_security_config *security)
 {
     check_readable(check, "password_file", security->password_file);
@@ -171,6 +198,7 @@ int noc_config_check_files(
     check_parent(&check, "log_dest", config->log_file);
     check_parent(&check, "pid_file", config->pid_file);
     check_parent(&check, "control_socket", config->control_socket);
+    check_store(&check);
     check_security(&check, &config->security);
     for (size_t i = 0; i < config->listener_count; i++) {
         check.listener = i;

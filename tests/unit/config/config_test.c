@@ -273,6 +273,24 @@ static void missing_folders_are_errors_with_a_command(void **state)
     assert_missing("listener 0 /nonexistent/x.sock\n", NOC_EIO, 1, "mkdir -p /nonexistent");
 }
 
+static void a_missing_folder_of_the_store_is_warned_of(void **state)
+{
+    static const char words[] = "t.conf:2: persistence_location \"/nonexistent/s\" does not exist. "
+                                "Create it: ";
+    struct reading r = check("persistence true\npersistence_location /nonexistent/s\n");
+
+    assert_int_equal(r.err, NOC_OK);
+    assert_true(says(&r, words));
+    assert_true(says(&r, "chown joe /nonexistent/s"));
+    reading_done(&r);
+    r = check("persistence false\npersistence_location /nonexistent/s\n");
+    assert_false(says(&r, "does not exist"));
+    reading_done(&r);
+    r = check("persistence true\npersistence_location /tmp\n");
+    assert_false(says(&r, "does not exist"));
+    reading_done(&r);
+}
+
 static void what_only_a_listener_misses_is_a_failed_start_and_all_else_a_bad_configuration(
     void **state)
 {
@@ -357,6 +375,7 @@ int main(void)
         cmocka_unit_test(changed_security_is_seen),
         cmocka_unit_test(missing_files_are_named_with_their_lines),
         cmocka_unit_test(missing_folders_are_errors_with_a_command),
+        cmocka_unit_test(a_missing_folder_of_the_store_is_warned_of),
         cmocka_unit_test(
             what_only_a_listener_misses_is_a_failed_start_and_all_else_a_bad_configuration),
         cmocka_unit_test(files_that_are_there_pass_and_nothing_is_made),
