@@ -60,6 +60,21 @@ int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *lin
 
 /* ---- control.c ---- */
 
+/*
+ * Where a broker's control socket can be, in the order in which the broker tries. A path that is
+ * cut off is too long for a socket anyway.
+ */
+struct noc_control_places {
+    char at[2][256];
+    unsigned count;
+};
+
+/*
+ * None in local mode, unless the configuration names one. config NULL: of a broker about which
+ * nothing is known. Any thread.
+ */
+void noc_control_places(const struct noc_config *config, struct noc_control_places *ret_places);
+
 /* The signals that noc_control_run() reads; they must be blocked in all threads. */
 void noc_control_signals(sigset_t *ret_signals);
 

@@ -37,7 +37,7 @@ struct noc_control {
     struct noc_listen_sockets socket; /* count 0: none */
     struct noc_accept_reserve reserve;
     uint64_t socket_paused_until_ms; /* no descriptor was left for a peer; 0: listening */
-    char socket_path[4096];
+    char socket_path[256];
     uint64_t next_sys_ms, next_memory_ms, next_watch_ms;
 };
 
@@ -210,45 +210,54 @@ static void serve_socket(struct noc_control *control)
     }
 }
 
-static bool listen_at(struct noc_control *control, const char *path, enum noc_log_level level)
+void noc_control_places(const struct noc_config *config, struct noc_control_places *ret_places)
 {
-    char error[256];
+    const char *store = config == NULL ? NULL : config->persistence_location;
+    struct noc_control_places places = {0};
 
-    if (noc_listen_open(&(struct noc_listen_options){.unix_path = path, .unix_mode = 0660},
-            &control->socket, error, sizeof error) != NOC_OK) {
-        control->socket.count = 0;
-        noc_log(control->broker->log, level, "No control socket at %s: %s.", path, error);
-        return false;
+    if (config != NULL && config->control_socket != NULL) {
+        (void)snprintf(places.at[0], sizeof places.at[0], "%s", config->control_socket);
+        places.count = 1;
+    } else if (config == NULL || !config->is_local_only) {
+        (void)snprintf(places.at[0], sizeof places.at[0], "%s/control.sock", NOC_CONTROL_FOLDER);
+        (void)snprintf(places.at[1], sizeof places.at[1], "%s/noctule.sock",
+            store == NULL || store[0] == '\0' ? "." : store);
+        places.count = 2;
     }
-    noc_log(control->broker->log, NOC_LOG_DEBUG, "Control socket at %s.", path);
-    return true;
+    *ret_places = places;
 }
 
-/*
- * Where the configuration says; else in NOC_CONTROL_FOLDER, where it can be
- * made or written, else beside the store. In local mode none.
- */
+/* How loud is it that a place could not be taken? */
+static enum noc_log_level level_of_failure(const struct noc_control_places *places, unsigned i)
+{
+    if (places->count == 1) {
+        return NOC_LOG_WARNING;
+    }
+    return i + 1 < places->count ? NOC_LOG_DEBUG : NOC_LOG_NOTICE;
+}
+
+/* At the first place where it can be. The log says where, or why at none. */
 static void open_socket(struct noc_control *control)
 {
-    const struct noc_config *config = control->broker->config;
+    struct noc_log *log = control->broker->log;
+    struct noc_control_places places;
+    char error[256];
 
-    if (config->control_socket != NULL) {
-        (void)snprintf(
-            control->socket_path, sizeof control->socket_path, "%s", config->control_socket);
-        (void)listen_at(control, control->socket_path, NOC_LOG_WARNING);
-        return;
+    noc_control_places(control->broker->config, &places);
+    if (places.count > 1) {
+        (void)mkdir(NOC_CONTROL_FOLDER, 0750);
     }
-    if (config->is_local_only) {
-        return;
-    }
-    (void)mkdir(NOC_CONTROL_FOLDER, 0750);
-    (void)snprintf(
-        control->socket_path, sizeof control->socket_path, "%s/control.sock", NOC_CONTROL_FOLDER);
-    if (!listen_at(control, control->socket_path, NOC_LOG_DEBUG) &&
-        config->persistence_location != NULL) {
-        (void)snprintf(control->socket_path, sizeof control->socket_path, "%s/noctule.sock",
-            config->persistence_location);
-        (void)listen_at(control, control->socket_path, NOC_LOG_INFORMATION);
+    for (unsigned i = 0; i < places.count; i++) {
+        const struct noc_listen_options options = {.unix_path = places.at[i], .unix_mode = 0660};
+
+        if (noc_listen_open(&options, &control->socket, error, sizeof error) == NOC_OK) {
+            (void)snprintf(control->socket_path, sizeof control->socket_path, "%s", places.at[i]);
+            noc_log(log, NOC_LOG_NOTICE, "Control socket at %s.", places.at[i]);
+            return;
+        }
+        control->socket.count = 0;
+        noc_log(
+            log, level_of_failure(&places, i), "No control socket at %s: %s.", places.at[i], error);
     }
 }
 

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "base/error.h"
 #include "base/macros.h"
+#include "broker/broker.h"
 #include "cli/commands.h"
 #include "cli/json_table.h"
 
@@ -24,8 +25,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/noctule/control.sock"
-
 enum {
     ANSWER_MAX_BYTES = 16 << 20,
     ANSWER_STEP_BYTES = 64 << 10,
@@ -33,7 +32,8 @@ enum {
 };
 
 struct ctl {
-    const char *socket_path;
+    const char *config_path; /* or NULL */
+    const char *socket_path; /* or NULL */
     const char *command;
     bool as_json;
 };
@@ -49,8 +49,11 @@ static const char usage[] =
     "  status         what the broker is doing: version, uptime, clients, messages\n"
     "  reload         read the password, ACL and certificate files again\n"
     "\n"
-    "  --socket PATH  the control socket (default: " DEFAULT_SOCKET ");\n"
-    "                 the one of `make run` is run/control.sock\n"
+    "  -c FILE        look for the control socket where the broker of this\n"
+    "                 configuration has it\n"
+    "  --socket PATH  the control socket itself; the one of `make run` is\n"
+    "                 run/control.sock. Without either: ./noctule.sock, then\n"
+    "                 " NOC_CONTROL_FOLDER "/control.sock\n"
     "  --json         print the answer as the JSON it is\n"
     "  --help         this text\n";
 
@@ -67,33 +70,93 @@ static const char *remedy_of(int error)
     }
 }
 
-/* Returns a connected socket, or -1 and has said why. */
+/* Where to look, in the order of noc_control_places(). False: nowhere, and has said why. */
+static bool find_places(const struct ctl *ctl, struct noc_control_places *ret_places)
+{
+    struct noc_config_report report;
+    struct noc_config *config;
+    int err;
+
+    if (ctl->socket_path != NULL) {
+        *ret_places = (struct noc_control_places){.count = 1};
+        (void)snprintf(ret_places->at[0], sizeof(ret_places->at[0]), "%s", ctl->socket_path);
+        return true;
+    }
+    if (ctl->config_path == NULL) {
+        noc_control_places(NULL, ret_places);
+        return true;
+    }
+    noc_config_report_init(&report);
+    err = noc_config_load(ctl->config_path, NULL, &config, &report);
+    if (err == NOC_OK) {
+        noc_control_places(config, ret_places);
+        noc_config_free(config);
+    }
+    for (size_t i = 0; i < report.count; i++) {
+        if (report.messages[i].level == NOC_CONFIG_ERROR) {
+            fprintf(stderr, "noctule ctl: %s\n", report.messages[i].text);
+        }
+    }
+    noc_config_report_done(&report);
+    if (err == NOC_OK && ret_places->count == 0) {
+        fprintf(stderr,
+            "noctule ctl: without a listener and control_socket in '%s' there is none\n",
+            ctl->config_path);
+        return false;
+    }
+    return err == NOC_OK;
+}
+
+/* Returns a connected socket, or -1 with errno. */
 static int connect_socket(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const struct timeval timeout = {.tv_sec = TIMEOUT_S};
-    int fd;
+    int fd, error;
 
     if (strlen(path) >= sizeof(address.sun_path)) {
-        fprintf(stderr, "noctule ctl: the socket's path is too long: '%s'\n", path);
+        errno = ENAMETOOLONG;
         return -1;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        fprintf(stderr, "noctule ctl: cannot open a socket: %s\n", strerror(errno));
         return -1;
     }
     /* The time-out holds for connect() too: a broker that is stuck has a full backlog. */
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        fprintf(stderr, "noctule ctl: cannot connect to '%s': %s%s\n", path,
-            errno == EAGAIN ? "no answer" : strerror(errno), remedy_of(errno));
+        error = errno;
         (void)close(fd);
+        errno = error;
         return -1;
     }
     return fd;
+}
+
+/*
+ * The nearest first: a broker that found the common place taken is beside its store. Returns a
+ * connected socket and its path, or -1 and has said why.
+ */
+static int connect_nearest(const struct noc_control_places *places, const char **ret_path)
+{
+    int errors[NOC_COUNT(places->at)];
+
+    for (unsigned i = places->count; i-- > 0;) {
+        int fd = connect_socket(places->at[i]);
+
+        if (fd >= 0) {
+            *ret_path = places->at[i];
+            return fd;
+        }
+        errors[i] = errno;
+    }
+    for (unsigned i = places->count; i-- > 0;) {
+        fprintf(stderr, "noctule ctl: cannot connect to '%s': %s%s\n", places->at[i],
+            errors[i] == EAGAIN ? "no answer" : strerror(errors[i]), remedy_of(errors[i]));
+    }
+    return -1;
 }
 
 static int send_command(int fd, const char *command)
@@ -176,9 +239,14 @@ static int ask(const struct ctl *ctl)
     int status = EXIT_FAILURE;
     char *answer = NULL;
     size_t n = 0;
-    int fd = connect_socket(ctl->socket_path);
-    int err;
+    struct noc_control_places places;
+    const char *path;
+    int fd, err;
 
+    if (!find_places(ctl, &places)) {
+        return EXIT_FAILURE;
+    }
+    fd = connect_nearest(&places, &path);
     if (fd < 0) {
         return EXIT_FAILURE;
     }
@@ -189,7 +257,7 @@ static int ask(const struct ctl *ctl)
     if (err == NOC_OK) {
         status = show_answer(ctl, noc_slice(answer, n));
     } else if (err == NOC_EIO) {
-        fprintf(stderr, "noctule ctl: no answer from '%s': %s\n", ctl->socket_path,
+        fprintf(stderr, "noctule ctl: no answer from '%s': %s\n", path,
             errno == EAGAIN ? "it is silent" : strerror(errno));
     } else {
         fprintf(stderr, "noctule ctl: cannot read the answer: %s\n", noc_error_text(err));
@@ -212,16 +280,20 @@ static bool is_command(const char *word)
 int noc_cli_ctl(int argc, char **argv)
 {
     static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
         {"socket", required_argument, NULL, 's'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct ctl ctl = {.socket_path = DEFAULT_SOCKET};
+    struct ctl ctl = {0};
     int option;
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
+        case 'c':
+            ctl.config_path = optarg;
+            break;
         case 's':
             ctl.socket_path = optarg;
             break;

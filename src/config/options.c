@@ -158,8 +158,9 @@ const struct noc_option noc_options[] = {
         "Are connecting and disconnecting clients logged?"),
     PATH("control_socket", GLOBAL, OWN, RESTART, GLOBAL(control_socket), NULL, "Noctule 0.1",
         "Unix socket on which the running broker takes orders. Without it "
-        "/run/noctule/control.sock, else noctule.sock in persistence_location; none without any "
-        "listener in the file."),
+        "/run/noctule/control.sock, else noctule.sock in persistence_location or the current "
+        "folder; "
+        "none without any listener in the file."),
     BOOL("enable_control_api", GLOBAL, INACTIVE, RESTART, NOC_NO_FIELD, "false", "2.1",
         "Is the topic $CONTROL/broker/v1 served?"),
     INT("global_max_clients", GLOBAL, INACTIVE | CLAMP, RESTART, NOC_NO_FIELD, -1, INT_MAX, "-1",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the control socket is, and whom it serves."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import tempfile
 
 import pytest
 
-from conftest import Broker
+from conftest import PLAIN, PROGRAM, Broker
 
 pytestmark = pytest.mark.noctule_only
 
@@ -51,3 +52,21 @@ def test_the_rights_of_the_socket_decide_who_is_served(open_folder):
         assert '"version"' in ask_with([GROUP]).stdout
     finally:
         broker.stop()
+
+
+def pid_told(*words, folder="/"):
+    done = subprocess.run([PROGRAM, "ctl", *words, "--json", "status"], cwd=folder, text=True,
+                          capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["pid"]
+
+
+def test_of_two_brokers_each_has_a_socket_that_is_found(start_broker):
+    # One at most has the place in /run.
+    brokers = [start_broker(PLAIN), start_broker(PLAIN),
+               start_broker(PLAIN + "persistence_location {dir}\n")]
+    for broker in brokers:
+        broker.wait_log("Control socket at \\S+sock\\.")
+    for broker in brokers[1:]:
+        assert pid_told(folder=broker.folder) == broker.process.pid
+    assert pid_told("-c", brokers[2].config_path) == brokers[2].process.pid

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,7 @@ static int stop(void **state)
 
     (void)close(fixture->listen_fd);
     (void)unlink("s");
+    (void)unlink("conf");
     (void)unlink("out");
     (void)unlink("err");
     assert_int_equal(chdir("/"), 0);
@@ -198,6 +200,93 @@ static void no_broker_is_told_with_a_hint(void **state)
     assert_non_null(strstr(fixture->errors, "control_socket"));
 }
 
+/* Run it with these words while a broker answers. */
+static int ask_with(struct fixture *fixture, char **argv, int argc)
+{
+    pid_t broker, child;
+    int status;
+
+    (void)fflush(NULL);
+    broker = fork();
+    assert_true(broker >= 0);
+    if (broker == 0) {
+        serve(fixture->listen_fd, "status\n", "{\"a\":1}");
+    }
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)dup2(open("out", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+        (void)dup2(open("err", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+        status = noc_cli_ctl(argc, argv);
+        (void)fflush(NULL);
+        _exit(status);
+    }
+    status = status_of(child);
+    if (status != 0) {
+        (void)kill(broker, SIGKILL);
+        (void)waitpid(broker, NULL, 0);
+    } else {
+        assert_int_equal(status_of(broker), 0);
+    }
+    read_text("out", fixture->output);
+    read_text("err", fixture->errors);
+    return status;
+}
+
+static void write_config(const char *text)
+{
+    FILE *file = fopen("conf", "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void without_a_path_the_socket_beside_is_asked(void **state)
+{
+    struct fixture *fixture = *state;
+    char *argv[] = {"ctl", "status", "--json", NULL};
+
+    assert_int_equal(rename("s", "noctule.sock"), 0);
+    assert_int_equal(ask_with(fixture, argv, 3), 0);
+    assert_string_equal(fixture->output, "{\"a\":1}\n");
+    assert_string_equal(fixture->errors, "");
+    assert_int_equal(rename("noctule.sock", "s"), 0);
+}
+
+static void a_configuration_tells_where_the_socket_is(void **state)
+{
+    struct fixture *fixture = *state;
+    char *argv[] = {"ctl", "-c", "conf", "status", "--json", NULL}, text[200];
+
+    (void)snprintf(text, sizeof(text), "listener 1\ncontrol_socket %s\n", fixture->socket_path);
+    write_config(text);
+    assert_int_equal(ask_with(fixture, argv, 5), 0);
+    assert_string_equal(fixture->output, "{\"a\":1}\n");
+    assert_int_equal(rename("s", "noctule.sock"), 0);
+    (void)snprintf(text, sizeof(text), "listener 1\npersistence_location %s\n", fixture->folder);
+    write_config(text);
+    assert_int_equal(ask_with(fixture, argv, 5), 0);
+    assert_string_equal(fixture->output, "{\"a\":1}\n");
+    assert_int_equal(rename("noctule.sock", "s"), 0);
+}
+
+static void a_configuration_that_tells_no_place_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    char *argv[] = {"ctl", "-c", "conf", "status", NULL};
+
+    write_config("sys_interval 1\n");
+    assert_int_equal(ask_with(fixture, argv, 4), 1);
+    assert_non_null(strstr(fixture->errors, "without a listener and control_socket in 'conf'"));
+    write_config("listener x\n");
+    assert_int_equal(ask_with(fixture, argv, 4), 1);
+    assert_non_null(strstr(fixture->errors, "noctule ctl: Error found at conf:1."));
+    assert_int_equal(unlink("conf"), 0);
+    assert_int_equal(ask_with(fixture, argv, 4), 1);
+    assert_non_null(strstr(fixture->errors, "conf"));
+}
+
 static void who_may_not_is_told_who_may(void **state)
 {
     struct fixture *fixture = *state;
@@ -263,6 +352,9 @@ int main(void)
         TEST(a_refusal_is_told_and_fails),
         TEST(an_answer_that_is_not_json_fails),
         TEST(no_broker_is_told_with_a_hint),
+        TEST(without_a_path_the_socket_beside_is_asked),
+        TEST(a_configuration_tells_where_the_socket_is),
+        TEST(a_configuration_that_tells_no_place_is_an_error),
         TEST(who_may_not_is_told_who_may),
         TEST(wrong_use_prints_the_usage),
         TEST(a_command_that_there_is_not_is_named),
