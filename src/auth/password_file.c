@@ -379,7 +379,7 @@ static int read_line(
     if (colon == NULL) {
         bool is_cut_off = reader->is_strict && !lines->has_ending;
 
-        return bad_line(reader, lines->number, is_cut_off,
+        return bad_line(reader, lines->number, reader->is_strict,
             is_cut_off ? "the last line is cut off" : "there is no ':' in this line");
     }
     name = noc_text_trim(noc_slice(line.at, (size_t)(colon - line.at)));

@@ -28,8 +28,9 @@ struct noc_passwords_options {
     /*
      * A line whose hash can't be read. Not strict (at start): a warning, and
      * that user is refused, as Mosquitto 2.0 does. Strict (on reload): the file
-     * is refused, so that the table in force stays; then a last line that has
-     * neither ':' nor a line end is refused too: the file was caught half-written.
+     * is refused, so that the table in force stays; then a line without ':' is
+     * refused too, since its user would go: without a line end either, the file was caught
+     * half-written.
      */
     bool is_strict;
     bool refuse_foreign_write; /* see text_file.h */

@@ -140,15 +140,16 @@ static void the_last_line_of_a_user_counts_with_a_warning(void **state)
     noc_passwords_unref(passwords);
 }
 
-static void lines_without_colon_are_skipped_with_a_warning(void **state)
+static void lines_without_colon_are_skipped_at_start_and_refused_on_reload(void **state)
 {
-    struct noc_passwords *passwords = read_text("hello\none:" HASH_ONE "\n", true, 1);
+    struct noc_passwords *passwords = read_text("hello\none:" HASH_ONE "\n", false, 1);
 
     (void)state;
     assert_string_equal(last_warning, "pw:1: there is no ':' in this line; the line is skipped");
     assert_int_equal(noc_passwords_count(passwords), 1);
     noc_passwords_unref(passwords);
     noc_passwords_unref(read_text("one:" HASH_ONE "\nhello", false, 1));
+    must_fail("hello\none:" HASH_ONE "\n", "pw:1: there is no ':' in this line");
     must_fail("one:" HASH_ONE "\nhello", "pw:2: the last line is cut off");
 }
 
@@ -362,7 +363,7 @@ static void warnings_are_bounded_but_counted(void **state)
     for (size_t i = 0; i < 300; i++) {
         memcpy(text + 4 * i, "bad\n", 5);
     }
-    assert_int_equal(read_slice(noc_slice_of(text), true, &report, &passwords), NOC_OK);
+    assert_int_equal(read_slice(noc_slice_of(text), false, &report, &passwords), NOC_OK);
     assert_int_equal(report.warnings, 300);
     assert_string_equal(last_warning, "pw:100: there is no ':' in this line; the line is skipped");
     noc_passwords_unref(passwords);
@@ -388,7 +389,7 @@ int main(void)
         cmocka_unit_test(form_is_tolerated),
         cmocka_unit_test(an_empty_file_lets_nobody_in),
         cmocka_unit_test(the_last_line_of_a_user_counts_with_a_warning),
-        cmocka_unit_test(lines_without_colon_are_skipped_with_a_warning),
+        cmocka_unit_test(lines_without_colon_are_skipped_at_start_and_refused_on_reload),
         cmocka_unit_test(at_start_a_broken_line_costs_only_its_user),
         cmocka_unit_test(on_reload_a_broken_line_refuses_the_file_and_is_named),
         cmocka_unit_test(zero_bytes_and_utf16_are_told),
