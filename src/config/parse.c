@@ -161,6 +161,11 @@ void noc_parser_warn_inactive(
         noc_value_equal(option, value, noc_slice_of(option->fallback))) {
         return;
     }
+    if (option->scope == NOC_SCOPE_BRIDGE || option->scope == NOC_SCOPE_PLUGIN) {
+        /* What they belong to is said at once, they in one line at the end. */
+        *was_warned = true;
+        return;
+    }
     if (is_guard && option->scope == NOC_SCOPE_LISTENER) {
         noc_parser_listener(parser)->is_left_out = true;
         noc_parser_say(parser, NOC_CONFIG_WARNING,
@@ -286,9 +291,7 @@ static int read_option(
     }
     err = option->store != NULL ? option->store(parser, option, value)
                                 : noc_parser_store(parser, option, value);
-    /* A bridge and a plugin are warned of as a whole. */
-    if (err == NOC_OK && (option->flags & NOC_OPTION_INACTIVE) != 0 &&
-        option->scope != NOC_SCOPE_BRIDGE && option->scope != NOC_SCOPE_PLUGIN) {
+    if (err == NOC_OK && (option->flags & NOC_OPTION_INACTIVE) != 0) {
         noc_parser_warn_inactive(parser, option, value);
     }
     if (parser->listener == 0 && parser->default_line == 0 &&

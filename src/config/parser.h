@@ -57,7 +57,7 @@ struct noc_config_parser {
     struct noc_config_bridge *bridges;
     size_t bridge_count;
     size_t listener_capacity;
-    bool *was_warned; /* by row of the table: said to be inactive */
+    bool *was_warned; /* by row of the table: said to be inactive, or yet to be */
     bool has_security_option;
     bool has_log_dest;
     bool has_log_type;

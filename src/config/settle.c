@@ -113,6 +113,32 @@ static void check_bridges(struct noc_config_parser *parser)
     }
 }
 
+/* Name the options of bridges or plugins that were given, in one line. */
+static void say_inactive(
+    const struct noc_config_parser *parser, enum noc_option_scope scope, const char *whose)
+{
+    const char *gap = "";
+    struct noc_text names;
+
+    noc_text_init(&names);
+    for (size_t i = 0; i < noc_option_count; i++) {
+        const struct noc_option *option = &noc_options[i];
+
+        /* A bridge has been named by its connection. */
+        if (option->scope == scope && parser->was_warned[i] &&
+            option->store != noc_store_connection) {
+            noc_text_add(&names, "%s%s%s", gap, option->name,
+                (option->flags & NOC_OPTION_PREFIX) != 0 ? "..." : "");
+            gap = ", ";
+        }
+    }
+    if (names.n > 0 && !names.is_broken) {
+        noc_config_report_add(parser->report, NOC_CONFIG_WARNING, NULL, 0,
+            "options of %s that are not active yet: %s", whose, names.at);
+    }
+    noc_text_done(&names);
+}
+
 /* ---- the set of listeners ---- */
 
 /* Name the listener of all origins that had none yet. */
@@ -392,6 +418,9 @@ static int settle_compatibility(struct noc_config_parser *parser)
         }
         if (!was_given(config, "allow_duplicate_messages")) {
             config->allow_duplicate_messages = true;
+            noc_config_report_add(parser->report, NOC_CONFIG_NOTICE, NULL, 0,
+                "compatibility 2.1 stands for allow_duplicate_messages true, which is not active "
+                "yet: a message comes once, however many subscriptions match");
         }
     }
     return NOC_OK;
@@ -423,6 +452,8 @@ int noc_config_settle(struct noc_config_parser *parser)
     }
     settle_log(parser);
     check_bridges(parser);
+    say_inactive(parser, NOC_SCOPE_BRIDGE, "bridges");
+    say_inactive(parser, NOC_SCOPE_PLUGIN, "plugins");
     err = settle_listeners(parser);
     if (err == NOC_OK) {
         err = settle_strings(parser);
