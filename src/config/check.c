@@ -181,8 +181,10 @@ static void check_listener(struct check *check, const struct noc_listener_config
 {
     size_t before = check->report->error_count;
 
-    check_readable(check, "cafile", listener->cafile);
-    check_folder(check, "capath", listener->capath);
+    if (listener->certfile != NULL) {
+        check_readable(check, "cafile", listener->cafile);
+        check_folder(check, "capath", listener->capath);
+    }
     check_readable(check, "certfile", listener->certfile);
     check_readable(check, "keyfile", listener->keyfile);
     check_parent(check, "listener", listener->unix_path);

@@ -43,9 +43,15 @@ static void check_tls(struct noc_config_parser *parser, const struct noc_listene
         return;
     }
     if (has_authority && !has_tls) {
-        (void)noc_parser_error(parser,
-            "A listener with cafile or capath also needs certfile and keyfile; without them it "
-            "has no TLS.");
+        static const char text[] = "A listener with cafile or capath also needs certfile and "
+                                   "keyfile; without them it has no TLS.";
+
+        /* Mosquitto refuses it since 2.0.21; a file that Debian's starts with starts here, too. */
+        if (parser->config->compatibility == NOC_COMPATIBILITY_2_0) {
+            noc_parser_say(parser, NOC_CONFIG_WARNING, "%s", text);
+        } else {
+            (void)noc_parser_error(parser, "%s", text);
+        }
     }
     if (listener->psk_hint != NULL && has_tls) {
         (void)noc_parser_error(

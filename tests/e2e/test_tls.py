@@ -473,3 +473,10 @@ def test_localhost_means_both_loopbacks(start_broker):
         client = raw.Raw(0, sock=ws.WebSocket(sock))
         assert client.connect(f"at {host}").reason == 0
         client.close()
+
+
+def test_authorities_alone_turn_no_tls_on(start_broker):
+    broker = start_broker("listener {port} 127.0.0.1\nallow_anonymous true\ncafile /nonexistent\n")
+    broker.client("plain")
+    if not IS_MOSQUITTO:
+        broker.wait_log("without them it has no TLS")

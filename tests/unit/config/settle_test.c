@@ -314,8 +314,12 @@ static void tls_options_go_together(void **state)
     reading_done(&r);
     refuse("user a\nlistener 1\ncertfile c\n", 2, "A listener with certfile also needs keyfile");
     refuse("listener 1\nkeyfile c\n", 1, "A listener with keyfile also needs certfile");
-    refuse("listener 1\ncafile c\n", 1, "also needs certfile and keyfile");
-    refuse("listener 1\ncapath c\n", 1, "also needs certfile and keyfile");
+    r = accept("listener 1\ncafile c\nlistener 2\ncapath c\n");
+    assert_true(says(&r, "t.conf:1: A listener with cafile or capath also needs certfile"));
+    assert_true(says(&r, "t.conf:3: A listener with cafile or capath also needs certfile"));
+    reading_done(&r);
+    refuse("compatibility 2.1\nlistener 1\ncafile c\n", 2, "also needs certfile and keyfile");
+    refuse("compatibility 2.1\nlistener 1\ncapath c\n", 2, "also needs certfile and keyfile");
     refuse("listener 1\ncertfile c\nkeyfile k\npsk_hint h\n", 1, "not both");
     r = accept("listener 1\nrequire_certificate true\n");
     assert_true(says(&r, "t.conf:1: require_certificate has no effect"));
