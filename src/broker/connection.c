@@ -316,6 +316,9 @@ static void ping(struct noc_connection *connection)
     uint64_t interval_ms = (uint64_t)config->websocket_ping_interval_s * 1000;
     uint64_t timeout_ms = (uint64_t)config->websocket_ping_timeout_s * 1000;
 
+    if (!connection->is_reading) {
+        ws->heard_ms = shard->now_ms; /* its pong may lie unread: the clock stands still */
+    }
     /* What we send says nothing about the peer: it may go into the buffers of a dead line. */
     if (ws->is_ping_out && shard->now_ms - ws->heard_ms >= timeout_ms) {
         noc_connection_fail(connection, NOC_END_TIMEOUT, "no answer to a WebSocket ping");
@@ -375,6 +378,9 @@ void noc_connection_read_on(struct noc_link *link, bool on)
     noc_connection_update(connection);
     if (on) {
         noc_connection_again(connection);
+        if (connection->ws != NULL) {
+            connection->ws->heard_ms = link->shard->now_ms;
+        }
     }
 }
 

@@ -52,7 +52,7 @@ struct noc_ws_state {
     const char *close_text; /* its reason, static; NULL: none */
     bool is_ping_out;       /* a ping waits for its pong */
     uint64_t spoke_ms;      /* last byte in either direction */
-    uint64_t heard_ms;      /* while a ping is out: when it was sent, or the last byte came since */
+    uint64_t heard_ms;      /* while a ping is out: when it, or a byte, came last; or nobody read */
 };
 
 struct noc_connection {

@@ -286,6 +286,31 @@ static void a_close_frame_goes_last(void **state)
     assert_string_equal(got(world), "");
 }
 
+/* What the peer has answered lies unread then: that is our doing, not its. */
+static void a_late_pong_ends_nobody_who_is_not_read(void **state)
+{
+    struct world *world = *state;
+    struct noc_connection *connection;
+
+    world->listener.websocket_ping_interval_s = 5;
+    world->listener.websocket_ping_timeout_s = 10;
+    connection = accept_websocket(world);
+    connection->ws->spoke_ms = 1000;
+    noc_connection_start_pings(connection);
+    world_turn(world, 6100);
+    assert_string_equal(got(world), "\x89"); /* a ping of no bytes */
+    noc_connection_read_on(&connection->link, false);
+    for (uint64_t now_ms = 7000; now_ms <= 30000; now_ms += 1000) {
+        world_turn(world, now_ms);
+    }
+    assert_int_equal(connection->phase, NOC_PHASE_OPEN);
+    noc_connection_read_on(&connection->link, true);
+    world_turn(world, 39000);
+    assert_int_equal(connection->phase, NOC_PHASE_OPEN); /* it has the whole time again */
+    world_turn(world, 40100);
+    assert_int_equal(connection->link.state, NOC_LINK_CLOSING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +326,7 @@ int main(void)
         WORLD_TEST(a_turn_is_one_frame),
         WORLD_TEST(what_is_appended_under_way_goes_into_the_next_frame),
         WORLD_TEST(a_close_frame_goes_last),
+        WORLD_TEST(a_late_pong_ends_nobody_who_is_not_read),
     };
 
     return cmocka_run_group_tests_name("broker/connection", tests, NULL, NULL);
