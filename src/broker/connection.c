@@ -248,6 +248,14 @@ void noc_connection_go_on(struct noc_connection *connection)
     }
 }
 
+/* The socket has room: what waits for it is written with the turn, as everything is. */
+static void write_with_turn(struct noc_connection *connection)
+{
+    if (!noc_list_is_linked(&connection->link.dirty)) {
+        noc_list_append(&connection->link.shard->dirty, &connection->link.dirty);
+    }
+}
+
 /*
  * The peer has closed both directions, and nobody reads here now. What it sent last
  * still waits, so it is not over; but the loop would tell of it over and over. It is
@@ -271,7 +279,7 @@ void noc_connection_on_event(struct noc_connection *connection, const struct noc
         (connection->phase == NOC_PHASE_TLS || (connection->waits_to_write && !is_readable))) {
         is_readable = true;
     } else if (event->writable && connection->link.is_blocked) {
-        noc_connection_go_on(connection);
+        write_with_turn(connection);
     }
     if (can_read(connection)) {
         if (is_readable) {
