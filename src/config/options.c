@@ -153,7 +153,8 @@ const struct noc_option noc_options[] = {
         "NOCTULE_COMPATIBILITY wins over the file."),
     INT("connect_timeout", GLOBAL, OWN, NEW, GLOBAL(connect_timeout_s), 1, 3600, "10",
         "Noctule 0.1", "SECONDS",
-        "How long a new connection may take for TLS, the HTTP head and the CONNECT together."),
+        "How long a new connection may take for TLS, the HTTP head and the CONNECT together, and "
+        "its password to be checked. If that is late, the client hears that the server is busy."),
     BOOL("connection_messages", GLOBAL, 0, NOW, GLOBAL(connection_messages), "true", "0.15",
         "Are connecting and disconnecting clients logged?"),
     PATH("control_socket", GLOBAL, OWN, RESTART, GLOBAL(control_socket), NULL, "Noctule 0.1",
