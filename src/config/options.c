@@ -270,7 +270,8 @@ const struct noc_option noc_options[] = {
     PATH("cafile", LISTENER, 0, NOW, LISTENER(cafile), NULL, "1.0",
         "Certificates of the authorities that sign clients' certificates, PEM."),
     PATH("capath", LISTENER, 0, NOW, LISTENER(capath), NULL, "1.0",
-        "Folder of such certificates, as openssl rehash arranges it."),
+        "Folder of such certificates, as openssl rehash arranges it. Read at start and when it "
+        "changes; a name of that form that holds no certificate is an error."),
     PATH("certfile", LISTENER, 0, NOW, LISTENER(certfile), NULL, "1.0",
         "The server's certificate and its chain, PEM. With keyfile it turns TLS on."),
     STRING("ciphers", LISTENER, 0, RESTART, LISTENER(ciphers), 0, NULL, "1.3", "LIST",
