@@ -251,6 +251,14 @@ void noc_connection_go_on(struct noc_connection *connection)
     }
 }
 
+/* The socket has room: what waits for it is written with the turn, as everything is. */
+static void write_with_turn(struct noc_connection *connection)
+{
+    if (!noc_list_is_linked(&connection->link.dirty)) {
+        noc_list_append(&connection->link.shard->dirty, &connection->link.dirty);
+    }
+}
+
 /*
  * The peer has closed both directions, and nobody reads here now. What it sent last
  * still waits, so it is not over; but the loop would tell of it over and over. It is
@@ -274,7 +282,7 @@ void noc_connection_on_event(struct noc_connection *connection, const struct noc
         (connection->phase == NOC_PHASE_TLS || (connection->waits_to_write && !is_readable))) {
         is_readable = true;
     } else if (event->writable && connection->link.is_blocked) {
-        noc_connection_go_on(connection);
+        write_with_turn(connection);
     }
     if (can_read(connection)) {
         if (is_readable) {
@@ -319,6 +327,9 @@ static void ping(struct noc_connection *connection)
     uint64_t interval_ms = (uint64_t)config->websocket_ping_interval_s * 1000;
     uint64_t timeout_ms = (uint64_t)config->websocket_ping_timeout_s * 1000;
 
+    if (!connection->is_reading) {
+        ws->heard_ms = shard->now_ms; /* its pong may lie unread: the clock stands still */
+    }
     /* What we send says nothing about the peer: it may go into the buffers of a dead line. */
     if (ws->is_ping_out && shard->now_ms - ws->heard_ms >= timeout_ms) {
         noc_connection_fail(connection, NOC_END_TIMEOUT, "no answer to a WebSocket ping");
@@ -378,6 +389,9 @@ void noc_connection_read_on(struct noc_link *link, bool on)
     noc_connection_update(connection);
     if (on) {
         noc_connection_again(connection);
+        if (connection->ws != NULL) {
+            connection->ws->heard_ms = link->shard->now_ms;
+        }
     }
 }
 

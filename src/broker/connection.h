@@ -52,7 +52,7 @@ struct noc_ws_state {
     const char *close_text; /* its reason, static; NULL: none */
     bool is_ping_out;       /* a ping waits for its pong */
     uint64_t spoke_ms;      /* last byte in either direction */
-    uint64_t heard_ms;      /* while a ping is out: when it was sent, or the last byte came since */
+    uint64_t heard_ms;      /* while a ping is out: when it, or a byte, came last; or nobody read */
 };
 
 struct noc_connection {
@@ -101,7 +101,7 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
 void noc_connection_on_event(struct noc_connection *connection, const struct noc_loop_event *event);
 void noc_connection_look_again(struct noc_connection *connection);
 
-/* The end of a turn, or room in the socket: write what is due, and see what follows from it. */
+/* The end of a turn: write what is due, and see what follows from it. */
 void noc_connection_go_on(struct noc_connection *connection);
 
 /* Put it on the list of those that are looked at in the next pass. */

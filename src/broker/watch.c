@@ -53,7 +53,7 @@ static void add(struct noc_watched *watched, const char *path)
 
 struct noc_watched *noc_watched_new(const struct noc_config *config)
 {
-    size_t most = 2 * noc_config_security_count(config) + 3 * config->listener_count;
+    size_t most = 2 * noc_config_security_count(config) + 4 * config->listener_count;
     struct noc_watched *watched = calloc(1, sizeof *watched + most * sizeof(struct watched_file));
 
     if (watched == NULL) {
@@ -65,6 +65,7 @@ struct noc_watched *noc_watched_new(const struct noc_config *config)
     }
     for (size_t i = 0; i < config->listener_count; i++) {
         add(watched, config->listeners[i].cafile);
+        add(watched, config->listeners[i].capath); /* changes with what stands in it */
         add(watched, config->listeners[i].certfile);
         add(watched, config->listeners[i].keyfile);
     }

@@ -15,7 +15,7 @@
 struct noc_watched;
 
 /*
- * All password, ACL and certificate files that a configuration names, marked
+ * All password, ACL and certificate files (and folders) that a configuration names, marked
  * as they are now. Before they are read, or a change while the broker starts
  * would never be seen. NULL: out of memory.
  */

@@ -5,7 +5,9 @@
  *   DIR is not there   make it: noctule.conf, passwd (the hash of one random
  *                      password), and print how to connect
  *   DIR is there       touch nothing; check that its ports are free, and name
- *                      who holds them if not
+ *                      who holds them if not. Another port is not taken then:
+ *                      clients know the old one, and the holder may be this
+ *                      very broker, started twice
  *
  * The folder is filled under a temporary name beside DIR and renamed as the last
  * step, so an interrupted run leaves no half of it. The password is in memory
@@ -59,7 +61,8 @@ static const char usage[] =
     "WebSocket listeners on loopback that let nobody in without a password, and one\n"
     "user with a random password, shown once. A port that is taken is named with its\n"
     "holder, and the next free one is used. If DIR exists, change nothing and check\n"
-    "that its ports are free.\n"
+    "that its ports are free; if one is taken, name its holder and fail, since clients\n"
+    "know the port by then.\n"
     "\n"
     "  --user NAME            the user's name (default: noctule)\n"
     "  --port PORT            first MQTT port to try (default: 1883)\n"

@@ -153,7 +153,8 @@ const struct noc_option noc_options[] = {
         "NOCTULE_COMPATIBILITY wins over the file."),
     INT("connect_timeout", GLOBAL, OWN, NEW, GLOBAL(connect_timeout_s), 1, 3600, "10",
         "Noctule 0.1", "SECONDS",
-        "How long a new connection may take for TLS, the HTTP head and the CONNECT together."),
+        "How long a new connection may take for TLS, the HTTP head and the CONNECT together, and "
+        "its password to be checked. If that is late, the client hears that the server is busy."),
     BOOL("connection_messages", GLOBAL, 0, NOW, GLOBAL(connection_messages), "true", "0.15",
         "Are connecting and disconnecting clients logged?"),
     PATH("control_socket", GLOBAL, OWN, RESTART, GLOBAL(control_socket), NULL, "Noctule 0.1",
@@ -270,7 +271,8 @@ const struct noc_option noc_options[] = {
     PATH("cafile", LISTENER, 0, NOW, LISTENER(cafile), NULL, "1.0",
         "Certificates of the authorities that sign clients' certificates, PEM."),
     PATH("capath", LISTENER, 0, NOW, LISTENER(capath), NULL, "1.0",
-        "Folder of such certificates, as openssl rehash arranges it."),
+        "Folder of such certificates, as openssl rehash arranges it. Read at start and when it "
+        "changes; a name of that form that holds no certificate is an error."),
     PATH("certfile", LISTENER, 0, NOW, LISTENER(certfile), NULL, "1.0",
         "The server's certificate and its chain, PEM. With keyfile it turns TLS on."),
     STRING("ciphers", LISTENER, 0, RESTART, LISTENER(ciphers), 0, NULL, "1.3", "LIST",

@@ -158,16 +158,27 @@ void noc_link_drained(struct noc_link *link)
 
 /* ---- time ---- */
 
+/* The time for CONNECT is over, and there is no session yet. */
+static void out_of_time(struct noc_link *link)
+{
+    if (link->state == NOC_LINK_NEW) {
+        noc_link_end(link, NOC_END_TIMEOUT, "no CONNECT in time");
+    } else if (noc_exchange_is_waiting(link)) {
+        noc_link_end(link, NOC_END_TIMEOUT, "no AUTH in time");
+    } else if (link->state == NOC_LINK_AUTH) {
+        /* The client has done its part: who judges it is late. */
+        noc_link_refuse(
+            link, NOC_RC_SERVER_BUSY, NOC_END_REFUSED, "no answer from the password check in time");
+    }
+}
+
 void noc_link_tick(struct noc_link *link)
 {
     struct noc_shard *shard = link->shard;
     uint64_t due;
 
     if (link->state != NOC_LINK_OPEN) {
-        if (link->state != NOC_LINK_CLOSING) {
-            noc_link_end(link, NOC_END_TIMEOUT,
-                link->exchange == NULL ? "no CONNECT in time" : "no AUTH in time");
-        }
+        out_of_time(link);
         return;
     }
     if (link->keepalive_s == 0) {

@@ -4,14 +4,22 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_LISTEN = 0x0a, INODES_MAX = 16 };
+enum {
+    STATE_LISTEN = 0x0a,
+    INODES_MAX = 16,
+    SUSPECTS_MAX = 3, /* so many are named where only the holder's user is known */
+    PROCESS_TEXT_SIZE = 56,
+};
 
 struct inodes {
+    uid_t owner; /* of the first */
     size_t count;
     unsigned long at[INODES_MAX];
 };
@@ -28,11 +36,13 @@ static void read_table(const char *path, uint16_t port, struct inodes *inodes)
     while (inodes->count < INODES_MAX && fgets(line, sizeof(line), table) != NULL) {
         unsigned local_port;
         unsigned state;
+        unsigned owner;
         unsigned long inode;
 
-        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu",
-                &local_port, &state, &inode) == 3 &&
+        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %u %*u %lu",
+                &local_port, &state, &owner, &inode) == 4 &&
             local_port == port && state == STATE_LISTEN && inode != 0) {
+            inodes->owner = inodes->count == 0 ? owner : inodes->owner;
             inodes->at[inodes->count++] = inode;
         }
     }
@@ -73,7 +83,7 @@ static bool process_holds(const char *pid, const struct inodes *inodes)
 }
 
 /* "name (pid n)"; the name is the process's own, so nothing but printable ASCII passes. */
-static void describe(const char *pid, struct noc_port_holder *holder)
+static void describe(const char *pid, char *text)
 {
     char path[300];
     char name[32] = "";
@@ -95,15 +105,72 @@ static void describe(const char *pid, struct noc_port_holder *holder)
             name[i] = '?';
         }
     }
-    holder->pid = strtol(pid, NULL, 10);
-    (void)snprintf(holder->text, sizeof(holder->text), "%s (pid %ld)", n == 0 ? "a process" : name,
-        holder->pid);
+    (void)snprintf(text, PROCESS_TEXT_SIZE, "%s (pid %ld)", n == 0 ? "a process" : name,
+        strtol(pid, NULL, 10));
+}
+
+static void find_process(DIR *folder, const struct inodes *inodes, struct noc_port_holder *holder)
+{
+    struct dirent *entry;
+
+    while (holder->pid == 0 && (entry = readdir(folder)) != NULL) {
+        if (isdigit((unsigned char)entry->d_name[0]) && process_holds(entry->d_name, inodes)) {
+            holder->pid = strtol(entry->d_name, NULL, 10);
+            describe(entry->d_name, holder->text);
+        }
+    }
+}
+
+/* Is it a process of the user into which we may not look? */
+static bool is_suspect(const char *pid, uid_t owner)
+{
+    char path[300];
+    struct stat status;
+
+    (void)snprintf(path, sizeof(path), "/proc/%s", pid);
+    if (!isdigit((unsigned char)pid[0]) || stat(path, &status) != 0 || status.st_uid != owner) {
+        return false;
+    }
+    (void)snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+    return access(path, R_OK) != 0;
+}
+
+/* The user of a socket is known to everybody: it, and who of its processes it may be. */
+static void describe_owner(DIR *folder, uid_t owner, struct noc_port_holder *holder)
+{
+    char suspects[SUSPECTS_MAX][PROCESS_TEXT_SIZE];
+    char buffer[1024];
+    struct passwd entry;
+    struct passwd *found = NULL;
+    struct dirent *at;
+    size_t count = 0;
+    size_t n;
+
+    while ((at = readdir(folder)) != NULL) {
+        if (is_suspect(at->d_name, owner)) {
+            if (count < SUSPECTS_MAX) {
+                describe(at->d_name, suspects[count]);
+            }
+            count++;
+        }
+    }
+    if (getpwuid_r(owner, &entry, buffer, sizeof(buffer), &found) == 0 && found != NULL) {
+        (void)snprintf(
+            holder->text, sizeof(holder->text), "a process of user %.64s", found->pw_name);
+    } else {
+        (void)snprintf(
+            holder->text, sizeof(holder->text), "a process of user %lu", (unsigned long)owner);
+    }
+    for (size_t i = 0; i < count && count <= SUSPECTS_MAX; i++) {
+        n = strlen(holder->text);
+        (void)snprintf(holder->text + n, sizeof(holder->text) - n, "%s%s",
+            i == 0 ? ", perhaps " : " or ", suspects[i]);
+    }
 }
 
 bool noc_port_holder_find(uint16_t port, struct noc_port_holder *ret_holder)
 {
     struct inodes inodes = {0};
-    struct dirent *entry;
     DIR *folder;
 
     ret_holder->pid = 0;
@@ -117,10 +184,10 @@ bool noc_port_holder_find(uint16_t port, struct noc_port_holder *ret_holder)
     if (folder == NULL) {
         return false;
     }
-    while (ret_holder->pid == 0 && (entry = readdir(folder)) != NULL) {
-        if (isdigit((unsigned char)entry->d_name[0]) && process_holds(entry->d_name, &inodes)) {
-            describe(entry->d_name, ret_holder);
-        }
+    find_process(folder, &inodes, ret_holder);
+    if (ret_holder->pid == 0) {
+        rewinddir(folder);
+        describe_owner(folder, inodes.owner, ret_holder);
     }
     (void)closedir(folder);
     return ret_holder->pid != 0;

@@ -47,7 +47,7 @@ typedef size_t (*noc_tls_psk_find)(
 /* Strings are copied or read during the call. Zero means default. */
 struct noc_tls_options {
     const char *cafile;            /* PEM file of certificate authorities for the peer */
-    const char *capath;            /* hashed folder of the same */
+    const char *capath;            /* folder of the same, named by openssl rehash; read now */
     const char *certfile;          /* our chain, PEM; server: needed unless psk_find is given */
     const char *keyfile;           /* its key, PEM */
     const char *key_password;      /* of keyfile; NULL: an encrypted key is an error */
@@ -78,7 +78,7 @@ NOC_MUST_CHECK int noc_tls_context_new_server(const struct noc_tls_options *opti
 
 /*
  * The same for connections that we open. With neither cafile nor capath the
- * system's certificate authorities hold.
+ * system's certificate authorities hold; of those OpenSSL opens what it needs in the handshakes.
  */
 NOC_MUST_CHECK int noc_tls_context_new_client(const struct noc_tls_options *options,
     struct noc_tls_context **ret_context, char *error, size_t error_size);

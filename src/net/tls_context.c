@@ -6,6 +6,7 @@
  * closest to the cause (the later ones say who passed it on).
  */
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -234,6 +235,44 @@ static int load_revocations(SSL_CTX *ctx, const char *crlfile, const struct repo
     return NOC_OK;
 }
 
+/* "0123abcd.0", as openssl rehash names a certificate: nothing else in a folder is trusted. */
+static bool is_hash_name(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' && name[9] != '\0' &&
+           name[9 + strspn(name + 9, "0123456789")] == '\0';
+}
+
+/*
+ * All of it, now: OpenSSL's own way with a folder is to open its files in the handshakes, on
+ * the workers. A link that leads nowhere is passed over, as there.
+ */
+static int load_folder(SSL_CTX *ctx, const char *folder, const struct report *report)
+{
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(SSL_CTX_get_cert_store(ctx), X509_LOOKUP_file());
+    char path[PATH_MAX + NAME_MAX + 2];
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+    int err = NOC_OK;
+
+    if (dir == NULL) {
+        (void)snprintf(report->text, report->size, "Unable to use CA folder '%s': %s", folder,
+            strerror(errno));
+        return NOC_EINVAL;
+    }
+    if (lookup == NULL) {
+        err = fail(report, "use CA folder", folder);
+    }
+    while (err == NOC_OK && (entry = readdir(dir)) != NULL) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        if (is_hash_name(entry->d_name) && access(path, F_OK) == 0 &&
+            X509_load_cert_file(lookup, path, X509_FILETYPE_PEM) < 1) {
+            err = fail(report, "load CA file", path);
+        }
+    }
+    (void)closedir(dir);
+    return err;
+}
+
 /*
  * The list of our authorities' names is not sent to clients: with a system's
  * bundle it is some 20 KB, more than small devices can take in.
@@ -244,8 +283,12 @@ static int load_authorities(
     if (options->cafile != NULL && SSL_CTX_load_verify_file(ctx, options->cafile) != 1) {
         return fail(report, "load CA file", options->cafile);
     }
-    if (options->capath != NULL && SSL_CTX_load_verify_dir(ctx, options->capath) != 1) {
-        return fail(report, "use CA folder", options->capath);
+    if (options->capath != NULL) {
+        int err = load_folder(ctx, options->capath, report);
+
+        if (err != NOC_OK) {
+            return err;
+        }
     }
     return options->crlfile == NULL ? NOC_OK : load_revocations(ctx, options->crlfile, report);
 }

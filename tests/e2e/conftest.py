@@ -61,8 +61,11 @@ class Ports(dict):
     def __missing__(self, name):
         if not name.startswith("port"):
             raise KeyError(name)
-        self[name] = free_port()
-        return self[name]
+        port = free_port()
+        while port in self.values():  # nobody listens on it yet
+            port = free_port()
+        self[name] = port
+        return port
 
 
 class Broker:

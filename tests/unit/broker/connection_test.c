@@ -39,6 +39,13 @@ static size_t fill(struct noc_connection *connection)
     return n;
 }
 
+/* The socket takes more: a turn of it. */
+static void make_room(struct world *world)
+{
+    noc_connection_on_event(world->connection, &(struct noc_loop_event){.writable = true});
+    world_flush(world);
+}
+
 static void read_all(struct world *world, size_t n)
 {
     char some[4096];
@@ -47,7 +54,7 @@ static void read_all(struct world *world, size_t n)
         ssize_t part = recv(world->peer, some, n < sizeof some ? n : sizeof some, MSG_DONTWAIT);
 
         if (part < 0) {
-            noc_connection_on_event(world->connection, &(struct noc_loop_event){.writable = true});
+            make_room(world);
             continue;
         }
         assert_true(part > 0);
@@ -162,6 +169,30 @@ static void writing_is_watched_only_while_it_is_blocked(void **state)
     assert_int_equal(connection->interest, NOC_LOOP_READ);
 }
 
+/* Its mail is posted by then, and there may be more to write. */
+static void what_was_blocked_leaves_at_the_end_of_the_turn_too(void **state)
+{
+    struct world *world = *state;
+    struct noc_connection *connection = world_accept(world);
+    const struct noc_loop_event event = {.writable = true};
+    char some[4096];
+    size_t left;
+
+    (void)fill(connection);
+    while (recv(world->peer, some, sizeof some, MSG_DONTWAIT) > 0) {
+    }
+    left = connection->link.out.bytes;
+    assert_true(left > 0);
+    noc_connection_on_event(connection, &event);
+    noc_connection_on_event(connection, &event);
+    append(connection, "late");
+    assert_int_equal(connection->link.out.bytes, left + 4);
+    assert_null(got(world));
+    world_flush(world);
+    assert_false(noc_connection_has_output(connection));
+    assert_false(connection->link.is_blocked);
+}
+
 /* The loop would tell of it over and over: a hang-up can't be turned off. */
 static void a_hang_up_while_nobody_reads_leaves_the_loop_until_somebody_does(void **state)
 {
@@ -251,12 +282,12 @@ static void what_is_appended_under_way_goes_into_the_next_frame(void **state)
         ssize_t part = recv(world->peer, some, sizeof some, MSG_DONTWAIT);
 
         if (part < 0) {
-            noc_connection_on_event(connection, &(struct noc_loop_event){.writable = true});
+            make_room(world);
         } else if (part < (ssize_t)sizeof some) {
             break;
         }
     }
-    noc_connection_on_event(connection, &(struct noc_loop_event){.writable = true});
+    make_room(world);
     {
         char all[16384];
         ssize_t part, total = 0;
@@ -286,6 +317,31 @@ static void a_close_frame_goes_last(void **state)
     assert_string_equal(got(world), "");
 }
 
+/* What the peer has answered lies unread then: that is our doing, not its. */
+static void a_late_pong_ends_nobody_who_is_not_read(void **state)
+{
+    struct world *world = *state;
+    struct noc_connection *connection;
+
+    world->listener.websocket_ping_interval_s = 5;
+    world->listener.websocket_ping_timeout_s = 10;
+    connection = accept_websocket(world);
+    connection->ws->spoke_ms = 1000;
+    noc_connection_start_pings(connection);
+    world_turn(world, 6100);
+    assert_string_equal(got(world), "\x89"); /* a ping of no bytes */
+    noc_connection_read_on(&connection->link, false);
+    for (uint64_t now_ms = 7000; now_ms <= 30000; now_ms += 1000) {
+        world_turn(world, now_ms);
+    }
+    assert_int_equal(connection->phase, NOC_PHASE_OPEN);
+    noc_connection_read_on(&connection->link, true);
+    world_turn(world, 39000);
+    assert_int_equal(connection->phase, NOC_PHASE_OPEN); /* it has the whole time again */
+    world_turn(world, 40100);
+    assert_int_equal(connection->link.state, NOC_LINK_CLOSING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,11 +352,13 @@ int main(void)
         WORLD_TEST(nobody_lingers_without_a_last_word_or_when_the_broker_stops),
         WORLD_TEST(a_peer_that_takes_nothing_is_given_up),
         WORLD_TEST(writing_is_watched_only_while_it_is_blocked),
+        WORLD_TEST(what_was_blocked_leaves_at_the_end_of_the_turn_too),
         WORLD_TEST(a_hang_up_while_nobody_reads_leaves_the_loop_until_somebody_does),
         WORLD_TEST(a_place_is_given_back_once),
         WORLD_TEST(a_turn_is_one_frame),
         WORLD_TEST(what_is_appended_under_way_goes_into_the_next_frame),
         WORLD_TEST(a_close_frame_goes_last),
+        WORLD_TEST(a_late_pong_ends_nobody_who_is_not_read),
     };
 
     return cmocka_run_group_tests_name("broker/connection", tests, NULL, NULL);

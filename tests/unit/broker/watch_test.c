@@ -2,11 +2,13 @@
 #define _GNU_SOURCE
 #include "broker/watch.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -157,6 +159,22 @@ static void a_file_replaced_by_another_one_has_changed(void **state)
     assert_true(noc_watched_look(f->watched));
 }
 
+static void a_folder_with_one_more_file_has_changed(void **state)
+{
+    static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct fixture *f = *state;
+
+    f->listener.capath = f->folder;
+    assert_int_equal(utimensat(AT_FDCWD, f->folder, long_ago, 0), 0);
+    noc_watched_free(f->watched);
+    f->watched = noc_watched_new(&f->config);
+    assert_non_null(f->watched);
+    assert_false(noc_watched_look(f->watched));
+    write_file(f->link, "one more");
+    assert_false(noc_watched_look(f->watched));
+    assert_true(noc_watched_look(f->watched));
+}
+
 static void a_link_that_leads_elsewhere_is_a_change(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +205,7 @@ int main(void)
         CASE(a_file_that_was_away_and_is_the_same_has_not_changed),
         CASE(a_file_that_was_away_when_marked_has_changed_when_it_is_back),
         CASE(a_file_replaced_by_another_one_has_changed),
+        CASE(a_folder_with_one_more_file_has_changed),
         CASE(a_link_that_leads_elsewhere_is_a_change),
     };
 

@@ -483,6 +483,33 @@ static void who_says_nothing_is_shown_out_after_the_time_for_connect(void **stat
 
 /* ---- judged later ---- */
 
+/* It has done what it had to: that the answer is late is no fault of its. */
+static void whose_verdict_is_late_hears_that_the_server_is_busy(void **state)
+{
+    struct world w;
+    struct client *c, *old;
+
+    (void)state;
+    world_open(&w, 1);
+    w.verdict = NOC_EAGAIN;
+    c = dial(&w, 0, 0);
+    say_connect(
+        c, (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("c")});
+    old = dial(&w, 0, 0);
+    say_connect(old,
+        (struct noc_connect){.version = NOC_V311, .clean_start = true, .client_id = TEXT("old")});
+    world_advance(&w, 29000);
+    hears_nothing(c);
+    world_advance(&w, 2000);
+    hears(c, "CONNACK sp0 rc137; closed");
+    hears(old, "CONNACK sp0 rc3; closed");
+    assert_true(
+        logged(&w, "Client c disconnected, refused. (no answer from the password check in time)"));
+    assert_false(logged(&w, "no CONNECT"));
+    world_judge(&w, 0, NOC_OK); /* too late */
+    world_close(&w);
+}
+
 static void what_comes_behind_connect_waits_for_the_verdict(void **state)
 {
     struct world w;
@@ -692,6 +719,7 @@ int main(void)
         cmocka_unit_test(the_first_packet_must_be_connect),
         cmocka_unit_test(a_second_connect_ends_the_connection),
         cmocka_unit_test(who_says_nothing_is_shown_out_after_the_time_for_connect),
+        cmocka_unit_test(whose_verdict_is_late_hears_that_the_server_is_busy),
         cmocka_unit_test(what_comes_behind_connect_waits_for_the_verdict),
         cmocka_unit_test(a_late_denial_is_told_and_a_stale_ticket_ignored),
         cmocka_unit_test(a_session_that_was_kept_is_present),

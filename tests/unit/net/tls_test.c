@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -41,6 +42,10 @@ struct files {
     char locked_key[PATH_SIZE];
     char garbage[PATH_SIZE];
     char crl[PATH_SIZE];
+    char authorities[PATH_SIZE]; /* a folder, with: */
+    char hashed[PATH_SIZE];      /* ca, by its hash */
+    char dangling[PATH_SIZE];    /* the same name of an authority that is gone */
+    char unhashed[PATH_SIZE];    /* other_ca */
     char keylog[PATH_SIZE];
 };
 
@@ -192,6 +197,19 @@ static void free_issuer(struct issuer *issuer)
 
 #define NAME_FILE(member) (void)snprintf(f->member, PATH_SIZE, "%s/" #member, f->folder)
 
+/* A folder of authorities, as openssl rehash would leave it. */
+static bool make_authorities(struct files *f, const struct issuer *ca)
+{
+    const unsigned hash = (unsigned)X509_subject_name_hash(ca->certificate);
+
+    NAME_FILE(authorities);
+    (void)snprintf(f->hashed, PATH_SIZE, "%s/authorities/%08x.0", f->folder, hash);
+    (void)snprintf(f->dangling, PATH_SIZE, "%s/authorities/%08x.1", f->folder, hash);
+    (void)snprintf(f->unhashed, PATH_SIZE, "%s/authorities/other.pem", f->folder);
+    return mkdir(f->authorities, 0700) == 0 && symlink(f->ca, f->hashed) == 0 &&
+           symlink("/no/such/ca", f->dangling) == 0 && symlink(f->other_ca, f->unhashed) == 0;
+}
+
 static int make_files(void **state)
 {
     struct files *f = calloc(1, sizeof(*f));
@@ -219,6 +237,9 @@ static int make_files(void **state)
     issue(f->expired, f->expired_key, "late", -1, &ca, -2 * DAY, -DAY);
     issue(f->stranger, f->stranger_key, "stranger", -1, &other, -DAY, DAY);
     write_crl(f->crl, f->client, &ca);
+    if (!make_authorities(f, &ca)) {
+        return 1;
+    }
     free_issuer(&ca);
     free_issuer(&other);
     key = EVP_EC_gen("P-256");
@@ -236,11 +257,12 @@ static int remove_files(void **state)
     struct files *f = *state;
     const char *const all[] = {f->ca, f->other_ca, f->server, f->server_key, f->client,
         f->client_key, f->nul, f->nul_key, f->expired, f->expired_key, f->stranger, f->stranger_key,
-        f->locked_key, f->garbage, f->crl, f->keylog};
+        f->locked_key, f->garbage, f->crl, f->keylog, f->hashed, f->dangling, f->unhashed};
 
     for (size_t i = 0; i < NOC_COUNT(all); i++) {
         (void)unlink(all[i]);
     }
+    (void)rmdir(f->authorities);
     (void)rmdir(f->folder);
     free(f);
     return 0;
@@ -481,6 +503,30 @@ static void bad_client_certificates_are_refused_with_the_reason(void **state)
     assert_client_refused(&server, &client, "certificate revoked");
 }
 
+/* A handshake happens on a worker, which has nothing to do with a disk. */
+static void a_folder_of_authorities_is_read_before_the_handshakes(void **state)
+{
+    const struct files *f = *state;
+    struct noc_tls_options server = server_options(f);
+    struct noc_tls_options client = client_options(f);
+    struct pair pair;
+
+    server.capath = f->authorities;
+    server.require_certificate = true;
+    client.certfile = f->client;
+    client.keyfile = f->client_key;
+    open_pair(&pair, &server, &client);
+    assert_int_equal(unlink(f->hashed), 0);
+    shake_hands(&pair);
+    assert_int_equal(symlink(f->ca, f->hashed), 0);
+    assert_int_equal(pair.server_err, NOC_OK);
+    assert_true(noc_tls_has_certificate(pair.server));
+    close_pair(&pair);
+    client.certfile = f->stranger;
+    client.keyfile = f->stranger_key;
+    assert_client_refused(&server, &client, "unable to get local issuer certificate");
+}
+
 static void a_client_checks_chain_and_name(void **state)
 {
     const struct files *f = *state;
@@ -568,6 +614,14 @@ static void bad_files_and_words_are_named(void **state)
     options = server_options(f);
     options.cafile = "/no/such/ca";
     assert_server_error(&options, "Unable to load CA file '/no/such/ca': No such file");
+    options = server_options(f);
+    options.capath = "/no/such/folder";
+    assert_server_error(&options, "Unable to use CA folder '/no/such/folder': No such file");
+    options.capath = f->authorities;
+    (void)unlink(f->dangling);
+    assert_int_equal(symlink(f->garbage, f->dangling), 0);
+    (void)snprintf(expected, sizeof(expected), "Unable to load CA file '%s': ", f->dangling);
+    assert_server_error(&options, expected);
     options = server_options(f);
     options.crlfile = f->garbage;
     assert_server_error(&options, "revocation file");
@@ -944,6 +998,7 @@ int main(void)
         cmocka_unit_test(a_name_with_a_zero_byte_is_refused),
         cmocka_unit_test(without_a_certificate_there_is_no_name),
         cmocka_unit_test(bad_client_certificates_are_refused_with_the_reason),
+        cmocka_unit_test(a_folder_of_authorities_is_read_before_the_handshakes),
         cmocka_unit_test(a_client_checks_chain_and_name),
         cmocka_unit_test(bad_files_and_words_are_named),
         cmocka_unit_test(alpn_answers_what_the_listener_speaks),
