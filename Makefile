@@ -6,6 +6,7 @@
 #   build-asan/   gcc with the address and undefined-behaviour sanitizers
 #   build-tsan/   clang with the thread sanitizer
 #   build-fuzz/   clang with libFuzzer
+#   build-device/ what is compiled for microcontrollers
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -30,7 +31,7 @@ configure = if [ ! -e $(1)/build.ninja ]; then \
 # $(call ninja,DIRECTORY): with its progress on a terminal, otherwise only what goes wrong.
 ninja = if [ -t 1 ]; then ninja -C $(1); else ninja --quiet -C $(1); fi
 
-.PHONY: build run test test-long test-asan test-tsan fuzz check bench install format lint clean help \
+.PHONY: build run test test-long test-asan test-tsan fuzz check check-devices bench install format lint clean help \
 	build-test build-asan build-tsan build-fuzz
 
 build: ## build the program: build/noctule
@@ -47,8 +48,10 @@ build-test:
 	@$(call configure,build-test,-Dbuildtype=debugoptimized)
 	@$(call ninja,build-test)
 
+# The ten minutes are counted from here, so what is built first takes from them.
+test: STARTED := $(shell date +%s)
 test: build build-test ## unit tests, and end-to-end tests with the real peers (10 minutes at most)
-	@scripts/run-tests --name test --unit build-test --e2e build/noctule
+	@scripts/run-tests --name test --minutes 10 --since $(STARTED) --unit build-test --e2e build/noctule
 
 build-asan:
 	@$(INSTALL_DEPENDENCIES) test check
@@ -84,6 +87,10 @@ check: ## the layers' arrows and the style's numbers
 	@scripts/check-layers
 	@scripts/check-style
 
+check-devices: ## what firmware uses, compiled for microcontrollers, measured and run in emulators
+	@$(INSTALL_DEPENDENCIES) device
+	@scripts/check-devices
+
 bench: build ## measure Noctule against Debian's mosquitto (BENCH="options of scripts/bench")
 	@scripts/bench $(BENCH)
 
@@ -101,7 +108,7 @@ lint: build-test ## clang-format, clang-tidy, cppcheck, shellcheck: silent, or s
 	@scripts/lint build-test
 
 clean: ## remove what was built (run/ stays)
-	@rm -rf build build-test build-asan build-tsan build-fuzz build-results
+	@rm -rf build build-test build-asan build-tsan build-fuzz build-device build-results
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -13,10 +13,11 @@ static bool is_blank(char c)
 
 static bool is_token_char(char c)
 {
+    static const char marks[] = "!#$%&'*+-.^_`|~";
     char l = lower(c);
 
     return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+           memchr(marks, c, sizeof marks - 1) != NULL;
 }
 
 static struct noc_slice trim(struct noc_slice text)
