@@ -330,7 +330,8 @@ static bool read_once(struct sim_conn *conn)
         memcpy(bytes, sim_pipe_peek(&wire->up), n);
         sim_pipe_drop(&wire->up, n);
     } else {
-        is_over |= wire->is_finished;
+        /* The end is behind all that was sent: it waits as long as that does. */
+        is_over |= wire->is_finished && conn->is_reading;
     }
     conn->is_lost = wire->is_cut;
     (void)pthread_mutex_unlock(&wire->lock);
@@ -381,7 +382,7 @@ static void look_at(struct sim_conn *conn)
         }
         return;
     }
-    /* Like frames of a WebSocket: what has been read goes in, even after a pause. */
+    /* What has been read goes in, even after a pause: the link keeps it. */
     while (times-- > 0 && read_once(conn)) {
     }
 }
