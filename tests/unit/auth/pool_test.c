@@ -292,12 +292,24 @@ static void the_queue_is_bounded_for_one_address_and_for_all(void **state)
     desk_free(desk);
 }
 
-static void *open_gate_later(void *context)
-{
-    struct timespec moment = {0, 50000000};
+struct opener {
+    struct noc_auth_pool *pool;
+    struct noc_security *security;
+    struct desk *desk;
+};
 
-    nanosleep(&moment, NULL);
-    open_gate(context);
+/* Open the gate when the pool takes no more questions, for only then nothing behind it runs. */
+static void *open_gate_when_the_door_is_closed(void *context)
+{
+    const struct timespec moment = {0, 1000000};
+    const struct opener *opener = context;
+    struct noc_auth_result now;
+
+    while (ask(opener->pool, opener->security, opener->desk, "one", "one", 1, 1, &now) !=
+           NOC_ECLOSED) {
+        nanosleep(&moment, NULL);
+    }
+    open_gate(opener->desk);
     return NULL;
 }
 
@@ -308,7 +320,8 @@ static void a_stop_drops_what_waits_and_closes_the_door(void **state)
     struct desk *desk = desk_new();
     struct noc_auth_result now;
     struct noc_auth_stats stats;
-    pthread_t opener;
+    struct opener opener = {pool, make(2, true, "one:" HASH_ONE), desk};
+    pthread_t thread;
 
     (void)state;
     close_gate(pool, security, desk);
@@ -316,19 +329,18 @@ static void a_stop_drops_what_waits_and_closes_the_door(void **state)
         assert_int_equal(ask(pool, security, desk, "one", "one", i % 20, i, &now), NOC_EAGAIN);
     }
     noc_security_unref(security); /* the jobs hold it */
-    assert_int_equal(pthread_create(&opener, NULL, open_gate_later, desk), 0);
+    assert_int_equal(pthread_create(&thread, NULL, open_gate_when_the_door_is_closed, &opener), 0);
     noc_auth_pool_stop(pool);
-    pthread_join(opener, NULL);
+    pthread_join(thread, NULL);
     assert_int_equal(desk->n, 0);
     noc_auth_pool_stats_mt(pool, &stats);
     assert_int_equal(stats.depth, 0);
-    security = make(2, true, "one:" HASH_ONE);
-    assert_int_equal(ask(pool, security, desk, "one", "one", 1, 1, &now), NOC_ECLOSED);
-    assert_int_equal(ask(pool, security, desk, NULL, NULL, 1, 2, &now), NOC_OK);
+    assert_int_equal(ask(pool, opener.security, desk, "one", "one", 1, 1, &now), NOC_ECLOSED);
+    assert_int_equal(ask(pool, opener.security, desk, NULL, NULL, 1, 2, &now), NOC_OK);
     noc_auth_pool_stop(pool);
     noc_auth_pool_free(pool);
     noc_auth_pool_free(NULL);
-    noc_security_unref(security);
+    noc_security_unref(opener.security);
     desk_free(desk);
 }
 

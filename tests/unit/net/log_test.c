@@ -179,10 +179,20 @@ static void errno_survives_a_line(void **state)
     assert_int_equal(errno, EXDEV);
 }
 
+/* Until the writer thread has written it; promptly, but a busy machine gives it no time at once. */
+static void wait_for_line(struct fixture *f, const char *line)
+{
+    uint64_t before = noc_clock_ms();
+
+    while (strstr(read_file(f, f->path), line) == NULL) {
+        assert_true(noc_clock_ms() - before < 5000);
+        (void)usleep(1000);
+    }
+}
+
 static void a_started_log_writes_promptly(void **state)
 {
     struct fixture *f = *state;
-    uint64_t before;
 
     open_log(f);
     assert_int_equal(noc_log_start(f->log), NOC_OK);
@@ -190,13 +200,9 @@ static void a_started_log_writes_promptly(void **state)
     for (int i = 0; i < 3; i++) {
         char expected[32];
 
-        before = noc_clock_ms();
         noc_log(f->log, NOC_LOG_NOTICE, "line %d", i);
         (void)snprintf(expected, sizeof(expected), "line %d\n", i);
-        while (strstr(read_file(f, f->path), expected) == NULL) {
-            assert_true(noc_clock_ms() - before < 2000);
-            (void)usleep(1000);
-        }
+        wait_for_line(f, expected);
         (void)usleep(20000); /* the writer is asleep again */
     }
 }
@@ -360,9 +366,9 @@ static void a_reload_changes_the_destination(void **state)
     open_log(f);
     assert_int_equal(noc_log_start(f->log), NOC_OK);
     noc_log(f->log, NOC_LOG_NOTICE, "one");
+    wait_for_line(f, "one\n");
     f->options.file = f->moved;
     f->options.levels = NOC_LOG_ALL;
-    (void)usleep(50000);
     assert_int_equal(noc_log_configure_mt(f->log, &f->options, &file_err), NOC_OK);
     assert_int_equal(file_err, 0);
     assert_true(noc_log_wants(f->log, NOC_LOG_DEBUG));
@@ -509,7 +515,7 @@ static void a_reader_that_hangs_does_not_hang_the_log(void **state)
     assert_int_equal(noc_log_start(f->log), NOC_OK);
     before = noc_clock_ms();
     noc_log(f->log, NOC_LOG_NOTICE, "nobody reads this");
-    assert_true(noc_clock_ms() - before < 500);
+    assert_true(noc_clock_ms() - before < 5000);
     noc_log_stop(f->log);
     restore_stderr(kept);
     assert_true(noc_clock_ms() - before < 10000);
