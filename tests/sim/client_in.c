@@ -151,8 +151,8 @@ static void on_publish(struct sim_client *client, unsigned flags, struct noc_sli
         sim_fifo_put(&client->owed, publish.qos == 1 ? NOC_PUBACK : NOC_PUBREC, publish.packet_id);
     }
     message = sim_oracle_heard(client, &publish, topic);
-    client->world->heard++;
-    client->ring_owed++;
+    client->ring_seen++;
+    client->world->short_heard += atomic_load(&client->world->core.is_memory_short);
     if (publish.qos != 2) {
         return;
     }
@@ -197,11 +197,13 @@ static void settle_flight(struct sim_client *client, struct sim_flight *flight, 
     struct sim_world *world = client->world;
     struct sim_message *message = &world->messages[flight->message];
 
+    client->ring_owed++;
+    client->ring_answered++;
+    world->short_answered += atomic_load(&world->core.is_memory_short);
     if (reason >= NOC_RC_UNSPECIFIED) {
         check(
             client, world->is_lawless || world->profile->memory_short > 0, "a PUBLISH was refused");
         message->state = SIM_MESSAGE_REFUSED;
-        client->ring_owed++;
     } else {
         message->state = SIM_MESSAGE_TAKEN;
         message->taken_at = world->clock;

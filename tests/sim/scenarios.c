@@ -278,9 +278,10 @@ const struct sim_scenario sim_scenarios[] = {
         .profile = {.answer = 600,
             .late = 200,
             .expiry = {1, 1, 0},
-            .step_ms = 10,
+            .step_ms = 200, /* long enough for keep-alives to run out */
             .freeze = 3,
             .memory_short = 6,
+            .qos_least = 1,
             .is_ring = true}},
     {.name = "pause",
         .clients = 20,

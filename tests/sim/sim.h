@@ -254,8 +254,9 @@ struct sim_client {
 
     struct sim_flight flights[SIM_FLIGHTS_MAX];
     unsigned flight_count;
-    unsigned resend_at; /* flights not yet sent again on this connection */
-    uint32_t ring_seen, ring_owed;
+    unsigned resend_at;                /* flights not yet sent again on this connection */
+    uint32_t ring_seen, ring_answered; /* messages heard, and its own ones answered */
+    uint32_t ring_owed;
 };
 
 void sim_client_init(struct sim_client *client, struct sim_world *world, unsigned number);
@@ -392,7 +393,8 @@ struct sim_world {
     uint32_t message_count, message_room;
     struct sim_session **sessions;
     uint32_t session_count, session_room;
-    uint64_t heard;
+    uint64_t short_heard;    /* while memory was short: messages that clients heard */
+    uint64_t short_answered; /* and answers that their own ones got */
 };
 
 static inline struct sim_random *sim_chance_of(struct sim_client *client)
