@@ -80,6 +80,8 @@ fuzz: build-fuzz ## each fuzz target for FUZZ_SECONDS (60)
 test-long: export NOCTULE_LONG = 1
 test-long: build build-test ## what takes longer than `make test` may
 	@$(MAKE) fuzz FUZZ_SECONDS=600
+	@build-test/tests/sim/sim --random --seconds 900
+	@build-test/tests/sim/sim --random --seconds 300 --threads
 	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
 
 check: ## the layers' arrows and the style's numbers

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 /*
- * sim [--seed N] [--shards N] [--scenario NAME] [--steps N] [--threads] [--verbose]
+ * sim [--seed N | --random] [--shards N] [--scenario NAME] [--steps N] [--threads] [--verbose]
  *     [--seconds N] [--list]
  *
- * Without a seed: a list of fixed ones and then random ones, over all scenarios
- * and numbers of shards, for as long as --seconds says (one round at least).
+ * A round is all scenarios with one seed and one number of shards. Rounds follow one another for
+ * as long as --seconds says, and until each number of shards has had its turn. Seeds count from
+ * N, from one that the clock gives, or from 1.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct options {
     uint64_t seed;
     unsigned shards, steps;
     double seconds;
-    bool has_seed, is_threaded, is_verbose;
+    bool is_threaded, is_verbose;
 };
 
 static double clock_s(void)
@@ -28,6 +29,14 @@ static double clock_s(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static uint64_t clock_seed(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static const char *value_of(int argc, char **argv, int *at)
@@ -52,7 +61,8 @@ static void parse(int argc, char **argv, struct options *options)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seed") == 0) {
             options->seed = strtoull(value_of(argc, argv, &i), NULL, 10);
-            options->has_seed = true;
+        } else if (strcmp(argv[i], "--random") == 0) {
+            options->seed = clock_seed();
         } else if (strcmp(argv[i], "--shards") == 0) {
             options->shards = (unsigned)strtoul(value_of(argc, argv, &i), NULL, 10);
         } else if (strcmp(argv[i], "--steps") == 0) {
@@ -98,24 +108,18 @@ static unsigned run_all(const struct options *options, uint64_t seed, unsigned s
 int main(int argc, char **argv)
 {
     static const unsigned shards[] = {2, 1, 4, 8};
-    struct options options = {0};
-    struct timespec now;
+    struct options options = {.seed = 1};
     double begin = clock_s();
-    unsigned worlds = 0;
-    uint64_t seed;
+    unsigned worlds = 0, least;
 
     parse(argc, argv, &options);
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    seed = options.has_seed ? options.seed
-                            : (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    printf("sim: random seeds from %lu on\n", (unsigned long)seed);
+    least = options.shards != 0 ? 1 : NOC_COUNT(shards);
+    printf("sim: seeds from %lu on\n", (unsigned long)options.seed);
     fflush(stdout);
-    for (unsigned round = 0; round == 0 || clock_s() - begin < options.seconds; round++) {
-        uint64_t now_seed =
-            !options.has_seed && round < 8 && round % 2 == 0 ? 1 + round / 2 : seed + round;
+    for (unsigned round = 0; round < least || clock_s() - begin < options.seconds; round++) {
         unsigned count = options.shards != 0 ? options.shards : shards[round % NOC_COUNT(shards)];
 
-        worlds += run_all(&options, now_seed, count);
+        worlds += run_all(&options, options.seed + round, count);
     }
     if (worlds == 0) {
         fprintf(stderr, "sim: there is no scenario %s\n", options.scenario);
