@@ -31,6 +31,7 @@ PROGRAM = os.environ.get("NOCTULE_PROGRAM", os.path.join(TOP, "build", "noctule"
 IS_MOSQUITTO = os.path.basename(PROGRAM) == "mosquitto"
 SANITIZER_WORDS = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:")
 START_SECONDS = STOP_SECONDS = 20
+SLOWER = 4 if os.environ.get("NOCTULE_SANITIZER") else 1  # time limits under a sanitizer
 
 PLAIN = """
 listener {port} 127.0.0.1
@@ -49,10 +50,18 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="Mosquitto does otherwise"))
 
 
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has now, and that no test was given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 class Ports(dict):
@@ -61,11 +70,8 @@ class Ports(dict):
     def __missing__(self, name):
         if not name.startswith("port"):
             raise KeyError(name)
-        port = free_port()
-        while port in self.values():  # nobody listens on it yet
-            port = free_port()
-        self[name] = port
-        return port
+        self[name] = free_port()
+        return self[name]
 
 
 class Broker:

@@ -111,11 +111,11 @@ def test_wildcards_find_all_that_match(broker, topic):
 
 def test_v5_retained_message_expires(broker, topic):
     keeper = broker.client(topic + "k", 5)
-    keeper.publish(topic, "brief", 1, retain=True, props=[("message_expiry", 1)])
+    keeper.publish(topic, "brief", 1, retain=True, props=[("message_expiry", 3)])
     client = broker.client(topic, 5)
     client.subscribe((topic, 0))
     client.expect_message(topic, "brief")
-    time.sleep(2.2)
+    time.sleep(4.2)
     late = broker.client(topic + "late", 5)
     late.subscribe((topic, 0))
     late.expect_nothing()  # [MQTT-3.3.2-5]
