@@ -6,6 +6,8 @@ import random
 import re
 import select
 import socket
+import ssl
+import statistics
 import struct
 import time
 
@@ -14,13 +16,16 @@ import pytest
 import raw
 import ways
 import ws
-from conftest import Broker
+from conftest import SLOWER, Broker
 
 pytestmark = pytest.mark.noctule_only  # for its configuration
 
-CONFIG = "connect_timeout 3\n" + ways.CONFIG
+CONNECT_TIMEOUT = 3
+MIB = 1 << 20
+OUTPUT_MIB, QUEUED_MIB = 1, 4
+CONFIG = (f"connect_timeout {CONNECT_TIMEOUT}\nmax_output_bytes {OUTPUT_MIB * MIB}\n"
+          f"max_queued_bytes {QUEUED_MIB * MIB}\n") + ways.CONFIG
 SANITIZER = os.environ.get("NOCTULE_SANITIZER", "")
-SLOWER = 4 if SANITIZER else 1  # time limits under a sanitizer
 LONGER = 30 if os.environ.get("NOCTULE_LONG") == "1" else 1
 PINGREQ = raw.packet(raw.PINGREQ)
 needs_heap_figures = pytest.mark.skipif(bool(SANITIZER), reason="sanitizers hide the heap's size")
@@ -101,15 +106,20 @@ def arrive(broker, way):
 
 @pytest.fixture
 def bystanders(broker):
-    """A client on each way; look() shows that each still gets its answers in time."""
+    """A client on each way; look() shows that each still gets its answers in time.
+
+    A busy machine may delay an answer; a worker that is held up delays most of them.
+    """
     clients = [arrive(broker, way) for way in ways.WAYS]
 
     def look():
-        for client in clients:
+        times = []
+        for client in clients * 3:
             before = time.monotonic()
             client.send(PINGREQ)
             client.expect(raw.PINGRESP)
-            assert time.monotonic() - before < 2.5 * SLOWER
+            times.append(time.monotonic() - before)
+        assert max(times) < 2.5 * SLOWER and statistics.median(times) < 0.2 * SLOWER, times
 
     look()
     yield look
@@ -144,7 +154,7 @@ def test_a_subscriber_that_never_reads(broker, bystanders, way, qos, topic):
     sender = broker.client("sender")
     payload = bytes(16384)
     before_kib = resident_kib(broker)
-    # 40 MB: more than socket buffers and queues hold (1000 messages, 16 MB with QoS 1).
+    # 40 MB: more than socket buffers and queues hold.
     for turn in range(125):
         sender.send(*[raw.publish(topic, payload, qos, turn * 20 + n + 1) for n in range(20)])
         for _ in range(20):
@@ -155,7 +165,7 @@ def test_a_subscriber_that_never_reads(broker, bystanders, way, qos, topic):
             sender.expect(raw.PUBACK)
         if turn % 40 == 0:
             bystanders()
-    assert_grown_less(broker, before_kib, 40 if qos else 24)
+    assert_grown_less(broker, before_kib, OUTPUT_MIB + QUEUED_MIB * qos + 3)
     broker.wait_log(f"Outgoing messages are being dropped for client deaf {way} {qos}")
     deaf.close()
 
@@ -205,65 +215,83 @@ def test_a_sender_that_reads_no_answers(broker, bystanders):
 
 # ---- who begins and does not go on ----
 
-HALVES = {
-    "tcp": [b"", raw.connect("half")[:1], raw.connect("half")[:9]],
-    "unix": [b"", raw.connect("half")[:9]],
-    "tls": [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00"],
-    "ws": [b"", b"GET / HT", ws.request()[:-2], ws.request(),
-           ws.request() + ws.frame(2, raw.connect("half"))[:-4]],
-    "wss": [b"", b"\x16\x03\x01"],
-}
+LONG = raw.connect("half" * 100)
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200))  # begins one
+FRAME = ws.frame(ws.BINARY, LONG)
+# What they begin with, and what they would go on with; behind HELLOS, inside TLS.
+CONNECTS = [(LONG[:n], LONG[n:]) for n in (0, 1, 9)]
+HELLOS = [(HELLO[:n], HELLO[n:]) for n in (0, 1, 7)]
+UPGRADES = [(b"", b"GET / HTTP/1.1\r\n"), (b"GET / HT", b"TP/1.1\r\nHost: a\r\n"),
+            (ws.request()[:-2], b"X-A: bbbbbbbbbbbbbbbbbbbbbbbb"), (ws.request(), FRAME),
+            (ws.request() + FRAME[:20], FRAME[20:])]
+HALVES = {"tcp": CONNECTS, "unix": CONNECTS, "tls": HELLOS + CONNECTS[:2], "ws": UPGRADES,
+          "wss": HELLOS + UPGRADES[1:]}
 MANY = 60 if SANITIZER else 150
+
+
+class Loris:
+    """A connection on which something begins, and goes on with a byte at a time or not at all."""
+
+    def __init__(self, broker, way, number):
+        kind = number % len(HALVES[way])
+        begin, self.rest = HALVES[way][kind]
+        self.is_silent = number % 3 == 0
+        self.dialled = time.monotonic()
+        self.sock = ways.dial_port(broker, way, 15)
+        self.lived = None  # seconds, when it is over
+        if way in ("tls", "wss") and kind >= len(HELLOS):
+            self.sock = ways.in_tls(self.sock, broker.folder)
+        self.sock.sendall(begin)
+        self.sock.settimeout(0)
+
+    def go_on(self):
+        """One more byte."""
+        if self.lived is None and not self.is_silent:
+            assert self.rest, "it must not come to its end"
+            try:
+                self.sock.send(self.rest[:1])
+            except OSError:
+                return  # look() finds out what it is
+            self.rest = self.rest[1:]
+
+    def look(self):
+        """Is it closed? The broker may say something before: an upgrade, an alert, a status."""
+        try:
+            while self.lived is None and self.sock.recv(1000):
+                pass
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        except OSError:
+            pass
+        if self.lived is None:
+            self.lived = time.monotonic() - self.dialled
+            self.sock.close()
 
 
 @pytest.mark.parametrize("way", ways.WAYS)
 def test_slow_loris(broker, bystanders, way):
-    """Hundreds begin and stop; some go on with a byte now and then. All are gone in time."""
-    begun = []
-    for number in range(MANY):
-        sock = ways.dial_port(broker, way, 15)
-        half = HALVES[way][number % len(HALVES[way])]
-        sock.sendall(half)
-        begun.append((sock, half))
-    last = time.monotonic()
+    """Many begin and stop, or go on with a byte every half second. All are gone in time."""
+    before_kib = resident_kib(broker)
+    begun = [Loris(broker, way, number) for number in range(MANY)]
     bystanders()
     fresh = ways.client(broker, way, "let in meanwhile")
     fresh.close()
-    drip = b"X-A: b\r\n"
-    for turn in range(12):
-        time.sleep(0.15)
-        for sock, half in begun[: MANY // 3]:
-            if half.startswith(b"GET") and not half.endswith(b"\r\n\r\n"):
-                try:
-                    sock.send(drip[turn % len(drip) :][:1])
-                except ConnectionError:
-                    pass
+    assert_grown_less(broker, before_kib, 8)
+    next_byte = time.monotonic()
+    while any(one.lived is None for one in begun):
+        if time.monotonic() >= next_byte:
+            next_byte += 0.5
+            for one in begun:
+                one.go_on()
+        for one in begun:
+            one.look()
+        oldest = min((one.dialled for one in begun if one.lived is None), default=None)
+        limit = CONNECT_TIMEOUT + 3 * SLOWER
+        assert oldest is None or time.monotonic() - oldest < limit, "one is let stay"
+        time.sleep(0.05)
+    # The time of each ran from its beginning, and nothing else ended it.
+    assert min(one.lived for one in begun) > CONNECT_TIMEOUT - 0.1
     bystanders()
-    for sock, _ in begun:
-        sock.settimeout(max(0.01, last + 10 * SLOWER - time.monotonic()))
-        try:
-            while sock.recv(1000):
-                pass
-        except ConnectionError:
-            pass
-        sock.close()
-
-
-@pytest.mark.parametrize("way", ["tls", "wss"])
-def test_half_a_request_inside_tls(broker, bystanders, way):
-    begun = []
-    for half in ([raw.connect("half")[:5], b""] if way == "tls" else [b"GET / HT", ws.request()]):
-        sock = ways.in_tls(ways.dial_port(broker, way, 10 * SLOWER), broker.folder)
-        sock.sendall(half)
-        begun.append(sock)
-    bystanders()
-    for sock in begun:
-        try:
-            while sock.recv(1000):
-                pass
-        except ConnectionError:
-            pass
-        sock.close()
 
 
 # ---- peers that are half there ----
@@ -272,23 +300,32 @@ def test_half_a_request_inside_tls(broker, bystanders, way):
 @pytest.mark.parametrize("way", ways.WAYS)
 @pytest.mark.parametrize("end", ["shut down for writing", "reset", "silent"])
 def test_half_open_peers(broker, bystanders, way, end, topic):
-    watcher = broker.client("watcher")
-    watcher.subscribe((topic, 0))
-    sock = ways.dial_port(broker, way)
-    carrier = ways.in_tls(sock, broker.folder) if way in ("tls", "wss") else sock
-    stream = ws.WebSocket(carrier) if way in ("ws", "wss") else ways.UnixSocket(carrier)
-    client = raw.Raw(0, sock=stream)
-    broker.clients.append(client)
-    client.connect("half there", keepalive=1 if end == "silent" else 60,
-                   will={"topic": topic, "payload": end})
+    watcher = broker.client("watcher", keepalive=0)
+    watcher.subscribe((topic, 1))
+    before_kib = resident_kib(broker)
+    carriers = []
+    for number in range(50):
+        sock = ways.dial_port(broker, way)
+        carriers.append(ways.in_tls(sock, broker.folder) if way in ("tls", "wss") else sock)
+        stream = ws.WebSocket(sock) if way == "ws" else ways.UnixSocket(carriers[-1])
+        client = raw.Raw(0, sock=ws.WebSocket(carriers[-1]) if way == "wss" else stream)
+        broker.clients.append(client)
+        client.connect(f"half there {number}", keepalive=1 if end == "silent" else 60,
+                       will={"topic": topic, "payload": str(number), "qos": 1})
+    assert_grown_less(broker, before_kib, 8)
     before = time.monotonic()
-    if end == "shut down for writing":
-        socket.socket.shutdown(carrier, socket.SHUT_WR)
-    elif end == "reset":
-        carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        carrier.close()
+    for carrier in carriers:
+        if end == "shut down for writing":
+            socket.socket.shutdown(carrier, socket.SHUT_WR)
+        elif end == "reset":
+            carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            carrier.close()
     bystanders()
-    watcher.expect_message(topic, end, 15)
+    missed = set(range(50))
+    while missed:
+        will = watcher.expect(raw.PUBLISH, 15)
+        missed.remove(int(will.payload))
+        watcher.acknowledge(will)
     assert time.monotonic() - before < (10 if end == "silent" else 5) * SLOWER
 
 
@@ -341,7 +378,7 @@ def send_nonsense(broker, way, source):
     for part in (data[:at], data[at:]):
         try:
             sock.sendall(part)
-        except (ConnectionError, ways.ssl.SSLError):
+        except (ConnectionError, ssl.SSLError):
             break
     sock.close()
 
@@ -554,7 +591,7 @@ def test_max_connections_on_every_kind_of_listener(prepared, way):
                                      "listener {port} 127.0.0.1"))
     kept = [ways.client(broker, way, f"kept {n}") for n in range(2)]
     for _ in range(3):
-        with pytest.raises((raw.Closed, ConnectionError, AssertionError, ways.ssl.SSLError)):
+        with pytest.raises((raw.Closed, ConnectionError, AssertionError, ssl.SSLError)):
             ways.client(broker, way, "too many")
     kept.pop().disconnect()
     deadline = time.monotonic() + 5
@@ -562,7 +599,7 @@ def test_max_connections_on_every_kind_of_listener(prepared, way):
         try:
             kept.append(ways.client(broker, way, "fits"))
             break
-        except (raw.Closed, ConnectionError, AssertionError, ways.ssl.SSLError):
+        except (raw.Closed, ConnectionError, AssertionError, ssl.SSLError):
             assert time.monotonic() < deadline
             time.sleep(0.02)
     for client in kept:
