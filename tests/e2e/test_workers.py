@@ -2,11 +2,15 @@
 """Many workers, on purpose badly: one id at once, storms, races, reloads, the end."""
 
 import base64
+import glob
 import hashlib
+import json
 import os
+import re
 import select
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -15,13 +19,12 @@ import pytest
 import raw
 import ways
 import ws
-from conftest import Broker
+from conftest import SLOWER, Broker
 
 pytestmark = pytest.mark.noctule_only
 
-SLOWER = 4 if os.environ.get("NOCTULE_SANITIZER") else 1
 LONGER = 10 if os.environ.get("NOCTULE_LONG") == "1" else 1
-CONFIG = "max_queued_messages 0\nmax_inflight_messages 0\n" + ways.CONFIG
+CONFIG = "max_queued_messages 0\nmax_inflight_messages 0\ncontrol_socket {dir}/control.sock\n" + ways.CONFIG
 
 
 class PreparedBroker(Broker):
@@ -38,6 +41,13 @@ class PreparedBroker(Broker):
 
     def command(self):
         return [self.program, "broker", "-c", self.config_path]
+
+    def status(self):
+        """What the broker says of itself."""
+        words = [self.program, "ctl", "--socket", os.path.join(self.folder, "control.sock")]
+        done = subprocess.run([*words, "--json", "status"], capture_output=True, check=True,
+                              timeout=10 * SLOWER)
+        return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4, 8], ids=lambda n: f"{n}w")
@@ -187,8 +197,22 @@ def test_who_is_taken_over_is_told(broker):
     broker.wait_log(r"told is taken over: 127\.0\.0\.1:\d+ replaces 127\.0\.0\.1:\d+")
 
 
+def wait_steady(broker):
+    """Until the number of clients stays the same: what is closed here is worked off there."""
+    deadline = time.monotonic() + 10 * SLOWER
+    counts = []
+    while len(counts) < 5 or len(set(counts[-5:])) > 1:
+        assert time.monotonic() < deadline, counts
+        counts.append(broker.status()["clients_connected"])
+        time.sleep(0.05)
+
+
 def test_a_storm_of_takeovers(broker):
-    """20 sockets in 50 rounds fight for 5 ids; then one of each lives, with one session."""
+    """20 sockets in 50 rounds fight for 5 ids; then one of each lives, with one session.
+
+    Of three ids one in seven sockets is gone while its CONNECT is on its way. It may be the last
+    to arrive, and then nobody is left.
+    """
     rounds = 50 * LONGER // SLOWER
     ids = [f"storm {n}" for n in range(5)]
     for client_id in ids:
@@ -201,22 +225,23 @@ def test_a_storm_of_takeovers(broker):
         for number in range(20):
             client = broker.open()
             fresh.append((ids[number % 5], client))
-        for client_id, client in fresh:
+        for number, (client_id, client) in enumerate(fresh):
             client.send(raw.connect(client_id, clean=False))
-            if (turn + len(fighters)) % 7 == 0:
-                client.close()  # gone while it is on its way
+            if (turn + number) % 7 == 0 and number % 5 < 3:
+                client.close()
         fighters += fresh
     broker.clients.clear()
-    answered = [(client_id, client) for client_id, client in fighters
-                if client.sock.fileno() >= 0 and is_answered(client)]
+    stayed = [(client_id, client) for client_id, client in fighters if client.sock.fileno() >= 0]
+    answered = [(client_id, client) for client_id, client in stayed if is_answered(client)]
+    assert len(answered) > len(stayed) // 2, "hardly anybody was let in"
+    wait_steady(broker)
     alive = {}
     for client_id, client in answered:
         if is_alive(client):
             alive.setdefault(client_id, []).append(client)
-    for client_id in ids:
-        # Where the last on its way was closed nobody may be left.
-        assert len(alive.get(client_id, [])) <= 1, f"{client_id}: several live"
-    time.sleep(0.3 * SLOWER)  # for those that are closed here, but not worked off there
+    for number, client_id in enumerate(ids):
+        count = len(alive.get(client_id, []))
+        assert count == 1 or (count == 0 and number < 3), f"{client_id}: {count} live"
     for client_id in ids:
         last = raw.Raw(broker.port)
         assert last.connect(client_id, clean=False).session_present
@@ -273,6 +298,29 @@ def test_what_follows_the_connect_travels_along(broker, way):
 
 
 # ---- messages over workers ----
+
+
+def turns_of_workers(broker):
+    """How often each worker's thread has been given the processor, and has given it back."""
+    turns = {}
+    for status in glob.glob(f"/proc/{broker.process.pid}/task/*/status"):
+        with open(status, encoding="ascii") as lines:
+            text = lines.read()
+        name = re.search(r"^Name:\s+(.*)$", text, re.MULTILINE).group(1)
+        if name.startswith("worker "):
+            turns[name] = sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", text)))
+    return turns
+
+
+def test_all_workers_take_part(broker):
+    clients = [broker.client(f"one of many {n}") for n in range(8 * broker.workers)]
+    before = turns_of_workers(broker)
+    for client in clients * 20:
+        client.send(raw.packet(raw.PINGREQ))
+        client.expect(raw.PINGRESP)
+    after = turns_of_workers(broker)
+    gained = {name: after[name] - before[name] for name in after}
+    assert len(gained) == broker.workers and min(gained.values()) >= 20, gained
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
