@@ -437,16 +437,7 @@ def test_a_unix_socket_is_removed_at_the_end_and_a_dead_one_replaced(start_broke
 # ---- IPv6 ----
 
 
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+@pytest.mark.skipif(not ways.has_ipv6(), reason="this machine has no ::1")
 @pytest.mark.parametrize("protocol", ["mqtt", "websockets"])
 def test_ipv6(start_broker, protocol):
     if IS_MOSQUITTO and protocol == "websockets":
@@ -463,7 +454,7 @@ def test_ipv6(start_broker, protocol):
                    "b")[0] == 0
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+@pytest.mark.skipif(not ways.has_ipv6(), reason="this machine has no ::1")
 @noctule_only
 def test_localhost_means_both_loopbacks(start_broker):
     broker = start_broker("allow_anonymous true\nlistener {port} 127.0.0.1\n"
