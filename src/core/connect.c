@@ -537,6 +537,19 @@ static void log_connected(const struct noc_link *link)
     }
 }
 
+static void log_will(const struct noc_link *link)
+{
+    const struct noc_connect *view = &link->connect->view;
+
+    if (!view->has_will) {
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "No will message specified.");
+        return;
+    }
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Will message specified (%lu bytes) (r%d, q%d).",
+        (unsigned long)view->will.payload.n, view->will.retain, view->will.qos);
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(view->will.topic));
+}
+
 /* Join link and session. The session is new, or goes on. */
 static void attach(struct noc_link *link, struct noc_session *session, bool session_present)
 {
@@ -556,6 +569,7 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
     }
     settle_limits(link);
     log_connected(link);
+    log_will(link);
     accept_client(link, session_present);
     free(link->connect);
     link->connect = NULL;
