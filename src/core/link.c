@@ -634,6 +634,7 @@ void noc_link_break(
         (void)snprintf(
             text, sizeof text, "%s at byte %lu", fault->field, (unsigned long)fault->offset);
     }
+    noc_log_protocol_error(link, end, fault);
     noc_goodbye(link, reason);
     noc_link_end(link, end, text);
 }

@@ -77,6 +77,7 @@ struct noc_link {
     struct noc_outq out;
     uint8_t state;   /* enum noc_link_state */
     uint8_t version; /* 0 before CONNECT */
+    uint8_t refusal; /* the reason that the CONNACK refused it for; 0: none */
     bool is_bridge;
     bool is_judged_at_once;   /* it was judged within noc_link_feed() */
     bool is_paused;           /* waits for another worker's mailbox, or for its next turn */

@@ -10,6 +10,11 @@ import raw
 CONFIG = "listener {port} 127.0.0.1\nallow_anonymous true\n"
 
 
+@pytest.fixture(autouse=True)
+def broker_has_said_that_it_runs(broker):
+    broker.wait_log("version .* running")
+
+
 def lines_about(broker, name, last):
     """The lines from the first that names a client up to the last, without times and source ports."""
     broker.wait_log(last)
@@ -87,3 +92,18 @@ def test_bad_clients_are_named(broker, name, packet, line):
     client.send(packet)
     client.expect_closed()
     broker.wait_log(re.escape(line))
+
+
+@pytest.mark.parametrize("body, line", [
+    (raw.text("MQXX") + b"\4\2\0\0" + raw.text("a"),
+     'Invalid protocol "MQXX" in CONNECT from 127.0.0.1.'),
+    (raw.text("MQTT") + b"\7\2\0\0" + raw.text("a"),
+     "Invalid protocol version 7 in CONNECT from 127.0.0.1."),
+    (raw.text("MQTT") + b"\4\x42\0\0" + raw.text("a") + raw.text("p"),
+     "Protocol error from \\S+: password without username, closing connection."),
+], ids=["name", "version", "password"])
+def test_a_connect_that_is_none_is_named(broker, body, line):
+    client = broker.open()
+    client.send(raw.packet(raw.CONNECT, body))
+    client.expect_closed()
+    broker.wait_log(line)
