@@ -122,9 +122,9 @@ static void log_refusal(const struct noc_connection *connection,
     const struct noc_ws_request *request, const struct noc_ws_refusal *refusal)
 {
     noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
-        "WebSocket upgrade from %s:%u on port %d refused: %u %s: %s "
+        "WebSocket upgrade from %.*s:%u on port %d refused: %u %s: %s "
         "(method '%.*s', path '%.*s', subprotocols '%.*s', user agent '%.*s')",
-        connection->address.text, (unsigned)connection->address.port,
+        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
         connection->endpoint->config->port, refusal->status, refusal->word, refusal->line,
         NOC_SLICE_ARG(request->method), NOC_SLICE_ARG(request->path),
         NOC_SLICE_ARG(request->protocols), NOC_SLICE_ARG(request->user_agent));
@@ -189,9 +189,10 @@ static bool upgrade(struct noc_connection *connection, const struct noc_ws_reque
         return false;
     }
     noc_log(noc_connection_worker(connection)->log, NOC_LOG_WEBSOCKETS,
-        "WebSocket upgrade from %s:%u: path '%.*s', subprotocol '%.*s', user agent '%.*s'",
-        connection->address.text, (unsigned)connection->address.port, NOC_SLICE_ARG(request->path),
-        NOC_SLICE_ARG(decision.subprotocol), NOC_SLICE_ARG(request->user_agent));
+        "WebSocket upgrade from %.*s:%u: path '%.*s', subprotocol '%.*s', user agent '%.*s'",
+        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
+        NOC_SLICE_ARG(request->path), NOC_SLICE_ARG(decision.subprotocol),
+        NOC_SLICE_ARG(request->user_agent));
     noc_ws_decoder_init(&connection->ws->decoder, NOC_WS_SERVER, options.is_lenient);
     connection->ws->is_upgraded = true;
     connection->is_last_word = false;
@@ -246,28 +247,30 @@ static bool check_first_bytes(struct noc_connection *connection, const uint8_t *
     char answer[NOC_WS_REFUSAL_ROOM];
     struct noc_log *log = noc_connection_worker(connection)->log;
     enum noc_first_bytes kind = noc_first_bytes_kind(bytes, n);
-    const struct noc_address *from = &connection->address;
+    struct noc_slice from = connection->link.address;
+    unsigned port = connection->link.port;
 
     switch (kind) {
     case NOC_FIRST_TLS_HELLO:
         noc_log(log, NOC_LOG_NOTICE,
-            "Client from %s:%u appears to be using TLS to connect to a non-TLS listener.",
-            from->text, (unsigned)from->port);
+            "Client from %.*s:%u appears to be using TLS to connect to a non-TLS listener.",
+            NOC_SLICE_ARG(from), port);
         break;
     case NOC_FIRST_HTTP:
         noc_log(log, NOC_LOG_NOTICE,
-            "Client from %s:%u sent an HTTP request to an MQTT listener (port %d): a WebSocket "
+            "Client from %.*s:%u sent an HTTP request to an MQTT listener (port %d): a WebSocket "
             "client needs a listener with 'protocol websockets'.",
-            from->text, (unsigned)from->port, connection->endpoint->config->port);
+            NOC_SLICE_ARG(from), port, connection->endpoint->config->port);
         (void)noc_connection_send_raw(
             connection, answer, noc_ws_refusal_write(answer, sizeof answer, &refusal));
         break;
     case NOC_FIRST_PROXY_V1:
     case NOC_FIRST_PROXY_V2:
         noc_log(log, NOC_LOG_NOTICE,
-            "Client from %s:%u sent a PROXY protocol header to a listener (port %d) that does not "
+            "Client from %.*s:%u sent a PROXY protocol header to a listener (port %d) that does "
+            "not "
             "expect one: turn it off in the proxy.",
-            from->text, (unsigned)from->port, connection->endpoint->config->port);
+            NOC_SLICE_ARG(from), port, connection->endpoint->config->port);
         break;
     case NOC_FIRST_UNKNOWN_YET:
     case NOC_FIRST_MQTT_CONNECT:
@@ -300,9 +303,9 @@ static bool check_before_tls(struct noc_connection *connection)
         return true;
     }
     noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
-        "Client from %s:%u sent %s to a TLS listener (port %d): let it use TLS, or another port.",
-        connection->address.text, (unsigned)connection->address.port, noc_first_bytes_text(kind),
-        connection->endpoint->config->port);
+        "Client from %.*s:%u sent %s to a TLS listener (port %d): let it use TLS, or another port.",
+        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
+        noc_first_bytes_text(kind), connection->endpoint->config->port);
     if (kind == NOC_FIRST_HTTP) {
         (void)send(connection->fd, answer, noc_ws_refusal_write(answer, sizeof answer, &refusal),
             MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -343,16 +346,16 @@ static bool shake_hands(struct noc_connection *connection)
     if (err == NOC_OK) {
         connection->phase = connection->ws != NULL ? NOC_PHASE_UPGRADE : NOC_PHASE_OPEN;
         noc_log(noc_connection_worker(connection)->log, NOC_LOG_DEBUG,
-            "Client %s:%u negotiated %s cipher %s", connection->address.text,
-            (unsigned)connection->address.port, noc_tls_version(connection->tls),
+            "Client %.*s:%u negotiated %s cipher %s", NOC_SLICE_ARG(connection->link.address),
+            (unsigned)connection->link.port, noc_tls_version(connection->tls),
             noc_tls_cipher(connection->tls));
         noc_connection_update(connection);
         return true;
     }
     if (err == NOC_EIO) {
         noc_log(noc_connection_worker(connection)->log, NOC_LOG_ERROR,
-            "TLS handshake with %s:%u failed: %s", connection->address.text,
-            (unsigned)connection->address.port,
+            "TLS handshake with %.*s:%u failed: %s", NOC_SLICE_ARG(connection->link.address),
+            (unsigned)connection->link.port,
             noc_tls_error_text(connection->tls, text, sizeof text));
     }
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);

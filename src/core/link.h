@@ -67,7 +67,7 @@ struct noc_link {
     /* Set by the glue before noc_link_init() is called. */
     struct noc_shard *shard;             /* where it is now */
     const struct noc_listener *listener; /* outlives the link */
-    struct noc_slice address;            /* "127.0.0.1", the glue's storage */
+    struct noc_slice address;            /* "127.0.0.1", or a socket's path; the glue's storage */
     uint16_t port;                       /* of the peer, for the log */
     struct noc_slice username; /* given by certificate or method; absent: CONNECT's holds */
     bool is_blocked;           /* the glue's: waits until the socket takes more */

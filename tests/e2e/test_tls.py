@@ -2,6 +2,7 @@
 """TLS, client certificates, unix sockets and IPv6, with Mosquitto's clients and paho."""
 
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -397,6 +398,16 @@ def test_mosquittos_clients_over_a_unix_socket(broker, topic):
     assert (status, out) == (0, "kept\n")
 
 
+def test_clients_of_a_unix_socket_are_named_by_its_path(broker, topic):
+    where = path(broker, "mqtt.sock")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(where)
+    with raw.Raw(0, sock=ways.UnixSocket(sock)) as client:
+        client.connect(topic)
+    broker.wait_log(re.escape(f"New connection from {where}:0 on port 0."))
+    broker.wait_log(re.escape(f"New client connected from {where}:0 as {topic} "))
+
+
 @noctule_only
 def test_websocket_over_a_unix_socket(start_broker):
     broker = start_broker("allow_anonymous true\nlistener {port} 127.0.0.1\n"
@@ -414,7 +425,8 @@ def test_websocket_over_a_unix_socket(start_broker):
     bad.connect(path(broker, "ws.sock"))
     bad.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert ws.read_answer(bad, to_end=True).status == 426
-    broker.wait_log("not-an-upgrade")
+    where = path(broker, "ws.sock")
+    broker.wait_log(re.escape(f"upgrade from {where}:0 on port 0 refused: 426 not-an-upgrade"))
 
 
 @noctule_only
