@@ -385,6 +385,20 @@ void noc_connection_adopt(struct noc_link *link)
     noc_connection_start_pings(connection);
 }
 
+/* In 2.1 the log says with what a client's connection is secured. */
+void noc_connection_opened(struct noc_link *link)
+{
+    struct noc_connection *connection = noc_connection_of(link);
+    const struct noc_limits *limits = &link->shard->core->limits;
+
+    if (connection->tls != NULL && limits->compatibility == NOC_COMPAT_2_1 &&
+        limits->connection_messages) {
+        noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
+            "Client %.*s negotiated %s cipher %s", NOC_SLICE_ARG(noc_link_name(link)),
+            noc_tls_version(connection->tls), noc_tls_cipher(connection->tls));
+    }
+}
+
 void noc_connection_read_on(struct noc_link *link, bool on)
 {
     struct noc_connection *connection = noc_connection_of(link);

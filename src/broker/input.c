@@ -354,9 +354,9 @@ static bool shake_hands(struct noc_connection *connection)
     }
     if (err == NOC_EIO) {
         noc_log(noc_connection_worker(connection)->log, NOC_LOG_ERROR,
-            "TLS handshake with %.*s:%u failed: %s", NOC_SLICE_ARG(connection->link.address),
-            (unsigned)connection->link.port,
-            noc_tls_error_text(connection->tls, text, sizeof text));
+            "OpenSSL Error[0]: %s (TLS handshake with %.*s:%u)",
+            noc_tls_error_text(connection->tls, text, sizeof text),
+            NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port);
     }
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
     return false;

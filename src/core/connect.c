@@ -590,6 +590,9 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
     }
     settle_limits(link);
     log_connected(link);
+    if (shard->ops->opened != NULL) {
+        shard->ops->opened(link);
+    }
     log_will(link);
     accept_client(link, session_present);
     free(link->connect);

@@ -387,6 +387,36 @@ def test_new_certificates_count_after_a_reload(start_broker):
         broker.stop()
 
 
+# ---- the log ----
+
+
+def test_a_failed_handshake_has_openssls_words(broker):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    sock = socket.create_connection(("127.0.0.1", broker.names["port_modern"]), 5)
+    source = sock.getsockname()[1]
+    with pytest.raises(OSError):
+        context.wrap_socket(sock)
+    who = "" if IS_MOSQUITTO else rf".*\(TLS handshake with 127\.0\.0\.1:{source}\)"
+    broker.wait_log(rf"OpenSSL Error\[0\]: error:\S+:SSL routines::unsupported protocol{who}")
+
+
+@noctule_only
+def test_in_2_1_a_client_is_logged_with_its_cipher(start_broker, broker):
+    folder = broker.folder
+    log = start_broker("compatibility 2.1\nlistener {port} 127.0.0.1\n"
+                       "listener {port_tls} 127.0.0.1\nallow_anonymous true\n"
+                       f"certfile {folder}/server.crt\nkeyfile {folder}/server.key\n")
+    context = ssl.create_default_context(cafile=path(broker, "ca.crt"))
+    context.check_hostname = False
+    sock = socket.create_connection(("127.0.0.1", log.names["port_tls"]), 5)
+    with raw.Raw(0, sock=context.wrap_socket(sock)) as client:
+        client.connect("secured")
+    log.wait_log(r"as secured \(.*\n\d+: Client secured negotiated TLSv1\.3 cipher TLS_\w+\n")
+
+
 # ---- unix sockets ----
 
 
