@@ -6,6 +6,7 @@
  * Whoever speaks the wrong protocol to a listener is told apart by the first
  * bytes, and named in the log.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@
 
 #include "broker/connection.h"
 #include "ws/handshake.h"
+
+/* Bytes that are logged of a header that is a claim, and of all of them. */
+enum { CLAIM_MAX = 100, CLAIMS_MAX = 256 };
 
 static int sha1(const void *bytes, size_t n, uint8_t ret_digest[20])
 {
@@ -118,16 +122,72 @@ static void got_frames(struct noc_connection *connection, uint8_t *bytes, size_t
 
 /* ---- upgrade ---- */
 
+/* Of a header that anybody can send: what an address or a name may hold; the rest becomes '?'. */
+static int plain_text(struct noc_slice value, char text[static CLAIM_MAX])
+{
+    size_t n = value.n < CLAIM_MAX ? value.n : CLAIM_MAX;
+
+    for (size_t i = 0; i < n; i++) {
+        bool is_plain = isalnum((unsigned char)value.at[i]) ||
+                        (value.at[i] != '\0' && strchr(" ,.:;=[]_-\"", value.at[i]) != NULL);
+
+        text[i] = is_plain ? value.at[i] : '?';
+    }
+    return (int)n;
+}
+
+/* Who the proxies in front say they speak for. It is a claim: whoever reaches us can make it. */
+static void add_claims(const struct noc_ws_request *request, char text[static CLAIMS_MAX])
+{
+    char address[CLAIM_MAX], ray[CLAIM_MAX];
+    int address_n = plain_text(request->forwarded_for, address);
+    int ray_n = plain_text(request->ray, ray);
+
+    (void)snprintf(text, CLAIMS_MAX, "%s%.*s%s%s%.*s%s", address_n > 0 ? ", forwarded for '" : "",
+        address_n, address, address_n > 0 ? "'" : "", ray_n > 0 ? ", ray '" : "", ray_n, ray,
+        ray_n > 0 ? "'" : "");
+}
+
 static void log_refusal(const struct noc_connection *connection,
     const struct noc_ws_request *request, const struct noc_ws_refusal *refusal)
 {
-    noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
-        "WebSocket upgrade from %.*s:%u on port %d refused: %u %s: %s "
-        "(method '%.*s', path '%.*s', subprotocols '%.*s', user agent '%.*s')",
+    struct noc_log *log = noc_connection_worker(connection)->log;
+    struct noc_slice from = connection->link.address;
+    int port = connection->endpoint->config->port;
+    char status[16] = "", claims[CLAIMS_MAX];
+
+    if (refusal->status != 0) {
+        (void)snprintf(status, sizeof status, "%u ", refusal->status);
+    }
+    if (request->method.n == 0) { /* it is no request of HTTP */
+        noc_log(log, NOC_LOG_NOTICE, "WebSocket upgrade from %.*s:%u on port %d refused: %s%s: %s",
+            NOC_SLICE_ARG(from), (unsigned)connection->link.port, port, status, refusal->word,
+            refusal->line);
+        return;
+    }
+    add_claims(request, claims);
+    noc_log(log, NOC_LOG_NOTICE,
+        "WebSocket upgrade from %.*s:%u on port %d refused: %s%s: %s "
+        "(method '%.*s', path '%.*s', subprotocols '%.*s', user agent '%.*s'%s)",
+        NOC_SLICE_ARG(from), (unsigned)connection->link.port, port, status, refusal->word,
+        refusal->line, NOC_SLICE_ARG(request->method), NOC_SLICE_ARG(request->path),
+        NOC_SLICE_ARG(request->protocols), NOC_SLICE_ARG(request->user_agent), claims);
+}
+
+/* With claims at notice: without them the log would know the proxy's address alone. */
+static void log_upgrade(const struct noc_connection *connection,
+    const struct noc_ws_request *request, struct noc_slice subprotocol)
+{
+    bool is_told = connection->link.shard->core->limits.connection_messages;
+    char claims[CLAIMS_MAX];
+
+    add_claims(request, claims);
+    noc_log(noc_connection_worker(connection)->log,
+        is_told && claims[0] != '\0' ? NOC_LOG_NOTICE : NOC_LOG_WEBSOCKETS,
+        "WebSocket upgrade from %.*s:%u: path '%.*s', subprotocol '%.*s', user agent '%.*s'%s",
         NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
-        connection->endpoint->config->port, refusal->status, refusal->word, refusal->line,
-        NOC_SLICE_ARG(request->method), NOC_SLICE_ARG(request->path),
-        NOC_SLICE_ARG(request->protocols), NOC_SLICE_ARG(request->user_agent));
+        NOC_SLICE_ARG(request->path), NOC_SLICE_ARG(subprotocol),
+        NOC_SLICE_ARG(request->user_agent), claims);
 }
 
 static void refuse_upgrade(struct noc_connection *connection, const struct noc_ws_request *request,
@@ -188,11 +248,7 @@ static bool upgrade(struct noc_connection *connection, const struct noc_ws_reque
         noc_connection_fail(connection, NOC_END_ERROR, "the upgrade could not be answered");
         return false;
     }
-    noc_log(noc_connection_worker(connection)->log, NOC_LOG_WEBSOCKETS,
-        "WebSocket upgrade from %.*s:%u: path '%.*s', subprotocol '%.*s', user agent '%.*s'",
-        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
-        NOC_SLICE_ARG(request->path), NOC_SLICE_ARG(decision.subprotocol),
-        NOC_SLICE_ARG(request->user_agent));
+    log_upgrade(connection, request, decision.subprotocol);
     noc_ws_decoder_init(&connection->ws->decoder, NOC_WS_SERVER, options.is_lenient);
     connection->ws->is_upgraded = true;
     connection->is_last_word = false;

@@ -646,3 +646,42 @@ def test_more_than_the_limit_is_told_so(start_broker):
     broker.wait_log("refused: 503 at-limit")
     for one in kept:
         mqtt_works(one)
+
+
+# ---- who the proxies say it is ----
+
+CLAIMS = {"X_Forwarded_For": "203.0.113.9, 198.51.100.2", "CF_Ray": "8f2a-FRA"}
+CLAIMED = "forwarded for '203.0.113.9, 198.51.100.2', ray '8f2a-FRA'"
+
+
+@noctule_only
+def test_what_a_proxy_claims_is_logged_of_an_upgrade(broker):
+    open_ws(broker, head=ws.request("GET /claimed HTTP/1.1", **CLAIMS))
+    broker.wait_log(rf"WebSocket upgrade from 127\.0\.0\.1:\d+: path '/claimed'.*, {CLAIMED}\n")
+    open_ws(broker, head=ws.request("GET /unclaimed HTTP/1.1"))
+    line = broker.wait_log(".*path '/unclaimed'.*").group(0)
+    assert "forwarded" not in line and "ray" not in line
+
+
+@noctule_only
+def test_what_a_proxy_claims_is_logged_of_a_refusal(broker):
+    answer, lines = refused(broker, ws.request(Sec_WebSocket_Protocol="foo", **CLAIMS))
+    assert answer.status == 400
+    assert len(lines) == 1 and lines[0].endswith(f", {CLAIMED})"), lines
+
+
+@noctule_only
+def test_a_claim_cannot_pass_for_something_else(broker):
+    claim = "1.2.3.4' (user 'root') \x80" + "9" * 200
+    _, lines = refused(broker, ws.request(Sec_WebSocket_Protocol="foo", X_Forwarded_For=claim))
+    assert "forwarded for '1.2.3.4? ?user ?root?? ?999" in lines[0]
+    assert "9" * 100 not in lines[0]
+
+
+@noctule_only
+def test_claims_are_seen_without_verbose_lines(start_broker):
+    broker = start_broker("log_type notice\nlistener {port_tcp} 127.0.0.1\n"
+                          "listener {port} 127.0.0.1\nprotocol websockets\n",
+                          arguments=["-c", "broker.conf"])
+    open_ws(broker, "port", head=ws.request(**CLAIMS))
+    broker.wait_log(CLAIMED)
