@@ -204,6 +204,19 @@ static void refuse_upgrade(struct noc_connection *connection, const struct noc_w
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
 }
 
+/* What has come of a request, as far as lines are whole: an end is put behind it. */
+static void parse_what_is_here(struct noc_ws_state *ws, struct noc_ws_request *request)
+{
+    static const char end[] = "\r\n\r\n";
+    const struct noc_ws_refusal *refusal;
+
+    noc_ws_request_init(request);
+    if (ws->waiting_room - ws->waiting_n >= sizeof end - 1) {
+        memcpy(ws->waiting + ws->waiting_n, end, sizeof end - 1);
+        (void)!noc_ws_request_parse(request, ws->waiting, ws->waiting_n + sizeof end - 1, &refusal);
+    }
+}
+
 void noc_connection_answer_late(struct noc_connection *connection)
 {
     const struct noc_ws_refusal *refusal = noc_ws_refusal(NOC_WS_REFUSE_TIMEOUT);
@@ -214,7 +227,7 @@ void noc_connection_answer_late(struct noc_connection *connection)
         connection->ws->is_answered || connection->has_peer_gone) {
         return;
     }
-    noc_ws_request_init(&request);
+    parse_what_is_here(connection->ws, &request);
     log_refusal(connection, &request, refusal);
     (void)noc_connection_send_raw(
         connection, answer, noc_ws_refusal_write(answer, sizeof answer, refusal));
@@ -271,6 +284,8 @@ static void got_request(struct noc_connection *connection, const uint8_t *bytes,
     }
     noc_ws_request_init(&request);
     head = noc_ws_request_parse(&request, ws->waiting, ws->waiting_n, &refusal);
+    /* A head that stays half is told as a refusal, by noc_connection_answer_late(). */
+    connection->link.is_told_by_glue = head == 0;
     if (head == 0) {
         return;
     }

@@ -127,8 +127,9 @@ void noc_log_end(struct noc_link *link, enum noc_end end, const char *text)
         (!goodbye->is_error && !shard->core->limits.connection_messages)) {
         return;
     }
-    if (is_new && end == NOC_END_PEER_CLOSED) {
-        /* A port check or a health probe: nothing to tell. */
+    if (is_new &&
+        (end == NOC_END_PEER_CLOSED || (end == NOC_END_TIMEOUT && link->is_told_by_glue))) {
+        /* A port check or a health probe: nothing to tell. Or the glue tells it. */
         return;
     }
     if (end == NOC_END_ERROR) {

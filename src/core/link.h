@@ -71,6 +71,7 @@ struct noc_link {
     uint16_t port;                       /* of the peer, for the log */
     struct noc_slice username; /* given by certificate or method; absent: CONNECT's holds */
     bool is_blocked;           /* the glue's: waits until the socket takes more */
+    bool is_told_by_glue;      /* the glue's: it logs itself how this ends before the CONNECT */
 
     struct noc_list link_in_shard, dirty, replaying, paused, failing;
     struct noc_session *session; /* OPEN */

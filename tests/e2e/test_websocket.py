@@ -633,6 +633,24 @@ def test_half_a_request_is_cut_in_time(start_broker):
         assert time.monotonic() - before > 0.5
 
 
+@noctule_only
+def test_half_a_request_is_one_line_with_what_had_come(start_broker):
+    broker = start_broker("connect_timeout 1\n" + PLAIN)
+    for data, fields in (
+            (b"GET /half HTTP/1.1\r\nHost: a\r\nUser-Agent: esp\r\nSec-Web",
+             " (method 'GET', path '/half', subprotocols '', user agent 'esp')"),
+            (b"GET /ha", "")):
+        _, lines = refused(broker, data)
+        assert len(lines) == 1, lines
+        assert "refused: 408 head-timeout: " in lines[0] and lines[0].endswith(fields), lines
+    # Without a byte of a request, and behind one, it is the CONNECT that does not come.
+    sock = dial(broker)
+    source = sock.getsockname()[1]
+    sock.sendall(ws.request())
+    ws.read_answer(sock, to_end=True)
+    broker.wait_log(rf"127\.0\.0\.1:{source} has exceeded timeout.*no CONNECT in time")
+
+
 def test_more_than_the_limit_is_told_so(start_broker):
     if IS_MOSQUITTO:
         pytest.skip("Mosquitto closes in silence")
