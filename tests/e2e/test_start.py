@@ -131,6 +131,9 @@ def test_a_port_alone_means_this_machine_only(tmp_path, program, has_file):
         assert reaches("::1", port) or not has_ipv6()
         assert not reaches("127.0.0.2", port)
         assert has_file or "Using default config." in broker.log()
+        broker.wait_log("Starting in local only mode. Connections will only be possible from "
+                        "clients running on this machine.\n.*"
+                        "Create a configuration file which defines a listener to allow remote")
     finally:
         broker.stop()
 
@@ -165,6 +168,7 @@ def test_the_log_is_that_of_two_zero(start_broker):
     assert connack.prop("maximum_packet_size") is None
     assert re.search(r"New client connected from 127\.0\.0\.1:\d+ as four \(p2, c1, k60\)\.", log)
     assert re.search(r"New client connected from 127\.0\.0\.1:\d+ as five \(p5, c1, k60\)\.", log)
+    assert "support available" not in log and "local only" not in log
     assert "Client four disconnected.\n" in log and "Client lost closed its connection.\n" in log
 
 
@@ -178,6 +182,8 @@ def test_two_one_is_spoken_where_it_is_asked_for(start_broker, way):
     connack, log = see_a_connection(broker)
     assert connack.prop("maximum_packet_size") == 2000000
     assert re.search(r"New client connected from 127\.0\.0\.1:\d+ as four \(p4, c1, k60\)\.", log)
+    for feature in ("TLS", "Websockets"):
+        assert f": {feature} support available.\n" in log
     address = r"\[127\.0\.0\.1:\d+\] disconnected"
     assert re.search(rf"Client four {address}\.\n", log)
     assert re.search(rf"Client lost {address}: connection closed by client\.\n", log)
