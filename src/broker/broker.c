@@ -470,18 +470,39 @@ static int load_and_run(struct noc_broker *broker, const struct noc_command_line
     return status;
 }
 
-int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *line)
+/* What it starts as, in Mosquitto's words as far as filters know them. */
+static void log_start(struct noc_broker *broker)
 {
-    int status;
+    const struct noc_config *config = broker->config;
 
-    block_signals();
-    broker->started_ms = noc_clock_ms();
     noc_log(broker->log, NOC_LOG_INFORMATION, "%s version %s starting", broker->name, NOC_VERSION);
     if (broker->config_file != NULL) {
         noc_log(broker->log, NOC_LOG_INFORMATION, "Config loaded from %s.", broker->config_file);
     } else {
         noc_log(broker->log, NOC_LOG_INFORMATION, "Using default config.");
     }
+    if (config->compatibility == NOC_COMPATIBILITY_2_1) {
+        noc_log(broker->log, NOC_LOG_INFORMATION, "TLS support available.");
+        noc_log(broker->log, NOC_LOG_INFORMATION, "Websockets support available.");
+    }
+    if (config->is_local_only) {
+        noc_log(broker->log, NOC_LOG_WARNING,
+            "Starting in local only mode. Connections will only be possible from clients running "
+            "on this machine.");
+        noc_log(broker->log, NOC_LOG_WARNING,
+            "Create a configuration file which defines a listener to allow remote access.");
+        noc_log(broker->log, NOC_LOG_WARNING,
+            "For more details see noctule.conf(5), or let 'noctule setup' make one.");
+    }
+}
+
+int noc_broker_run(struct noc_broker *broker, const struct noc_command_line *line)
+{
+    int status;
+
+    block_signals();
+    broker->started_ms = noc_clock_ms();
+    log_start(broker);
     noc_log(broker->log, NOC_LOG_DEBUG, "Up to %lu descriptors may be open.",
         (unsigned long)noc_raise_descriptor_limit());
     /* Before the files are read: what changes from now on is noticed. */

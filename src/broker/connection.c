@@ -62,6 +62,14 @@ static int add_layers(struct noc_connection *connection, struct noc_worker *work
     return NOC_OK;
 }
 
+/* Where a peer comes from: over a unix socket it is the socket's path that tells. */
+static struct noc_slice text_of(
+    const struct noc_endpoint *endpoint, const struct noc_address *address)
+{
+    return endpoint->config->unix_path != NULL ? noc_slice_of(endpoint->config->unix_path)
+                                               : noc_address_text(address);
+}
+
 void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoint, int fd,
     const struct noc_address *address)
 {
@@ -70,7 +78,8 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
 
     if (!claim_place(endpoint, &is_over)) {
         noc_log(worker->log, NOC_LOG_NOTICE,
-            "Client connection from %s denied: max_connections exceeded.", address->text);
+            "Client connection from %.*s denied: max_connections exceeded.",
+            NOC_SLICE_ARG(text_of(endpoint, address)));
         (void)close(fd);
         return;
     }
@@ -90,7 +99,7 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
     noc_timer_init(&connection->timer, NOC_TIMER_GLUE);
     connection->link.shard = &worker->shard;
     connection->link.listener = &endpoint->listener;
-    connection->link.address = noc_address_text(&connection->address);
+    connection->link.address = text_of(endpoint, &connection->address);
     connection->link.port = address->port;
     connection->is_reading = true;
     noc_link_init(&connection->link);
@@ -112,14 +121,9 @@ void noc_connection_announce(struct noc_connection *connection)
     if (!worker->shard.core->limits.connection_messages) {
         return;
     }
-    if (connection->endpoint->config->port == 0) {
-        noc_log(worker->log, NOC_LOG_NOTICE, "New connection from %s on path %s.",
-            connection->address.text, connection->endpoint->config->unix_path);
-    } else {
-        noc_log(worker->log, NOC_LOG_NOTICE, "New connection from %s:%u on port %d.",
-            connection->address.text, (unsigned)connection->address.port,
-            connection->endpoint->config->port);
-    }
+    noc_log(worker->log, NOC_LOG_NOTICE, "New connection from %.*s:%u on port %d.",
+        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
+        connection->endpoint->config->port);
 }
 
 /* ---- what the loop is asked for ---- */
@@ -379,6 +383,20 @@ void noc_connection_adopt(struct noc_link *link)
     noc_connection_update(connection);
     noc_connection_again(connection);
     noc_connection_start_pings(connection);
+}
+
+/* In 2.1 the log says with what a client's connection is secured. */
+void noc_connection_opened(struct noc_link *link)
+{
+    struct noc_connection *connection = noc_connection_of(link);
+    const struct noc_limits *limits = &link->shard->core->limits;
+
+    if (connection->tls != NULL && limits->compatibility == NOC_COMPAT_2_1 &&
+        limits->connection_messages) {
+        noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
+            "Client %.*s negotiated %s cipher %s", NOC_SLICE_ARG(noc_link_name(link)),
+            noc_tls_version(connection->tls), noc_tls_cipher(connection->tls));
+    }
 }
 
 void noc_connection_read_on(struct noc_link *link, bool on)

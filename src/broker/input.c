@@ -6,6 +6,7 @@
  * Whoever speaks the wrong protocol to a listener is told apart by the first
  * bytes, and named in the log.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@
 
 #include "broker/connection.h"
 #include "ws/handshake.h"
+
+/* Bytes that are logged of a header that is a claim, and of all of them. */
+enum { CLAIM_MAX = 100, CLAIMS_MAX = 256 };
 
 static int sha1(const void *bytes, size_t n, uint8_t ret_digest[20])
 {
@@ -118,16 +122,72 @@ static void got_frames(struct noc_connection *connection, uint8_t *bytes, size_t
 
 /* ---- upgrade ---- */
 
+/* Of a header that anybody can send: what an address or a name may hold; the rest becomes '?'. */
+static int plain_text(struct noc_slice value, char text[static CLAIM_MAX])
+{
+    size_t n = value.n < CLAIM_MAX ? value.n : CLAIM_MAX;
+
+    for (size_t i = 0; i < n; i++) {
+        bool is_plain = isalnum((unsigned char)value.at[i]) ||
+                        (value.at[i] != '\0' && strchr(" ,.:;=[]_-\"", value.at[i]) != NULL);
+
+        text[i] = is_plain ? value.at[i] : '?';
+    }
+    return (int)n;
+}
+
+/* Who the proxies in front say they speak for. It is a claim: whoever reaches us can make it. */
+static void add_claims(const struct noc_ws_request *request, char text[static CLAIMS_MAX])
+{
+    char address[CLAIM_MAX], ray[CLAIM_MAX];
+    int address_n = plain_text(request->forwarded_for, address);
+    int ray_n = plain_text(request->ray, ray);
+
+    (void)snprintf(text, CLAIMS_MAX, "%s%.*s%s%s%.*s%s", address_n > 0 ? ", forwarded for '" : "",
+        address_n, address, address_n > 0 ? "'" : "", ray_n > 0 ? ", ray '" : "", ray_n, ray,
+        ray_n > 0 ? "'" : "");
+}
+
 static void log_refusal(const struct noc_connection *connection,
     const struct noc_ws_request *request, const struct noc_ws_refusal *refusal)
 {
-    noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
-        "WebSocket upgrade from %s:%u on port %d refused: %u %s: %s "
-        "(method '%.*s', path '%.*s', subprotocols '%.*s', user agent '%.*s')",
-        connection->address.text, (unsigned)connection->address.port,
-        connection->endpoint->config->port, refusal->status, refusal->word, refusal->line,
-        NOC_SLICE_ARG(request->method), NOC_SLICE_ARG(request->path),
-        NOC_SLICE_ARG(request->protocols), NOC_SLICE_ARG(request->user_agent));
+    struct noc_log *log = noc_connection_worker(connection)->log;
+    struct noc_slice from = connection->link.address;
+    int port = connection->endpoint->config->port;
+    char status[16] = "", claims[CLAIMS_MAX];
+
+    if (refusal->status != 0) {
+        (void)snprintf(status, sizeof status, "%u ", refusal->status);
+    }
+    if (request->method.n == 0) { /* it is no request of HTTP */
+        noc_log(log, NOC_LOG_NOTICE, "WebSocket upgrade from %.*s:%u on port %d refused: %s%s: %s",
+            NOC_SLICE_ARG(from), (unsigned)connection->link.port, port, status, refusal->word,
+            refusal->line);
+        return;
+    }
+    add_claims(request, claims);
+    noc_log(log, NOC_LOG_NOTICE,
+        "WebSocket upgrade from %.*s:%u on port %d refused: %s%s: %s "
+        "(method '%.*s', path '%.*s', subprotocols '%.*s', user agent '%.*s'%s)",
+        NOC_SLICE_ARG(from), (unsigned)connection->link.port, port, status, refusal->word,
+        refusal->line, NOC_SLICE_ARG(request->method), NOC_SLICE_ARG(request->path),
+        NOC_SLICE_ARG(request->protocols), NOC_SLICE_ARG(request->user_agent), claims);
+}
+
+/* With claims at notice: without them the log would know the proxy's address alone. */
+static void log_upgrade(const struct noc_connection *connection,
+    const struct noc_ws_request *request, struct noc_slice subprotocol)
+{
+    bool is_told = connection->link.shard->core->limits.connection_messages;
+    char claims[CLAIMS_MAX];
+
+    add_claims(request, claims);
+    noc_log(noc_connection_worker(connection)->log,
+        is_told && claims[0] != '\0' ? NOC_LOG_NOTICE : NOC_LOG_WEBSOCKETS,
+        "WebSocket upgrade from %.*s:%u: path '%.*s', subprotocol '%.*s', user agent '%.*s'%s",
+        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
+        NOC_SLICE_ARG(request->path), NOC_SLICE_ARG(subprotocol),
+        NOC_SLICE_ARG(request->user_agent), claims);
 }
 
 static void refuse_upgrade(struct noc_connection *connection, const struct noc_ws_request *request,
@@ -144,6 +204,19 @@ static void refuse_upgrade(struct noc_connection *connection, const struct noc_w
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
 }
 
+/* What has come of a request, as far as lines are whole: an end is put behind it. */
+static void parse_what_is_here(struct noc_ws_state *ws, struct noc_ws_request *request)
+{
+    static const char end[] = "\r\n\r\n";
+    const struct noc_ws_refusal *refusal;
+
+    noc_ws_request_init(request);
+    if (ws->waiting_room - ws->waiting_n >= sizeof end - 1) {
+        memcpy(ws->waiting + ws->waiting_n, end, sizeof end - 1);
+        (void)!noc_ws_request_parse(request, ws->waiting, ws->waiting_n + sizeof end - 1, &refusal);
+    }
+}
+
 void noc_connection_answer_late(struct noc_connection *connection)
 {
     const struct noc_ws_refusal *refusal = noc_ws_refusal(NOC_WS_REFUSE_TIMEOUT);
@@ -154,7 +227,7 @@ void noc_connection_answer_late(struct noc_connection *connection)
         connection->ws->is_answered || connection->has_peer_gone) {
         return;
     }
-    noc_ws_request_init(&request);
+    parse_what_is_here(connection->ws, &request);
     log_refusal(connection, &request, refusal);
     (void)noc_connection_send_raw(
         connection, answer, noc_ws_refusal_write(answer, sizeof answer, refusal));
@@ -188,10 +261,7 @@ static bool upgrade(struct noc_connection *connection, const struct noc_ws_reque
         noc_connection_fail(connection, NOC_END_ERROR, "the upgrade could not be answered");
         return false;
     }
-    noc_log(noc_connection_worker(connection)->log, NOC_LOG_WEBSOCKETS,
-        "WebSocket upgrade from %s:%u: path '%.*s', subprotocol '%.*s', user agent '%.*s'",
-        connection->address.text, (unsigned)connection->address.port, NOC_SLICE_ARG(request->path),
-        NOC_SLICE_ARG(decision.subprotocol), NOC_SLICE_ARG(request->user_agent));
+    log_upgrade(connection, request, decision.subprotocol);
     noc_ws_decoder_init(&connection->ws->decoder, NOC_WS_SERVER, options.is_lenient);
     connection->ws->is_upgraded = true;
     connection->is_last_word = false;
@@ -214,6 +284,8 @@ static void got_request(struct noc_connection *connection, const uint8_t *bytes,
     }
     noc_ws_request_init(&request);
     head = noc_ws_request_parse(&request, ws->waiting, ws->waiting_n, &refusal);
+    /* A head that stays half is told as a refusal, by noc_connection_answer_late(). */
+    connection->link.is_told_by_glue = head == 0;
     if (head == 0) {
         return;
     }
@@ -246,28 +318,30 @@ static bool check_first_bytes(struct noc_connection *connection, const uint8_t *
     char answer[NOC_WS_REFUSAL_ROOM];
     struct noc_log *log = noc_connection_worker(connection)->log;
     enum noc_first_bytes kind = noc_first_bytes_kind(bytes, n);
-    const struct noc_address *from = &connection->address;
+    struct noc_slice from = connection->link.address;
+    unsigned port = connection->link.port;
 
     switch (kind) {
     case NOC_FIRST_TLS_HELLO:
         noc_log(log, NOC_LOG_NOTICE,
-            "Client from %s:%u appears to be using TLS to connect to a non-TLS listener.",
-            from->text, (unsigned)from->port);
+            "Client from %.*s:%u appears to be using TLS to connect to a non-TLS listener.",
+            NOC_SLICE_ARG(from), port);
         break;
     case NOC_FIRST_HTTP:
         noc_log(log, NOC_LOG_NOTICE,
-            "Client from %s:%u sent an HTTP request to an MQTT listener (port %d): a WebSocket "
+            "Client from %.*s:%u sent an HTTP request to an MQTT listener (port %d): a WebSocket "
             "client needs a listener with 'protocol websockets'.",
-            from->text, (unsigned)from->port, connection->endpoint->config->port);
+            NOC_SLICE_ARG(from), port, connection->endpoint->config->port);
         (void)noc_connection_send_raw(
             connection, answer, noc_ws_refusal_write(answer, sizeof answer, &refusal));
         break;
     case NOC_FIRST_PROXY_V1:
     case NOC_FIRST_PROXY_V2:
         noc_log(log, NOC_LOG_NOTICE,
-            "Client from %s:%u sent a PROXY protocol header to a listener (port %d) that does not "
+            "Client from %.*s:%u sent a PROXY protocol header to a listener (port %d) that does "
+            "not "
             "expect one: turn it off in the proxy.",
-            from->text, (unsigned)from->port, connection->endpoint->config->port);
+            NOC_SLICE_ARG(from), port, connection->endpoint->config->port);
         break;
     case NOC_FIRST_UNKNOWN_YET:
     case NOC_FIRST_MQTT_CONNECT:
@@ -300,9 +374,9 @@ static bool check_before_tls(struct noc_connection *connection)
         return true;
     }
     noc_log(noc_connection_worker(connection)->log, NOC_LOG_NOTICE,
-        "Client from %s:%u sent %s to a TLS listener (port %d): let it use TLS, or another port.",
-        connection->address.text, (unsigned)connection->address.port, noc_first_bytes_text(kind),
-        connection->endpoint->config->port);
+        "Client from %.*s:%u sent %s to a TLS listener (port %d): let it use TLS, or another port.",
+        NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port,
+        noc_first_bytes_text(kind), connection->endpoint->config->port);
     if (kind == NOC_FIRST_HTTP) {
         (void)send(connection->fd, answer, noc_ws_refusal_write(answer, sizeof answer, &refusal),
             MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -343,17 +417,17 @@ static bool shake_hands(struct noc_connection *connection)
     if (err == NOC_OK) {
         connection->phase = connection->ws != NULL ? NOC_PHASE_UPGRADE : NOC_PHASE_OPEN;
         noc_log(noc_connection_worker(connection)->log, NOC_LOG_DEBUG,
-            "Client %s:%u negotiated %s cipher %s", connection->address.text,
-            (unsigned)connection->address.port, noc_tls_version(connection->tls),
+            "Client %.*s:%u negotiated %s cipher %s", NOC_SLICE_ARG(connection->link.address),
+            (unsigned)connection->link.port, noc_tls_version(connection->tls),
             noc_tls_cipher(connection->tls));
         noc_connection_update(connection);
         return true;
     }
     if (err == NOC_EIO) {
         noc_log(noc_connection_worker(connection)->log, NOC_LOG_ERROR,
-            "TLS handshake with %s:%u failed: %s", connection->address.text,
-            (unsigned)connection->address.port,
-            noc_tls_error_text(connection->tls, text, sizeof text));
+            "OpenSSL Error[0]: %s (TLS handshake with %.*s:%u)",
+            noc_tls_error_text(connection->tls, text, sizeof text),
+            NOC_SLICE_ARG(connection->link.address), (unsigned)connection->link.port);
     }
     noc_connection_fail(connection, NOC_END_PEER_CLOSED, NULL);
     return false;

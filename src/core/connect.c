@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "core/alias.h"
 #include "core/deliver.h"
 #include "core/goodbye.h"
@@ -51,6 +52,7 @@ static void send_connack(
 /* Refuse: CONNACK with the reason, and the end. */
 void noc_link_refuse(struct noc_link *link, uint8_t reason, enum noc_end end, const char *text)
 {
+    link->refusal = reason;
     send_connack(link, false, reason, noc_slice(NULL, 0));
     noc_link_end(link, end, text);
 }
@@ -179,6 +181,23 @@ static bool check_will(struct noc_link *link, const struct noc_connect *view)
     return true;
 }
 
+/* A pair of name and version that nobody knows, in Mosquitto's words. */
+static void log_unknown_protocol(const struct noc_link *link, const struct noc_connect *view)
+{
+    const uint8_t *body = link->connect->body;
+    unsigned version = view->version & 0x7fu; /* without the bit of a bridge */
+
+    if (version >= NOC_V31 && version <= NOC_V5) {
+        noc_shard_log(link->shard, NOC_LOG_INFORMATION,
+            "Invalid protocol \"%.*s\" in CONNECT from %.*s.",
+            NOC_SLICE_ARG(noc_slice(body + 2, noc_get_u16(body))), NOC_SLICE_ARG(link->address));
+    } else {
+        noc_shard_log(link->shard, NOC_LOG_INFORMATION,
+            "Invalid protocol version %u in CONNECT from %.*s.", version,
+            NOC_SLICE_ARG(link->address));
+    }
+}
+
 static void on_undecodable(
     struct noc_link *link, int err, const struct noc_connect *view, const struct noc_fault *fault)
 {
@@ -188,11 +207,13 @@ static void on_undecodable(
         fault->field == NULL ? "CONNECT" : fault->field, (unsigned long)fault->offset);
     if (err == NOC_ENOTSUP) {
         /* The protocol name or version is not known [MQTT-3.1.2-2]. */
+        log_unknown_protocol(link, view);
         link->version = view->version == NOC_V5 ? NOC_V5 : NOC_V311;
         noc_link_refuse(
             link, NOC_RC_UNSUPPORTED_VERSION, NOC_END_PROTOCOL, "unknown protocol version");
         return;
     }
+    noc_log_protocol_error(link, err == NOC_EPROTO ? NOC_END_PROTOCOL : NOC_END_MALFORMED, fault);
     noc_link_end(link, err == NOC_EPROTO ? NOC_END_PROTOCOL : NOC_END_MALFORMED, text);
 }
 
@@ -537,6 +558,19 @@ static void log_connected(const struct noc_link *link)
     }
 }
 
+static void log_will(const struct noc_link *link)
+{
+    const struct noc_connect *view = &link->connect->view;
+
+    if (!view->has_will) {
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "No will message specified.");
+        return;
+    }
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Will message specified (%lu bytes) (r%d, q%d).",
+        (unsigned long)view->will.payload.n, view->will.retain, view->will.qos);
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(view->will.topic));
+}
+
 /* Join link and session. The session is new, or goes on. */
 static void attach(struct noc_link *link, struct noc_session *session, bool session_present)
 {
@@ -556,6 +590,10 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
     }
     settle_limits(link);
     log_connected(link);
+    if (shard->ops->opened != NULL) {
+        shard->ops->opened(link);
+    }
+    log_will(link);
     accept_client(link, session_present);
     free(link->connect);
     link->connect = NULL;

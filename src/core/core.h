@@ -152,6 +152,9 @@ struct noc_shard_ops {
      */
     void (*adopt)(struct noc_link *link);
 
+    /* The client has been let in and was logged; the CONNACK is next. NULL: nothing to do. */
+    void (*opened)(struct noc_link *link);
+
     /* Stop, or go on, reading from the link; on: look for input that TLS holds, too. */
     void (*read_on)(struct noc_link *link, bool on);
 

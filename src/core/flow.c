@@ -33,6 +33,8 @@ static void send_pubrel(struct noc_link *link, uint16_t packet_id, uint8_t reaso
 {
     uint8_t packet[8];
 
+    noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending PUBREL to %.*s (m%d)",
+        NOC_SLICE_ARG(noc_link_name(link)), packet_id);
     noc_link_send(link, packet,
         noc_ack_encode(link->version, NOC_PUBREL, packet_id, reason, packet, sizeof packet));
 }
@@ -76,8 +78,12 @@ void noc_link_on_ack(struct noc_link *link, unsigned type, struct noc_slice body
         return;
     }
     if (noc_shard_logs(link->shard, NOC_LOG_DEBUG)) {
-        noc_shard_log(link->shard, NOC_LOG_DEBUG, "Received %s from %.*s (Mid: %d)",
-            names[type - NOC_PUBACK], NOC_SLICE_ARG(noc_link_name(link)), ack.packet_id);
+        /* Mosquitto tells the reason of what ends a flow. */
+        noc_shard_log(link->shard, NOC_LOG_DEBUG,
+            type == NOC_PUBACK || type == NOC_PUBCOMP ? "Received %s from %.*s (Mid: %d, RC:%d)"
+                                                      : "Received %s from %.*s (Mid: %d)",
+            names[type - NOC_PUBACK], NOC_SLICE_ARG(noc_link_name(link)), ack.packet_id,
+            ack.reason);
     }
     if (type == NOC_PUBREL) {
         noc_link_on_pubrel(link, &ack);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/goodbye.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* What is said of each end: the reason for an MQTT 5 client, the log's words. */
 struct goodbye {
@@ -14,7 +14,7 @@ struct goodbye {
 static const struct goodbye goodbyes[] = {
     [NOC_END_DISCONNECT] = {0, false, "disconnected.", "."},
     [NOC_END_PEER_CLOSED] = {0, false, "closed its connection.", ": connection closed by client."},
-    [NOC_END_ERROR] = {0, false, "disconnected", ": bad socket read/write"},
+    [NOC_END_ERROR] = {0, false, "Bad socket read/write", ": bad socket read/write"},
     [NOC_END_TIMEOUT] = {NOC_RC_KEEP_ALIVE_TIMEOUT, false, "has exceeded timeout, disconnecting.",
         ": exceeded timeout."},
     [NOC_END_TAKEN_OVER] = {NOC_RC_SESSION_TAKEN_OVER, false,
@@ -60,6 +60,58 @@ void noc_goodbye_for(struct noc_link *link, enum noc_end end)
     }
 }
 
+void noc_log_protocol_error(
+    const struct noc_link *link, enum noc_end end, const struct noc_fault *fault)
+{
+    struct noc_shard *shard = link->shard;
+    const char *field = fault == NULL || fault->field == NULL ? "" : fault->field;
+
+    if (strcmp(field, "password flag") == 0) {
+        noc_shard_log(shard, NOC_LOG_INFORMATION,
+            "Protocol error from %.*s: password without username, closing connection.",
+            NOC_SLICE_ARG(noc_link_name(link)));
+    } else if (end == NOC_END_PROTOCOL && field[0] != '\0' &&
+               shard->core->limits.compatibility == NOC_COMPAT_2_1) {
+        noc_shard_log(shard, NOC_LOG_INFORMATION, "Protocol error from %.*s: %s.",
+            NOC_SLICE_ARG(noc_link_name(link)), field);
+    }
+}
+
+/* The socket, or what is on it, failed. */
+static void log_error(const struct noc_link *link, const char *text)
+{
+    struct noc_slice name = noc_link_name(link);
+
+    if (link->shard->core->limits.compatibility == NOC_COMPAT_2_1) {
+        noc_shard_log(link->shard, NOC_LOG_NOTICE, "Client %.*s [%.*s:%u] disconnected%s: %s.",
+            NOC_SLICE_ARG(name), NOC_SLICE_ARG(link->address), (unsigned)link->port,
+            goodbyes[NOC_END_ERROR].text21, text);
+    } else {
+        noc_shard_log(link->shard, NOC_LOG_NOTICE, "%s on client %.*s: %s.",
+            goodbyes[NOC_END_ERROR].text20, NOC_SLICE_ARG(name), text);
+    }
+}
+
+/* Mosquitto 2.1 has words for each reason of a CONNACK. */
+static const char *refusal_text21(uint8_t reason)
+{
+    switch (reason) {
+    case NOC_RC_CLIENT_ID_NOT_VALID:
+    case NOC_RC_UNSPECIFIED: /* an empty one, of version 5 */
+        return ": client identifier not valid.";
+    case NOC_RC_SERVER_UNAVAILABLE:
+        return ": server unavailable.";
+    case NOC_RC_SERVER_BUSY:
+        return ": server busy.";
+    case NOC_RC_BAD_AUTHENTICATION_METHOD:
+        return ": bad authentication method.";
+    case NOC_RC_QUOTA_EXCEEDED:
+        return ": quota exceeded.";
+    default:
+        return goodbyes[NOC_END_REFUSED].text21;
+    }
+}
+
 /*
  * Mosquitto's words end the familiar line; what we know more stands behind
  * them, so that filters that look for the words go on working.
@@ -75,17 +127,18 @@ void noc_log_end(struct noc_link *link, enum noc_end end, const char *text)
         (!goodbye->is_error && !shard->core->limits.connection_messages)) {
         return;
     }
-    if (is_new && end == NOC_END_PEER_CLOSED) {
-        /* A port check or a health probe: nothing to tell. */
+    if (is_new &&
+        (end == NOC_END_PEER_CLOSED || (end == NOC_END_TIMEOUT && link->is_told_by_glue))) {
+        /* A port check or a health probe: nothing to tell. Or the glue tells it. */
         return;
     }
     if (end == NOC_END_ERROR) {
-        noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s disconnected: %s.",
-            NOC_SLICE_ARG(noc_link_name(link)), has_more ? text : "connection lost");
+        log_error(link, has_more ? text : "connection lost");
     } else if (shard->core->limits.compatibility == NOC_COMPAT_2_1) {
         noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s [%.*s:%u] disconnected%s%s%s%s",
             NOC_SLICE_ARG(noc_link_name(link)), NOC_SLICE_ARG(link->address), (unsigned)link->port,
-            goodbye->text21, has_more ? " (" : "", has_more ? text : "", has_more ? ")" : "");
+            end == NOC_END_REFUSED ? refusal_text21(link->refusal) : goodbye->text21,
+            has_more ? " (" : "", has_more ? text : "", has_more ? ")" : "");
     } else if (is_new) {
         noc_shard_log(shard, NOC_LOG_NOTICE, "Client %.*s:%u %s%s%s%s",
             NOC_SLICE_ARG(link->address), (unsigned)link->port, goodbye->text20,

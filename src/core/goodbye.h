@@ -11,6 +11,10 @@ void noc_goodbye(struct noc_link *link, uint8_t reason);
 /* The same, with the reason that goes with an end; nothing for ends that have none. */
 void noc_goodbye_for(struct noc_link *link, enum noc_end end);
 
+/* Mosquitto's own line before the end of somebody who breaks the protocol; fault may be NULL. */
+void noc_log_protocol_error(
+    const struct noc_link *link, enum noc_end end, const struct noc_fault *fault);
+
 /* The log line of the end, in the form of the compatibility chosen. text may be NULL or "". */
 void noc_log_end(struct noc_link *link, enum noc_end end, const char *text);
 

@@ -335,6 +335,20 @@ static void on_disconnect(struct noc_link *link, struct noc_slice body)
     noc_link_end(link, NOC_END_DISCONNECT, NULL);
 }
 
+/* The client is its id to Mosquitto 2.0, and its address to 2.1. */
+static void log_second_connect(const struct noc_link *link)
+{
+    static const char after[] = "sending multiple CONNECT messages.";
+
+    if (link->shard->core->limits.compatibility == NOC_COMPAT_2_1) {
+        noc_shard_log(link->shard, NOC_LOG_INFORMATION, "Bad client %.*s:%u %s",
+            NOC_SLICE_ARG(link->address), (unsigned)link->port, after);
+    } else {
+        noc_shard_log(link->shard, NOC_LOG_INFORMATION, "Bad client %.*s %s",
+            NOC_SLICE_ARG(noc_link_name(link)), after);
+    }
+}
+
 /* A packet of an open session. */
 static void on_packet(struct noc_link *link, const struct noc_header *header, struct noc_slice body)
 {
@@ -366,8 +380,7 @@ static void on_packet(struct noc_link *link, const struct noc_header *header, st
         noc_exchange_on_auth(link, body);
         return;
     case NOC_CONNECT:
-        noc_shard_log(link->shard, NOC_LOG_INFORMATION,
-            "Bad client %.*s sending multiple CONNECT messages.", NOC_SLICE_ARG(link->address));
+        log_second_connect(link);
         break; /* [MQTT-3.1.0-2] */
     case NOC_CONNACK:
     case NOC_SUBACK:
@@ -621,6 +634,7 @@ void noc_link_break(
         (void)snprintf(
             text, sizeof text, "%s at byte %lu", fault->field, (unsigned long)fault->offset);
     }
+    noc_log_protocol_error(link, end, fault);
     noc_goodbye(link, reason);
     noc_link_end(link, end, text);
 }

@@ -67,16 +67,18 @@ struct noc_link {
     /* Set by the glue before noc_link_init() is called. */
     struct noc_shard *shard;             /* where it is now */
     const struct noc_listener *listener; /* outlives the link */
-    struct noc_slice address;            /* "127.0.0.1", the glue's storage */
+    struct noc_slice address;            /* "127.0.0.1", or a socket's path; the glue's storage */
     uint16_t port;                       /* of the peer, for the log */
     struct noc_slice username; /* given by certificate or method; absent: CONNECT's holds */
     bool is_blocked;           /* the glue's: waits until the socket takes more */
+    bool is_told_by_glue;      /* the glue's: it logs itself how this ends before the CONNECT */
 
     struct noc_list link_in_shard, dirty, replaying, paused, failing;
     struct noc_session *session; /* OPEN */
     struct noc_outq out;
     uint8_t state;   /* enum noc_link_state */
     uint8_t version; /* 0 before CONNECT */
+    uint8_t refusal; /* the reason that the CONNACK refused it for; 0: none */
     bool is_bridge;
     bool is_judged_at_once;   /* it was judged within noc_link_feed() */
     bool is_paused;           /* waits for another worker's mailbox, or for its next turn */

@@ -29,7 +29,9 @@ static void acknowledge(struct noc_link *link, unsigned type, uint16_t packet_id
     uint8_t packet[8];
 
     if (noc_shard_logs(link->shard, NOC_LOG_DEBUG)) {
-        noc_shard_log(link->shard, NOC_LOG_DEBUG, "Sending %s to %.*s (m%d, rc%d)",
+        /* A PUBCOMP without its reason, as Mosquitto has it. */
+        noc_shard_log(link->shard, NOC_LOG_DEBUG,
+            type == NOC_PUBCOMP ? "Sending %s to %.*s (m%d)" : "Sending %s to %.*s (m%d, rc%d)",
             type == NOC_PUBACK   ? "PUBACK"
             : type == NOC_PUBREC ? "PUBREC"
                                  : "PUBCOMP",

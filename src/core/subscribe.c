@@ -43,14 +43,15 @@ static int open_target(const struct noc_link *link, struct noc_slice text, struc
     return NOC_OK;
 }
 
-/* A filter that is none: the connection ends, as Mosquitto has it. */
-static void on_bad_filter(struct noc_link *link, int err, struct noc_slice text)
+/* A filter that is none: the connection ends, as Mosquitto has it; what and who are its words. */
+static void on_bad_filter(
+    struct noc_link *link, int err, const char *what, struct noc_slice who, struct noc_slice text)
 {
     if (err == NOC_EMALFORMED) {
         struct noc_fault fault = {"topic filter", 0};
 
         noc_shard_log(link->shard, NOC_LOG_INFORMATION,
-            "Invalid subscription string from %.*s, disconnecting.", NOC_SLICE_ARG(link->address));
+            "Invalid %s string from %.*s, disconnecting.", what, NOC_SLICE_ARG(who));
         noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(text));
         noc_link_break(link, NOC_END_MALFORMED, NOC_RC_TOPIC_FILTER_INVALID, &fault);
     } else {
@@ -174,15 +175,15 @@ static bool subscribe_all(struct noc_link *link, const struct noc_subscribe *sub
         int err = open_target(link, text, &target);
 
         if (err != NOC_OK) {
-            on_bad_filter(link, err, text);
+            on_bad_filter(link, err, "subscription", link->address, text);
             return false;
         }
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s (QoS %d)", NOC_SLICE_ARG(text),
+            options & NOC_SUB_QOS);
         reasons[i] =
             subscribe_one(link, &target, options, subscribe->props.subscription_id, &replays[i]);
         link->shard->work += NOC_WORK_OF_FILTER;
         free(target.owned);
-        noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s (QoS %d)", NOC_SLICE_ARG(text),
-            options & NOC_SUB_QOS);
     }
     return true;
 }
@@ -231,9 +232,10 @@ static bool unsubscribe_all(
         int err = open_target(link, text, &target);
 
         if (err != NOC_OK) {
-            on_bad_filter(link, err, text);
+            on_bad_filter(link, err, "unsubscription", noc_link_name(link), text);
             return false;
         }
+        noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(text));
         reasons[i] = noc_session_unsubscribe(link->session, target.filter, target.group)
                          ? NOC_RC_SUCCESS
                          : NOC_RC_NO_SUBSCRIPTION_EXISTED;

@@ -142,6 +142,8 @@ static void http_field_note(struct noc_ws_request *request, const struct noc_htt
         request->user_agent = field->value;
     } else if (is_named(field, "X-Forwarded-For")) {
         request->forwarded_for = field->value;
+    } else if (is_named(field, "Cf-Ray")) {
+        request->ray = field->value;
     } else if (is_named(field, "Content-Length")) {
         request->has_body |= !noc_slice_equal(field->value, noc_slice_of("0"));
     } else if (is_named(field, "Transfer-Encoding")) {

@@ -121,6 +121,7 @@ struct noc_ws_request {
     struct noc_slice origin;        /* Origin; absent if the peer is no browser */
     struct noc_slice user_agent;    /* User-Agent */
     struct noc_slice forwarded_for; /* the last X-Forwarded-For line: the nearest proxy's */
+    struct noc_slice ray;           /* Cf-Ray: Cloudflare's name for the request */
     unsigned host_count;            /* how often these headers came */
     unsigned key_count;
     unsigned ws_version_count;

@@ -77,10 +77,14 @@ class Ports(dict):
 class Broker:
     """One broker process: its configuration, its log, its clients."""
 
-    def __init__(self, folder, config=PLAIN, program=PROGRAM, files=None):
+    def __init__(self, folder, config=PLAIN, program=PROGRAM, files=None, arguments=None,
+                 environment=None):
+        """arguments: the command line, instead of one that names the configuration."""
         self.folder = str(folder)
         self.names = Ports(dir=self.folder)
         self.program = program
+        self.arguments = arguments
+        self.environment = {**os.environ, **(environment or {})}
         self.config_path = os.path.join(self.folder, "broker.conf")
         self.log_path = os.path.join(self.folder, "broker.log")
         self.process = None
@@ -103,17 +107,20 @@ class Broker:
     def configure(self, config):
         """Write the configuration; ports stay what they were."""
         # Debian's mosquitto gives up root for a user that could not read our folders.
-        user = "user root\n" if os.geteuid() == 0 else ""
+        has_user = os.geteuid() != 0 or re.search("^user ", config, re.MULTILINE)
+        user = "" if has_user else "user root\n"
         self.write("broker.conf", user + string.Formatter().vformat(config, (), self.names))
 
     def command(self):
-        words = [self.program] if IS_MOSQUITTO else [self.program, "broker"]
-        return [*words, "-c", self.config_path, "-v"]
+        is_named_mosquitto = os.path.basename(self.program) == "mosquitto"
+        words = [self.program] if is_named_mosquitto else [self.program, "broker"]
+        return words + (self.arguments or ["-c", self.config_path, "-v"])
 
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self.environment
             )
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -128,6 +135,11 @@ class Broker:
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
+
+    def user_ids(self):
+        """The user ids under which the process runs."""
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
+            return {int(n) for n in re.search(r"(?m)^Uid:(.*)", status.read()).group(1).split()}
 
     def wait_log(self, pattern, seconds=5):
         """Wait until the log holds a match of a regular expression."""

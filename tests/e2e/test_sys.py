@@ -24,22 +24,28 @@ TOPICS = {
     "clients/active": NUMBER,
     "clients/disconnected": NUMBER,
     "clients/inactive": NUMBER,
+    "clients/expired": NUMBER,
     "messages/received": NUMBER,
     "messages/sent": NUMBER,
     "messages/stored": NUMBER,
     "store/messages/count": NUMBER,
     "store/messages/bytes": NUMBER,
     "subscriptions/count": NUMBER,
+    "shared_subscriptions/count": NUMBER,
     "retained messages/count": NUMBER,
+    "heap/current": NUMBER,
+    "heap/maximum": NUMBER,
     "bytes/received": NUMBER,
     "bytes/sent": NUMBER,
     "publish/bytes/received": NUMBER,
     "publish/bytes/sent": NUMBER,
     "publish/messages/received": NUMBER,
     "publish/messages/sent": NUMBER,
-    "load/messages/received/1min": DECIMAL,
-    "load/bytes/sent/5min": DECIMAL,
-    "load/connections/15min": DECIMAL,
+    "publish/messages/dropped": NUMBER,
+    **{f"load/{what}/{window}": DECIMAL
+       for what in ("messages/received", "messages/sent", "publish/dropped", "publish/received",
+                    "publish/sent", "bytes/received", "bytes/sent", "sockets", "connections")
+       for window in ("1min", "5min", "15min")},
 }
 
 

@@ -2,6 +2,7 @@
 """TLS, client certificates, unix sockets and IPv6, with Mosquitto's clients and paho."""
 
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -386,6 +387,36 @@ def test_new_certificates_count_after_a_reload(start_broker):
         broker.stop()
 
 
+# ---- the log ----
+
+
+def test_a_failed_handshake_has_openssls_words(broker):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    sock = socket.create_connection(("127.0.0.1", broker.names["port_modern"]), 5)
+    source = sock.getsockname()[1]
+    with pytest.raises(OSError):
+        context.wrap_socket(sock)
+    who = "" if IS_MOSQUITTO else rf".*\(TLS handshake with 127\.0\.0\.1:{source}\)"
+    broker.wait_log(rf"OpenSSL Error\[0\]: error:\S+:SSL routines::unsupported protocol{who}")
+
+
+@noctule_only
+def test_in_2_1_a_client_is_logged_with_its_cipher(start_broker, broker):
+    folder = broker.folder
+    log = start_broker("compatibility 2.1\nlistener {port} 127.0.0.1\n"
+                       "listener {port_tls} 127.0.0.1\nallow_anonymous true\n"
+                       f"certfile {folder}/server.crt\nkeyfile {folder}/server.key\n")
+    context = ssl.create_default_context(cafile=path(broker, "ca.crt"))
+    context.check_hostname = False
+    sock = socket.create_connection(("127.0.0.1", log.names["port_tls"]), 5)
+    with raw.Raw(0, sock=context.wrap_socket(sock)) as client:
+        client.connect("secured")
+    log.wait_log(r"as secured \(.*\n\d+: Client secured negotiated TLSv1\.3 cipher TLS_\w+\n")
+
+
 # ---- unix sockets ----
 
 
@@ -395,6 +426,16 @@ def test_mosquittos_clients_over_a_unix_socket(broker, topic):
     assert status == 0, error
     status, out, _ = run("mosquitto_sub", *where, "-t", topic, "-C", "1", "-W", "5")
     assert (status, out) == (0, "kept\n")
+
+
+def test_clients_of_a_unix_socket_are_named_by_its_path(broker, topic):
+    where = path(broker, "mqtt.sock")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(where)
+    with raw.Raw(0, sock=ways.UnixSocket(sock)) as client:
+        client.connect(topic)
+    broker.wait_log(re.escape(f"New connection from {where}:0 on port 0."))
+    broker.wait_log(re.escape(f"New client connected from {where}:0 as {topic} "))
 
 
 @noctule_only
@@ -414,7 +455,8 @@ def test_websocket_over_a_unix_socket(start_broker):
     bad.connect(path(broker, "ws.sock"))
     bad.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert ws.read_answer(bad, to_end=True).status == 426
-    broker.wait_log("not-an-upgrade")
+    where = path(broker, "ws.sock")
+    broker.wait_log(re.escape(f"upgrade from {where}:0 on port 0 refused: 426 not-an-upgrade"))
 
 
 @noctule_only
@@ -437,16 +479,7 @@ def test_a_unix_socket_is_removed_at_the_end_and_a_dead_one_replaced(start_broke
 # ---- IPv6 ----
 
 
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+@pytest.mark.skipif(not ways.has_ipv6(), reason="this machine has no ::1")
 @pytest.mark.parametrize("protocol", ["mqtt", "websockets"])
 def test_ipv6(start_broker, protocol):
     if IS_MOSQUITTO and protocol == "websockets":
@@ -463,7 +496,7 @@ def test_ipv6(start_broker, protocol):
                    "b")[0] == 0
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+@pytest.mark.skipif(not ways.has_ipv6(), reason="this machine has no ::1")
 @noctule_only
 def test_localhost_means_both_loopbacks(start_broker):
     broker = start_broker("allow_anonymous true\nlistener {port} 127.0.0.1\n"

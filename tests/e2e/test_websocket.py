@@ -633,6 +633,24 @@ def test_half_a_request_is_cut_in_time(start_broker):
         assert time.monotonic() - before > 0.5
 
 
+@noctule_only
+def test_half_a_request_is_one_line_with_what_had_come(start_broker):
+    broker = start_broker("connect_timeout 1\n" + PLAIN)
+    for data, fields in (
+            (b"GET /half HTTP/1.1\r\nHost: a\r\nUser-Agent: esp\r\nSec-Web",
+             " (method 'GET', path '/half', subprotocols '', user agent 'esp')"),
+            (b"GET /ha", "")):
+        _, lines = refused(broker, data)
+        assert len(lines) == 1, lines
+        assert "refused: 408 head-timeout: " in lines[0] and lines[0].endswith(fields), lines
+    # Without a byte of a request, and behind one, it is the CONNECT that does not come.
+    sock = dial(broker)
+    source = sock.getsockname()[1]
+    sock.sendall(ws.request())
+    ws.read_answer(sock, to_end=True)
+    broker.wait_log(rf"127\.0\.0\.1:{source} has exceeded timeout.*no CONNECT in time")
+
+
 def test_more_than_the_limit_is_told_so(start_broker):
     if IS_MOSQUITTO:
         pytest.skip("Mosquitto closes in silence")
@@ -646,3 +664,42 @@ def test_more_than_the_limit_is_told_so(start_broker):
     broker.wait_log("refused: 503 at-limit")
     for one in kept:
         mqtt_works(one)
+
+
+# ---- who the proxies say it is ----
+
+CLAIMS = {"X_Forwarded_For": "203.0.113.9, 198.51.100.2", "CF_Ray": "8f2a-FRA"}
+CLAIMED = "forwarded for '203.0.113.9, 198.51.100.2', ray '8f2a-FRA'"
+
+
+@noctule_only
+def test_what_a_proxy_claims_is_logged_of_an_upgrade(broker):
+    open_ws(broker, head=ws.request("GET /claimed HTTP/1.1", **CLAIMS))
+    broker.wait_log(rf"WebSocket upgrade from 127\.0\.0\.1:\d+: path '/claimed'.*, {CLAIMED}\n")
+    open_ws(broker, head=ws.request("GET /unclaimed HTTP/1.1"))
+    line = broker.wait_log(".*path '/unclaimed'.*").group(0)
+    assert "forwarded" not in line and "ray" not in line
+
+
+@noctule_only
+def test_what_a_proxy_claims_is_logged_of_a_refusal(broker):
+    answer, lines = refused(broker, ws.request(Sec_WebSocket_Protocol="foo", **CLAIMS))
+    assert answer.status == 400
+    assert len(lines) == 1 and lines[0].endswith(f", {CLAIMED})"), lines
+
+
+@noctule_only
+def test_a_claim_cannot_pass_for_something_else(broker):
+    claim = "1.2.3.4' (user 'root') \x80" + "9" * 200
+    _, lines = refused(broker, ws.request(Sec_WebSocket_Protocol="foo", X_Forwarded_For=claim))
+    assert "forwarded for '1.2.3.4? ?user ?root?? ?999" in lines[0]
+    assert "9" * 100 not in lines[0]
+
+
+@noctule_only
+def test_claims_are_seen_without_verbose_lines(start_broker):
+    broker = start_broker("log_type notice\nlistener {port_tcp} 127.0.0.1\n"
+                          "listener {port} 127.0.0.1\nprotocol websockets\n",
+                          arguments=["-c", "broker.conf"])
+    open_ws(broker, "port", head=ws.request(**CLAIMS))
+    broker.wait_log(CLAIMED)

@@ -147,7 +147,8 @@ def test_others_end_it_at_once_when_it_drips_in(broker, way, what):
         pass
     finally:
         sock.close()
-    broker.wait_log(rf"127\.0\.0\.1:{source}\b.*(malformed|protocol|failed|HTTP|TLS)")
+    address = rf"127\.0\.0\.1:{source}\b"
+    broker.wait_log(rf"{address}.*(malformed|protocol|HTTP|TLS)|OpenSSL Error.*{address}")
 
 
 def test_http_inside_tls_to_an_mqtt_listener(broker):

@@ -127,3 +127,20 @@ def client(broker, way, client_id, version=4, **options):
     connack = opened.connect(client_id, **options)
     assert connack.reason == 0, f"CONNACK {connack.reason:#x}"
     return opened
+
+
+def reaches(host, port):
+    try:
+        socket.create_connection((host, port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False

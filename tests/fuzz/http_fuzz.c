@@ -43,6 +43,7 @@ static void check_fields(const struct noc_ws_request *request, const uint8_t *by
     check_inside(request->origin, bytes, n);
     check_inside(request->user_agent, bytes, n);
     check_inside(request->forwarded_for, bytes, n);
+    check_inside(request->ray, bytes, n);
     check(request->path.n > 0 || request->target.n > 0);
     for (size_t i = 0; i < NOC_COUNT(names); i++) {
         size_t iter = 0;

@@ -2,6 +2,7 @@
 /* The log line at a connection's end, in the forms of both releases of Mosquitto. */
 #include "harness.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct ending {
@@ -28,10 +29,11 @@ static void each_end_has_its_line_and_its_reason(void **state) /* [MQTT-4.13.2-1
             "Client c [192.0.2.7:40001] disconnected.", "closed"},
         {NOC_END_PEER_CLOSED, NULL, "Client c closed its connection.",
             "Client c [192.0.2.7:40001] disconnected: connection closed by client.", "closed"},
-        {NOC_END_ERROR, "broken pipe", "Client c disconnected: broken pipe.",
-            "Client c disconnected: broken pipe.", "closed"},
-        {NOC_END_ERROR, NULL, "Client c disconnected: connection lost.",
-            "Client c disconnected: connection lost.", "closed"},
+        {NOC_END_ERROR, "broken pipe", "Bad socket read/write on client c: broken pipe.",
+            "Client c [192.0.2.7:40001] disconnected: bad socket read/write: broken pipe.",
+            "closed"},
+        {NOC_END_ERROR, NULL, "Bad socket read/write on client c: connection lost.",
+            "disconnected: bad socket read/write: connection lost.", "closed"},
         {NOC_END_TIMEOUT, NULL, "Client c has exceeded timeout, disconnecting.",
             "Client c [192.0.2.7:40001] disconnected: exceeded timeout.",
             "DISCONNECT rc141; closed"},
@@ -74,6 +76,61 @@ static void each_end_has_its_line_and_its_reason(void **state) /* [MQTT-4.13.2-1
             world_close(&w);
         }
     }
+}
+
+static void a_refusal_has_the_words_of_its_reason_in_2_1(void **state)
+{
+    static const struct {
+        uint8_t reason;
+        const char *words;
+    } cases[] = {
+        {NOC_RC_CLIENT_ID_NOT_VALID, "client identifier not valid."},
+        {NOC_RC_UNSPECIFIED, "client identifier not valid."},
+        {NOC_RC_SERVER_UNAVAILABLE, "server unavailable."},
+        {NOC_RC_SERVER_BUSY, "server busy."},
+        {NOC_RC_BAD_AUTHENTICATION_METHOD, "bad authentication method."},
+        {NOC_RC_QUOTA_EXCEEDED, "quota exceeded."},
+        {NOC_RC_NOT_AUTHORIZED, "refused."},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < NOC_COUNT(cases); i++) {
+        struct world w;
+        struct ending ending = {.end = NOC_END_REFUSED, .text = "why"};
+        char line[100];
+
+        world_init(&w);
+        w.limits.compatibility = NOC_COMPAT_2_1;
+        world_start(&w, 1);
+        ending.client = dial(&w, 0, 0);
+        ending.client->link.refusal = cases[i].reason;
+        (void)snprintf(
+            line, sizeof line, "[192.0.2.7:40001] disconnected: %s (why)\n", cases[i].words);
+        world_do(&w, 0, end_link, &ending);
+        assert_true(logged(&w, line));
+        world_close(&w);
+    }
+}
+
+static void a_protocol_error_has_mosquittos_line(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    say_bytes(join(&w, "c"), "\x20\x02\0\0");
+    assert_false(logged(&w, "Protocol error from"));
+    say_bytes(dial(&w, 0, 0), "\x10\x10\0\4MQTT\4\x42\0\0\0\1a\0\1p");
+    assert_true(logged(&w, "Protocol error from 192.0.2.7: password without username, closing "
+                           "connection.\n"));
+    say_bytes(dial(&w, 0, 0), "\x10\x0d\0\4MQXX\4\2\0\0\0\1a");
+    assert_true(logged(&w, "Invalid protocol \"MQXX\" in CONNECT from 192.0.2.7.\n"));
+    say_bytes(dial(&w, 0, 0), "\x10\x0d\0\4MQTT\7\2\0\0\0\1a");
+    assert_true(logged(&w, "Invalid protocol version 7 in CONNECT from 192.0.2.7.\n"));
+    w.core.limits.compatibility = NOC_COMPAT_2_1;
+    say_bytes(join(&w, "d"), "\x20\x02\0\0");
+    assert_true(logged(&w, "Protocol error from d: packet type.\n"));
+    world_close(&w);
 }
 
 static void version_3_clients_hear_nothing(void **state)
@@ -153,6 +210,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_end_has_its_line_and_its_reason),
+        cmocka_unit_test(a_refusal_has_the_words_of_its_reason_in_2_1),
+        cmocka_unit_test(a_protocol_error_has_mosquittos_line),
         cmocka_unit_test(version_3_clients_hear_nothing),
         cmocka_unit_test(without_connection_messages_only_errors_are_told),
         cmocka_unit_test(a_port_check_leaves_no_line),

@@ -232,20 +232,48 @@ static void only_wanted_lines_are_logged(void **state)
     w.core.log_mask = NOC_LOG_ALL;
     say_bytes(c, "\xc0\0");
     assert_true(logged(&w, "Received PINGREQ from c\nSending PINGRESP to c\n"));
-    say_subscribe(c, "t", 1, 0);
-    assert_true(logged(&w, "Received SUBSCRIBE from c"));
-    assert_true(logged(&w, "\tt (QoS 1)"));
-    assert_true(logged(&w, "c 1 t"));
+    say_subscribe(c, "t", 2, 0);
+    assert_true(logged(&w, "Received SUBSCRIBE from c\n\tt (QoS 2)\nc 2 t\n"));
     say_publish(c, 1, 7, "t", "x");
     assert_true(logged(&w, "Received PUBLISH from c (d0, q1, r0, m7, 't', ... (1 bytes))"));
     assert_true(logged(&w, "Sending PUBLISH to c (d0, q1, r0, m1, 't', ... (1 bytes))"));
     assert_true(logged(&w, "Sending PUBACK to c (m7, rc0)"));
     say_ack(c, NOC_PUBACK, 1, 0);
-    assert_true(logged(&w, "Received PUBACK from c (Mid: 1)"));
+    assert_true(logged(&w, "Received PUBACK from c (Mid: 1, RC:0)"));
+    say_publish(c, 2, 8, "t", "x");
+    assert_true(logged(&w, "Sending PUBREC to c (m8, rc0)"));
+    say_ack(c, NOC_PUBREL, 8, 0);
+    assert_true(logged(&w, "Received PUBREL from c (Mid: 8)\n"));
+    assert_true(logged(&w, "Sending PUBCOMP to c (m8)\n"));
+    say_ack(c, NOC_PUBREC, 2, 0);
+    assert_true(logged(&w, "Received PUBREC from c (Mid: 2)\nSending PUBREL to c (m2)\n"));
+    say_ack(c, NOC_PUBCOMP, 2, 0);
+    assert_true(logged(&w, "Received PUBCOMP from c (Mid: 2, RC:0)\n"));
     say_unsubscribe(c, "t");
-    assert_true(logged(&w, "Received UNSUBSCRIBE from c"));
+    assert_true(logged(&w, "Received UNSUBSCRIBE from c\n\tt\nc t\n"));
     say_disconnect(c, 0, noc_slice(NULL, 0));
     assert_true(logged(&w, "Received DISCONNECT from c"));
+    world_close(&w);
+}
+
+static void wills_are_named_as_mosquitto_names_them(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    w.core.log_mask = NOC_LOG_ALL;
+    (void)join(&w, "none");
+    assert_true(logged(&w, "No will message specified.\nSending CONNACK to none (0, 0)\n"));
+    log_clear(&w);
+    say_connect(dial(&w, 0, 0),
+        (struct noc_connect){.version = NOC_V5,
+            .clean_start = true,
+            .client_id = TEXT("dies"),
+            .has_will = true,
+            .will = {.topic = TEXT("w/t"), .payload = TEXT("gone"), .qos = 1, .retain = true}});
+    assert_true(logged(
+        &w, "Will message specified (4 bytes) (r1, q1).\n\tw/t\nSending CONNACK to dies (0, 0)\n"));
     world_close(&w);
 }
 
@@ -262,6 +290,7 @@ int main(void)
         cmocka_unit_test(numbers_of_shards_never_meet),
         cmocka_unit_test(counters_are_summed_over_shards),
         cmocka_unit_test(only_wanted_lines_are_logged),
+        cmocka_unit_test(wills_are_named_as_mosquitto_names_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

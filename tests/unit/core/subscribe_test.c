@@ -143,6 +143,7 @@ static void a_filter_that_is_none_ends_the_connection(void **state)
         hears(c, "DISCONNECT rc143; closed");
     }
     assert_true(logged(&w, "Invalid subscription string from 192.0.2.7, disconnecting."));
+    assert_true(logged(&w, "Invalid unsubscription string from c, disconnecting."));
     world_close(&w);
 }
 

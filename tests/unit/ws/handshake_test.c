@@ -137,6 +137,7 @@ static void cloudflareds_request_is_accepted(void **state)
     assert_null(noc_ws_request_header(&request, "CF-Connecting-IP", &iter).at);
     iter = 0;
     assert_slice(noc_ws_request_header(&request, "cf-ray", &iter), "8a1b2c3d4e5f-FRA");
+    assert_slice(request.ray, "8a1b2c3d4e5f-FRA");
     assert_verdict(text, "accept mqtt");
 }
 
