@@ -36,7 +36,6 @@ function open(mqtt, task, name, more) {
     reconnectPeriod: 0,
     connectTimeout: STEP_MS,
     ca: task.ca,
-    path: task.path,
     ...more,
   })
   const messages = []
