@@ -55,6 +55,14 @@ only_ours = pytest.mark.noctule_only
 WS_WAYS = [pytest.param("ws", marks=only_ours), pytest.param("wss", marks=only_ours)]
 
 
+def run_node(tasks):
+    """Run the tasks in Node, one after the other; what steps each has done."""
+    done = subprocess.run(["node", os.path.join(HERE, "js", "node.js"), *map(json.dumps, tasks)],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 @pytest.mark.parametrize("way", ["tcp", "tls", *WS_WAYS])
 def test_node(broker, way):
     need("MQTT.js (npm ci in tests/e2e)", os.path.isdir(MODULE))
@@ -65,10 +73,7 @@ def test_node(broker, way):
             task["ca"] = os.path.join(broker.folder, "ca.crt")
         # What Node makes of localhost may be ::1, where nobody listens.
         task["url"] = task["url"].replace("localhost", "127.0.0.1")
-    done = subprocess.run(["node", os.path.join(HERE, "js", "node.js"), *map(json.dumps, tasks)],
-                          capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [STEPS] * len(VERSIONS)
+    assert run_node(tasks) == [STEPS] * len(VERSIONS)
 
 
 class Page(http.server.ThreadingHTTPServer):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Behind nginx, haproxy, and a stand-in for cloudflared, all on loopback."""
 
-import json
 import os
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import paho.mqtt.client as paho
 import pytest
@@ -16,6 +16,8 @@ import raw
 import ways
 import ws
 from conftest import Broker, free_port
+from test_cli_peers import start
+from test_javascript import MODULE, STEPS, need, run_chromium, run_node
 
 pytestmark = pytest.mark.noctule_only
 
@@ -30,7 +32,6 @@ websocket_ping_interval 0
 listener 0 {dir}/ws.sock
 protocol websockets
 """
-JS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "js")
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 NGINX = """
@@ -92,12 +93,18 @@ stream {{
 HAPROXY = """
 defaults
     timeout connect 2s
-    timeout client {idle}s
-    timeout server {idle}s
-    timeout tunnel {idle}s
+    timeout client 60s
+    timeout server 60s
+    default-server ca-file {dir}/ca.crt verifyhost localhost
 listen plain
     mode tcp
     bind 127.0.0.1:{ha_tcp}
+    server broker 127.0.0.1:{port}
+listen quiet
+    mode tcp
+    timeout client {idle}s
+    timeout server {idle}s
+    bind 127.0.0.1:{ha_quiet}
     server broker 127.0.0.1:{port}
 listen checked
     mode tcp
@@ -107,6 +114,10 @@ listen terminated
     mode tcp
     bind 127.0.0.1:{ha_tls} ssl crt {dir}/server.pem
     server broker 127.0.0.1:{port}
+listen terminated_and_tls_again
+    mode tcp
+    bind 127.0.0.1:{ha_again} ssl crt {dir}/server.pem
+    server broker 127.0.0.1:{port_tls} ssl verify required
 listen announced
     mode tcp
     bind 127.0.0.1:{ha_announced}
@@ -116,17 +127,23 @@ frontend web
     option forwardfor
     bind 127.0.0.1:{ha_ws}
     bind 127.0.0.1:{ha_wss} ssl crt {dir}/server.pem alpn http/1.1
+    use_backend wss if {{ path /secure }}
     use_backend ping if {{ path /ping }}
     use_backend noping if {{ path /noping }}
     default_backend ws
 backend ws
     mode http
     server broker 127.0.0.1:{port_ws}
+backend wss
+    mode http
+    server broker 127.0.0.1:{port_wss} ssl verify required
 backend ping
     mode http
+    timeout tunnel {idle}s
     server broker 127.0.0.1:{port_ping}
 backend noping
     mode http
+    timeout tunnel {idle}s
     server broker 127.0.0.1:{port_noping}
 """
 
@@ -247,6 +264,112 @@ def dial_ws(proxy, port, path="/", tls_folder=None, more=(), **changes):
     return ws.WebSocket(sock, head=ws.request(f"GET {path} HTTP/1.1", more, **changes))
 
 
+# ---- the peers ----
+
+# The ways through a proxy: which one, its port, what a peer speaks there, and the path. TLS ends at
+# the proxy, or goes through it to the broker, or ends and begins again towards the broker.
+ROUTES = {
+    "nginx-tcp": ("nginx_stream", "stream", "mqtt", ""),
+    "nginx-tls": ("nginx_stream", "terminated", "mqtts", ""),
+    "nginx-tls-through": ("nginx_stream", "passthrough", "mqtts", ""),
+    "nginx-ws": ("nginx", "up", "ws", "/mqtt"),
+    "nginx-wss": ("nginx", "up_tls", "wss", "/mqtt"),
+    "nginx-wss-again": ("nginx", "up_tls", "wss", "/secure"),
+    "haproxy-tcp": ("haproxy", "ha_tcp", "mqtt", ""),
+    "haproxy-tls": ("haproxy", "ha_tls", "mqtts", ""),
+    "haproxy-tls-again": ("haproxy", "ha_again", "mqtts", ""),
+    "haproxy-ws": ("haproxy", "ha_ws", "ws", "/mqtt"),
+    "haproxy-wss": ("haproxy", "ha_wss", "wss", "/mqtt"),
+    "haproxy-wss-again": ("haproxy", "ha_wss", "wss", "/secure"),
+}
+
+
+def over(*schemes):
+    """The routes of peers that speak one of these."""
+    names = [name for name, route in ROUTES.items() if route[2] in schemes]
+    return pytest.mark.parametrize("route", names, indirect=True)
+
+
+def find_route(broker, proxies, name):
+    proxy, port, scheme, path = ROUTES[name]
+    number = proxies(proxy).names[port]
+    ca = os.path.join(broker.folder, "ca.crt") if scheme in ("mqtts", "wss") else None
+    return SimpleNamespace(url=f"{scheme}://127.0.0.1:{number}{path}", port=number, path=path,
+                           ca=ca)
+
+
+@pytest.fixture
+def route(request, broker, proxies):
+    return find_route(broker, proxies, request.param)
+
+
+@over("mqtt", "mqtts")
+def test_mosquittos_clients_through_a_proxy(broker, route, topic):
+    to = ["-h", "127.0.0.1", "-p", str(route.port), *(["--cafile", route.ca] if route.ca else [])]
+    subprocess.run(["mosquitto_pub", *to, "-t", topic, "-m", "kept", "-r", "-q", "2"], check=True,
+                   timeout=10)
+    out = subprocess.run(["mosquitto_sub", *to, "-t", topic, "-C", "1", "-W", "5"], check=True,
+                         timeout=10, capture_output=True, text=True).stdout
+    assert out == "kept\n"
+    responder = broker.client("responder", 5)
+    responder.subscribe((topic + "/ask", 1))
+    with start("mosquitto_rr", *to, "-t", topic + "/ask", "-e", topic + "/answer", "-q", "1",
+               "-m", "question", "-W", "10") as asker:
+        question = responder.expect_message(topic + "/ask", "question")
+        assert question.prop("response_topic") == (topic + "/answer").encode()
+        responder.publish(topic + "/answer", "reply", 1)
+        assert asker.communicate(timeout=10)[0] == "reply\n"
+
+
+@over("mqtt", "mqtts", "ws", "wss")
+@pytest.mark.parametrize("mqtt", [paho.MQTTv31, paho.MQTTv311, paho.MQTTv5],
+                         ids=["v31", "v311", "v5"])
+def test_paho_through_a_proxy(route, mqtt, topic):
+    got = []
+    done = threading.Event()
+
+    def on_message(_client, _userdata, message):
+        got.append(message.payload)
+        if len(got) == 20:
+            done.set()
+
+    client = paho.Client("paho" if mqtt == paho.MQTTv31 else "", protocol=mqtt,
+                         transport="websockets" if route.path else "tcp")
+    if route.path:
+        client.ws_set_options(path=route.path)
+    if route.ca:
+        client.tls_set(route.ca, tls_version=ways.ssl.PROTOCOL_TLS_CLIENT)
+    client.on_connect = lambda *_: client.subscribe(topic, 1)
+    client.on_subscribe = lambda *_: [client.publish(topic, f"{n}" * 2000, 1) for n in range(20)]
+    client.on_message = on_message
+    client.connect("127.0.0.1", route.port)
+    client.loop_start()
+    try:
+        assert done.wait(10), got
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    assert got == [f"{n}".encode() * 2000 for n in range(20)]
+
+
+@over("mqtt", "mqtts", "ws", "wss")
+def test_mqttjs_through_a_proxy(route, topic):
+    need("MQTT.js (npm ci in tests/e2e)", os.path.isdir(MODULE))
+    need("node", shutil.which("node"))
+    assert run_node([{"url": route.url, "version": 5, "base": topic, "ca": route.ca}]) == [STEPS]
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
+def test_chromium_through_a_proxy(broker, proxies, proxy, topic, tmp_path):
+    """One browser for all routes of a proxy: its start takes longer than they do."""
+    need("MQTT.js (npm ci in tests/e2e)", os.path.isdir(MODULE))
+    need("chromium", shutil.which("chromium"))
+    routes = [find_route(broker, proxies, f"{proxy}-{rest}") for rest in ("ws", "wss", "wss-again")]
+    tasks = [{"url": route.url, "version": 5, "base": f"{topic}-{number}"}
+             for number, route in enumerate(routes)]
+    assert run_chromium(str(tmp_path), tasks) == {"results": [STEPS] * len(tasks)}
+
+
 # ---- WebSocket through HTTP proxies ----
 
 
@@ -259,51 +382,12 @@ def dial_ws(proxy, port, path="/", tls_folder=None, more=(), **changes):
     ("haproxy", "ha_ws", "/", False),
     ("haproxy", "ha_ws", "/mqtt", False),
     ("haproxy", "ha_wss", "/", True),
+    ("haproxy", "ha_ws", "/secure", False),
 ])
 def test_websocket_through_a_proxy(broker, proxies, name, port, path, is_tls):
     upgraded = dial_ws(proxies(name), port, path, broker.folder if is_tls else None,
                        ["X-Forwarded-For: 6.6.6.6"])
     works(raw.Raw(0, sock=upgraded), f"{port}{path}")
-
-
-@pytest.mark.parametrize("name, port", [("nginx", "up"), ("haproxy", "ha_ws")])
-@pytest.mark.parametrize("mqtt", [paho.MQTTv31, paho.MQTTv311, paho.MQTTv5],
-                         ids=["v31", "v311", "v5"])
-def test_paho_through_a_proxy(proxies, name, port, mqtt, topic):
-    got = []
-    done = threading.Event()
-
-    def on_message(_client, _userdata, message):
-        got.append(message.payload)
-        if len(got) == 20:
-            done.set()
-
-    client = paho.Client("", transport="websockets", protocol=mqtt)
-    if mqtt == paho.MQTTv31:
-        client = paho.Client(f"p-{port}", transport="websockets", protocol=mqtt)
-    client.on_connect = lambda *_: client.subscribe(topic, 1)
-    client.on_subscribe = lambda *_: [client.publish(topic, f"{n}" * 2000, 1) for n in range(20)]
-    client.on_message = on_message
-    client.connect("127.0.0.1", proxies(name).names[port])
-    client.loop_start()
-    try:
-        assert done.wait(10), got
-    finally:
-        client.disconnect()
-        client.loop_stop()
-    assert got == [f"{n}".encode() * 2000 for n in range(20)]
-
-
-@pytest.mark.parametrize("name, port", [("nginx", "up"), ("haproxy", "ha_ws")])
-def test_mqttjs_through_a_proxy(proxies, name, port):
-    if not os.path.isdir(os.path.join(JS, os.pardir, "node_modules", "mqtt")):
-        if os.environ.get("CI") == "true":
-            pytest.fail("MQTT.js is missing")
-        pytest.skip("MQTT.js is missing (make test installs it)")
-    task = {"url": f"ws://127.0.0.1:{proxies(name).names[port]}/mqtt", "version": 5, "base": port}
-    done = subprocess.run(["node", os.path.join(JS, "node.js"), json.dumps(task)],
-                          capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name, port", [("nginx", "up"), ("haproxy", "ha_ws")])
@@ -357,28 +441,6 @@ def test_pings_keep_a_quiet_line_open(broker, proxies, name, port):
 # ---- TCP and TLS through proxies ----
 
 
-def run_tools(port, *options):
-    """mosquitto_pub, then _sub for the retained message."""
-    where = ["-h", "localhost" if options else "127.0.0.1", "-p", str(port), *options, "-t",
-             f"proxied/{port}"]
-    subprocess.run(["mosquitto_pub", *where, "-m", "kept", "-r", "-q", "2"], check=True, timeout=10)
-    out = subprocess.run(["mosquitto_sub", *where, "-C", "1", "-W", "5"], check=True, timeout=10,
-                         capture_output=True, text=True).stdout
-    assert out == "kept\n"
-
-
-@pytest.mark.parametrize("port", ["stream", "passthrough", "terminated"])
-def test_mosquittos_clients_through_nginx_stream(broker, nginx_stream, port):
-    tls = ["--cafile", os.path.join(broker.folder, "ca.crt")] if port != "stream" else []
-    run_tools(nginx_stream.names[port], *tls)
-
-
-@pytest.mark.parametrize("port", ["ha_tcp", "ha_tls"])
-def test_mosquittos_clients_through_haproxy(broker, haproxy, port):
-    tls = ["--cafile", os.path.join(broker.folder, "ca.crt")] if port != "ha_tcp" else []
-    run_tools(haproxy.names[port], *tls)
-
-
 def test_alpn_goes_through_nginx_to_the_broker(broker, nginx_stream):
     sock = ways.dial_tcp(nginx_stream.names["passthrough"])
     context = ways.ssl.create_default_context(cafile=os.path.join(broker.folder, "ca.crt"))
@@ -391,7 +453,7 @@ def test_alpn_goes_through_nginx_to_the_broker(broker, nginx_stream):
 def test_haproxys_idle_cut_publishes_the_will(broker, haproxy):
     watcher = broker.client("watcher")
     watcher.subscribe(("idle", 0))
-    client = raw.Raw(haproxy.names["ha_tcp"])
+    client = raw.Raw(haproxy.names["ha_quiet"])
     client.connect("idle", keepalive=0, will={"topic": "idle", "payload": "cut"})
     watcher.expect_message("idle", "cut", IDLE_S + 15)
 
