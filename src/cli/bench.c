@@ -56,7 +56,7 @@ static const struct scenario *find_scenario(const char *name)
 struct choices {
     struct noc_bench_plan plan;
     long count, window, qos, rate, subscribers, threads;
-    bool wants_help;
+    bool wants_floor, wants_help;
 };
 
 enum target { TO_TEXT, TO_LONG, TO_DOUBLE, TO_FLAG };
@@ -93,6 +93,8 @@ static const struct option_row {
     {"pid", "PID", TO_LONG, IN_PLAN(pid), 1, 4194304, "the broker's process, for CPU and memory"},
     {"name", "LABEL", TO_TEXT, IN_PLAN(name), 0, 0, "label of the result (broker)"},
     {"json", NULL, TO_FLAG, IN_PLAN(json), 0, 0, "print the result as a line of JSON"},
+    {"floor", NULL, TO_FLAG, IN_CHOICES(wants_floor), 0, 0,
+        "no load: stand in for a broker that only moves bytes, on 127.0.0.1"},
     {"help", NULL, TO_FLAG, IN_CHOICES(wants_help), 0, 0, "this text"},
 };
 
@@ -322,6 +324,10 @@ int noc_cli_bench(int argc, char **argv)
     if (choices.wants_help) {
         print_help();
         return BENCH_OK;
+    }
+    if (choices.wants_floor) {
+        raise_descriptor_limit();
+        return noc_bench_floor_run(choices.plan.port);
     }
     if (!complete_plan(&choices) || !resolve(&choices.plan)) {
         return BENCH_USAGE;

@@ -198,6 +198,12 @@ void noc_bench_conn_done(struct noc_bench_conn *conn);
 int noc_bench_flow_run(const struct noc_bench_plan *plan);
 int noc_bench_idle_run(const struct noc_bench_plan *plan);
 
+/*
+ * Stand in for a broker on 127.0.0.1, moving bytes and no more, until a signal ends the
+ * process. Returns an exit status when that cannot be (go on).
+ */
+int noc_bench_floor_run(uint16_t port);
+
 /* One figure of a result. */
 struct noc_bench_figure {
     const char *key, *label; /* for the machine, for people */
