@@ -82,6 +82,7 @@ test-long: build build-test ## what takes longer than `make test` may
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@build-test/tests/sim/sim --random --seconds 900
 	@build-test/tests/sim/sim --random --seconds 300 --threads
+	@scripts/bench -s 1to1-64,fanout-500,qos1 -a 1to1-64=12,fanout-500=4,qos1=10
 	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
 
 check: ## the layers' arrows and the style's numbers

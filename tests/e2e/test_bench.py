@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""noctule bench --floor, and scripts/bench."""
+"""noctule bench --floor, and the scripts that compare brokers by their figures."""
 
+import json
 import os
 import subprocess
 
@@ -74,6 +75,30 @@ def test_the_floor_names_a_port_that_is_taken(floor):
     assert done.returncode == 1 and f"port {floor}: Address already in use" in done.stderr
 
 
+def table(tmp_path, *options, **figures):
+    """scripts/bench-table over runs of noctule (1 us for a message) and another."""
+    results = tmp_path / "results"
+    with open(results, "w", encoding="ascii") as out:
+        for scenario, runs in figures.items():
+            for name, values in (("noctule", [1, 1, 1]), ("other", runs)):
+                for value in values:
+                    out.write(json.dumps({"scenario": scenario, "name": name,
+                                          "broker_us_per_message": value}) + "\n")
+    return subprocess.run([os.path.join(TOP, "scripts", "bench-table"), *options, results,
+                           "noctule", "other"], capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("wanted, status", [
+    ("qos1=10", 0), ("qos1=10.1", 3), ("qos1=10,ws=3", 0), ("qos1=10,ws=4", 3), ("ws=4,qos1=1", 3),
+    ("fanout=1", 3),
+])
+def test_a_ratio_of_medians_is_reached_or_not(tmp_path, wanted, status):
+    done = table(tmp_path, "--at-least", wanted, qos1=[99, 10, 2], ws=[3, 3, 3])
+    assert done.returncode == status, done.stderr
+    assert ("were wanted" in done.stdout) == (status == 3)
+    assert table(tmp_path, qos1=[1], ws=[1]).returncode == 0
+
+
 def bench(*options):
     return subprocess.run([os.path.join(TOP, "scripts", "bench"), "-g", PROGRAM, *options],
                           capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
@@ -82,3 +107,16 @@ def bench(*options):
 def test_bench_measures_the_floor(tmp_path):
     done = bench("-n", "-f", "-r", "1", "-t", "0.2", "-s", "1to1-64,ws", "-o", str(tmp_path))
     assert done.returncode == 0 and "| figure | floor |" in done.stdout, done.stdout
+
+
+def test_bench_checks_a_ratio(tmp_path):
+    floors = [f"{name}@{free_port()}={PROGRAM} bench --floor --port {{port}}" for name in "ab"]
+    done = bench("-n", "-r", "1", "-t", "0.2", "-s", "1to1-64", "-o", str(tmp_path),
+                 "-a", "1to1-64=1000", *floors)
+    assert done.returncode == 3 and "1to1-64: b takes" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("wanted", ["qos1=10", "1to1-64", "1to1-64=ten", "1to1-64=1,qos1=2"])
+def test_bench_refuses_a_ratio_that_it_will_not_see(tmp_path, wanted):
+    done = bench("-s", "1to1-64", "-o", str(tmp_path), "-a", wanted)
+    assert done.returncode == 1 and "-a wants" in done.stderr
