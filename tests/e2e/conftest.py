@@ -117,6 +117,7 @@ class Broker:
         return words + (self.arguments or ["-c", self.config_path, "-v"])
 
     def start(self):
+        before = len(self.log()) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -127,10 +128,16 @@ class Broker:
             assert self.process.poll() is None, f"the broker ended at once:\n{self.log()}"
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
+                break
             except OSError:
                 assert time.monotonic() < deadline, f"the broker does not listen:\n{self.log()}"
                 time.sleep(0.01)
+        # Its other listeners open after the first; where it logs elsewhere there is no telling.
+        while re.search(r"version \S+ starting", newest := self.log()[before:]) and not re.search(
+                r"version \S+ running", newest):
+            assert time.monotonic() < deadline, f"the broker does not run:\n{self.log()}"
+            time.sleep(0.01)
+        return self
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
