@@ -224,6 +224,11 @@ struct noc_slice noc_scram_username(const struct noc_scram *scram)
     return noc_slice(scram->username, scram->username_n);
 }
 
+bool noc_scram_is_known(const struct noc_scram *scram)
+{
+    return scram->is_known;
+}
+
 const uint8_t *noc_scram_line_digest(const struct noc_scram *scram)
 {
     return scram->line_digest;

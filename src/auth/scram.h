@@ -66,6 +66,9 @@ struct noc_slice noc_scram_challenge(const struct noc_scram *scram);
 /* Who it claims to be; lives as long as the exchange. */
 struct noc_slice noc_scram_username(const struct noc_scram *scram);
 
+/* Is there such a user, with a $7$ line? For the log alone. */
+bool noc_scram_is_known(const struct noc_scram *scram);
+
 /* The digest of the user's line, all zero when there is none. */
 const uint8_t *noc_scram_line_digest(const struct noc_scram *scram);
 

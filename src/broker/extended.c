@@ -76,6 +76,22 @@ static int begin(struct noc_link *link, struct noc_slice data, uint8_t *ret_data
     return NOC_EAGAIN;
 }
 
+/* Why the end of an exchange is not the right one: said in the log, not to the client. */
+static const char *refusal_text(const struct noc_connection *connection, int err)
+{
+    uint8_t digest[NOC_LINE_DIGEST_BYTES];
+
+    if (err == NOC_EMALFORMED) {
+        return "its second SCRAM message is malformed";
+    }
+    if (!noc_scram_is_known(connection->scram) &&
+        noc_passwords_line_digest(noc_admission_security(connection)->passwords,
+            noc_scram_username(connection->scram), digest) == NOC_OK) {
+        return "its password line is not of the kind $7$, which SCRAM-SHA-512 needs";
+    }
+    return "unknown user or wrong password";
+}
+
 /* It has shown that it knows the password: may it be who it is? */
 static int admit(struct noc_link *link)
 {
@@ -111,10 +127,7 @@ static int finish(struct noc_link *link, struct noc_slice data, uint8_t *ret_dat
         return err;
     }
     if (err != NOC_OK) {
-        return denied(link,
-            err == NOC_EDENIED ? "unknown user or wrong password"
-                               : "its second SCRAM message is malformed",
-            noc_scram_username(connection->scram));
+        return denied(link, refusal_text(connection, err), noc_scram_username(connection->scram));
     }
     memcpy(ret_data, final, *ret_n);
     return admit(link);

@@ -29,16 +29,36 @@ struct report {
     size_t size;
 };
 
+/* OpenSSL's words, or better ones where a user meets them. NULL: it has none. */
+static const char *reason_text(unsigned long code)
+{
+    int library = ERR_GET_LIB(code), reason = ERR_GET_REASON(code);
+
+    if (code == 0) {
+        return NULL;
+    }
+    if (ERR_SYSTEM_ERROR(code)) {
+        return strerror(reason);
+    }
+    if ((library == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE) || reason == ERR_R_UNSUPPORTED ||
+        (library == ERR_LIB_X509 && reason == X509_R_NO_CERTIFICATE_OR_CRL_FOUND)) {
+        return "there is nothing of that kind in it; it should have a line -----BEGIN ...-----";
+    }
+    if (library == ERR_LIB_X509 && reason == X509_R_KEY_VALUES_MISMATCH) {
+        return "it is not the key of the certificate in certfile";
+    }
+    if (reason == ERR_R_INTERRUPTED_OR_CANCELLED) { /* the question for its passphrase */
+        return "it has a passphrase (openssl pkey -in FILE -out FILE takes it off)";
+    }
+    return ERR_reason_error_string(code);
+}
+
 /* "Unable to <what> '<name>': <reason>"; empties OpenSSL's queue. Returns the error. */
 static int fail(const struct report *report, const char *what, const char *name)
 {
     unsigned long code = ERR_peek_error();
-    const char *reason = NULL;
+    const char *reason = reason_text(code);
 
-    if (code != 0) {
-        reason =
-            ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
-    }
     ERR_clear_error();
     if (name == NULL) {
         (void)snprintf(report->text, report->size, "Unable to %s: %s", what,
