@@ -82,7 +82,7 @@ static int read_client_first(struct noc_slice text, struct client_first *ret_fir
     struct client_first first;
     struct noc_slice flag, identity, attribute;
 
-    if (text.n > NOC_SCRAM_CLIENT_MAX) {
+    if (text.n == 0 || text.n > NOC_SCRAM_CLIENT_MAX) {
         return NOC_EMALFORMED;
     }
     flag = take_attribute(&text);
@@ -246,7 +246,7 @@ static int read_client_final(const struct noc_scram *scram, struct noc_slice tex
     struct noc_slice left = text, given, nonce, proof;
     size_t n = text.n, proof_n;
 
-    if (text.n > NOC_SCRAM_CLIENT_MAX) {
+    if (text.n == 0 || text.n > NOC_SCRAM_CLIENT_MAX) {
         return NOC_EMALFORMED;
     }
     given = value_of(take_attribute(&left), 'c');

@@ -483,6 +483,11 @@ void noc_connection_read(struct noc_connection *connection)
     if (connection->phase == NOC_PHASE_TLS && !shake_hands(connection)) {
         return;
     }
+    if (connection->phase == NOC_PHASE_OPEN && connection->ws != NULL &&
+        connection->ws->waiting_n > 0) {
+        noc_connection_again(connection); /* what came before comes first */
+        return;
+    }
     n = fill(connection, worker->scratch);
     wait_to_write(connection, n == NOC_EAGAIN);
     if (n > 0) {

@@ -136,7 +136,8 @@ struct noc_shard_ops {
 
     /*
      * Extended authentication: one step of the method, see exchange.h. NOC_EAGAIN: the
-     * client is asked on; NOC_OK: it is who it says it is, and link->username says who;
+     * client is asked on; NOC_OK: it is who it says it is, and (before the CONNACK)
+     * link->username has been set;
      * NOC_EDENIED; NOC_ENOTSUP: no such method here; NOC_ENOMEM. With the first two the
      * method's data (NOC_AUTH_DATA_MAX bytes at most) is written to ret_data.
      */

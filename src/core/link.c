@@ -216,12 +216,17 @@ static void check_fed(struct noc_link *link)
     uint64_t high = shard->core->limits.mailbox_high;
     uint64_t low = high < 2 ? 1 : high / 2; /* an empty mailbox tells nobody that it is low */
 
-    for (uint64_t fed = link->is_paused ? 0 : shard->fed; fed != 0; fed &= fed - 1) {
+    for (uint64_t fed = shard->fed; fed != 0; fed &= fed - 1) {
         unsigned worker = (unsigned)__builtin_ctzll(fed);
         struct noc_mailbox *box = &shard->core->shards[worker]->mailbox;
 
         if (noc_mailbox_weight_mt(box) > high && noc_mailbox_ask_mt(box, shard->number, low)) {
-            pause(link, &shard->paused[worker]);
+            if (link->is_paused) { /* held: what it waits for now takes longer */
+                noc_list_remove(&link->paused);
+                noc_list_append(&shard->paused[worker], &link->paused);
+            } else {
+                pause(link, &shard->paused[worker]);
+            }
             break;
         }
     }
@@ -580,7 +585,10 @@ void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
     }
     link->heard_ms = shard->now_ms;
     shard->fed = 0; /* wills and shared messages on their way are not this link's */
-    shard->work_before = shard->work;
+    if (shard->working != link) {
+        shard->working = link;
+        shard->work_before = shard->work;
+    }
     if (!is_decoding(link)) {
         /* Before CONNACK, or paused; the glue has stopped reading. */
         (void)keep(link, bytes, n, 0);

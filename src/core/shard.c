@@ -143,6 +143,7 @@ void noc_shard_drain_mail(struct noc_shard *shard)
     shard->work = 0;
     noc_mail_drain(shard);
     shard->work = 0;
+    shard->working = NULL;
     noc_link_resume_held(shard);
 }
 

@@ -23,7 +23,7 @@
 #include "core/map64.h"
 #include "core/outq.h"
 
-/* Records a shard works off at most per turn, and bytes it looks at of a waiting replay. */
+/* Records, and retained messages of all replays, a shard looks at per turn; of one replay at once. */
 enum { NOC_DRAIN_MAX = 8192, NOC_REPLAY_VISITS = 4096, NOC_REPLAY_STEP = 64 };
 
 /*
@@ -35,6 +35,7 @@ enum { NOC_WORK_MAX = 32768, NOC_WORK_LITTLE = 64, NOC_WORK_OF_FILTER = 8 };
 
 struct noc_batch; /* mail.h */
 struct noc_session;
+struct noc_link;
 
 /* A session that a delivery over several nodes has come across; see deliver.c. */
 struct noc_meeting {
@@ -86,10 +87,11 @@ struct noc_shard {
     uint64_t resume_owed;                        /* workers to be told of low water yet */
     uint64_t next_number;                        /* of a session or ticket */
     uint64_t delivery;                           /* number of the delivery under way */
-    uint64_t fed;         /* workers that got mail out of the link being fed */
-    uint64_t work;        /* done in this turn, by mail and then by reading: see NOC_WORK_MAX */
-    uint64_t work_before; /* what stood there when the link being fed began */
-    uint64_t trimmed_ms;  /* when a heaviest queue was last trimmed */
+    uint64_t fed;  /* workers that got mail out of the link being fed */
+    uint64_t work; /* done in this turn, by mail and then by reading: see NOC_WORK_MAX */
+    const struct noc_link *working; /* fed last in this turn; only compared */
+    uint64_t work_before;           /* what stood there when the link being fed began */
+    uint64_t trimmed_ms;            /* when a heaviest queue was last trimmed */
     struct noc_meeting *meetings;
     size_t meeting_count, meeting_room;
     struct noc_meeting_id *meeting_ids;

@@ -3,6 +3,7 @@
 
 import itertools
 import os
+import socket
 import time
 
 import pytest
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.noctule_only  # Mosquitto lets them wait
 
 SLOWER = 4 if os.environ.get("NOCTULE_SANITIZER") else 1
 LEVELS = 12
-CONFIG = ways.CONFIG + "max_queued_messages 0\nworkers 2\n"
+CONFIG = "workers 2\nmax_queued_messages 0\n" + ways.CONFIG + \
+    "listener 0 {dir}/ws.sock\nprotocol websockets\n"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,27 @@ def test_what_was_sent_before_a_goodbye_arrives(broker, topic, way):
     else:
         sender.send(*packets)
     sender.close()
+    for reader in readers:
+        for number in range(count):
+            reader.expect_message(topic, str(number), 30)
+
+
+def test_frames_are_taken_in_order_when_the_peer_has_hung_up(broker, topic):
+    """A unix socket tells at once that its peer has gone, while frames of before wait for a turn."""
+    readers = [broker.client(f"reader {number}", 5) for number in range(16)]
+    for reader in readers:
+        reader.subscribe((topic, 0))
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(30)
+    sock.connect(os.path.join(broker.folder, "ws.sock"))
+    sender = raw.Raw(0, sock=ways.UnixSocket(ws.WebSocket(sock)))
+    sender.connect("sender")
+    count, each = 12000, 1200
+    for at in range(0, count, each):
+        sock.sendall(ws.frame(ws.BINARY, b"".join(
+            raw.publish(topic, str(number)) for number in range(at, at + each))))
+    sock.sendall(ws.frame(ws.BINARY, raw.disconnect()) + ws.frame(ws.CLOSE, b"\x03\xe8"))
+    sock.close()
     for reader in readers:
         for number in range(count):
             reader.expect_message(topic, str(number), 30)

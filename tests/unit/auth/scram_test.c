@@ -241,6 +241,11 @@ static void a_first_message_that_is_none_is_refused(void **state)
             fail_msg("'%s' was not found malformed", wrong[i]);
         }
     }
+    {
+        struct noc_scram_options nothing = {0}; /* absent data is no message, and not looked at */
+
+        assert_int_equal(noc_scram_new(&nothing, noc_slice(NULL, 0), &scram), NOC_EMALFORMED);
+    }
     assert_int_equal(begin(FILE_TEXT, noc_slice("n,,n=u\0v,r=a", 12), &scram), NOC_EMALFORMED);
     assert_null(scram);
 }

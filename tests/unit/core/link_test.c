@@ -486,6 +486,62 @@ static void who_makes_work_takes_turns_with_others_who_do(void **state)
     world_close(&w);
 }
 
+/* A WebSocket feeds frame by frame. */
+static void feed_each_alone(struct noc_shard *shard, const void *argument)
+{
+    struct client *const *client = argument;
+
+    for (unsigned i = 0; i < 2000; i++) {
+        uint8_t packet[] = {0x30, 5, 0, 1, 't', 0, 'x'};
+
+        noc_link_feed(&(*client)->link, packet, sizeof packet);
+    }
+    assert_in_range(shard->work, NOC_WORK_MAX, NOC_WORK_MAX + 3 * NOC_WORK_LITTLE);
+}
+
+static void who_comes_in_many_pieces_is_held_as_well(void **state)
+{
+    enum { CROWD = 50 };
+    struct world w;
+    struct client *p;
+
+    (void)state;
+    world_open(&w, 1);
+    crowd(&w, CROWD);
+    p = join(&w, "p");
+    world_do(&w, 0, feed_each_alone, &p);
+    assert_true(p->is_reading);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_SENT), 2000 * CROWD);
+    world_close(&w);
+}
+
+static void who_is_held_waits_for_a_worker_that_is_behind_as_well(void **state)
+{
+    enum { CROWD = 50, COUNT = 4000 };
+    static uint8_t bytes[7 * COUNT + 20];
+    struct world w;
+    struct client *p;
+    size_t n = burst(bytes, COUNT);
+
+    (void)state;
+    world_init(&w);
+    w.limits.mailbox_high = 10;
+    world_start(&w, 2);
+    p = join(&w, "p");
+    crowd(&w, CROWD);
+    w.is_frozen[1] = true;
+    say(p, bytes, n);
+    assert_false(p->is_closed);
+    assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 1);
+    /* Two turns' worth at most: the worker was seen to be behind in the second. */
+    assert_in_range(world_count(&w, NOC_COUNT_PUBLISH_SENT), 0, 2 * NOC_WORK_MAX);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_true(p->is_closed);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_SENT), 2 * COUNT * CROWD);
+    world_close(&w);
+}
+
 static void mail_that_makes_too_much_work_waits_for_the_next_turn(void **state)
 {
     enum { CROWD = 50, COUNT = 1000 };
@@ -535,6 +591,8 @@ int main(void)
         cmocka_unit_test(bytes_and_packets_are_counted),
         cmocka_unit_test(who_makes_too_much_work_goes_on_in_the_next_turn),
         cmocka_unit_test(who_makes_work_takes_turns_with_others_who_do),
+        cmocka_unit_test(who_comes_in_many_pieces_is_held_as_well),
+        cmocka_unit_test(who_is_held_waits_for_a_worker_that_is_behind_as_well),
         cmocka_unit_test(mail_that_makes_too_much_work_waits_for_the_next_turn),
     };
 
