@@ -417,6 +417,7 @@ static void dispatch(struct noc_link *link, const struct noc_header *header, con
     struct noc_fault fault = {"packet type", 0};
 
     noc_shard_count(link->shard, NOC_COUNT_PACKETS_RECEIVED, 1);
+    link->shard->work++;
     if (link->state == NOC_LINK_OPEN) {
         on_packet(link, header, noc_slice(body, header->remaining));
     } else if (noc_exchange_is_waiting(link)) {

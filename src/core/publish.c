@@ -128,9 +128,10 @@ static bool may_write(const struct noc_link *link, struct noc_slice topic)
     const struct noc_session *session = link->session;
     struct noc_acl_subject subject = {
         noc_session_id(session), noc_slice(session->username, session->username_n)};
+    struct noc_acl *acl = link->shard->acls[link->listener->number];
 
-    return noc_acl_allows(
-        link->shard->acls[link->listener->number], &subject, NOC_ACCESS_WRITE, topic);
+    link->shard->work += acl == NULL ? 0 : NOC_WORK_OF_RIGHT;
+    return noc_acl_allows(acl, &subject, NOC_ACCESS_WRITE, topic);
 }
 
 /* Memory is short: QoS 0 is dropped, the rest refused. */

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session's replays stand in the order in which they began, and in a table by
+ * filter: a SUBSCRIBE may begin tens of thousands, and end as many.
+ */
 #include "core/replay.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "core/deliver.h"
 
 struct noc_replay {
-    struct noc_replay *next;
+    struct noc_list in_session;
+    uint64_t key; /* in by_filter */
     struct noc_retained_cursor cursor;
     uint64_t version; /* what is retained later comes live, and must not come ahead of that */
     uint32_t id;
@@ -16,77 +22,136 @@ struct noc_replay {
     char filter[];
 };
 
-/* Free the one that a pointer to it leads to. */
-static void drop(struct noc_replay **at)
-{
-    struct noc_replay *replay = *at;
+/* There while there is at least one. */
+struct noc_replays {
+    struct noc_list list;
+    struct noc_map64 by_filter; /* hash of the filter, of 64 bits under a key that nobody knows */
+};
 
-    *at = replay->next;
+static uint64_t key_of(const struct noc_session *session, struct noc_slice filter)
+{
+    return noc_hash(session->shard->core->seed, filter.at, filter.n) | 1;
+}
+
+static struct noc_replay *first_of(const struct noc_session *session)
+{
+    return session->replays == NULL
+               ? NULL
+               : NOC_CONTAINER(session->replays->list.next, struct noc_replay, in_session);
+}
+
+static void drop(struct noc_session *session, struct noc_replay *replay)
+{
+    struct noc_replays *replays = session->replays;
+
+    (void)noc_map64_take(&replays->by_filter, replay->key);
+    noc_list_remove(&replay->in_session);
     noc_retained_cursor_done(&replay->cursor);
     free(replay);
+    if (noc_list_is_empty(&replays->list)) {
+        noc_map64_done(&replays->by_filter);
+        free(replays);
+        session->replays = NULL;
+    }
+}
+
+/* Enter it as the last one. */
+static int add(struct noc_session *session, struct noc_replay *replay)
+{
+    struct noc_replays *replays = session->replays;
+
+    if (replays == NULL) {
+        replays = calloc(1, sizeof *replays);
+        if (replays == NULL) {
+            return NOC_ENOMEM;
+        }
+        noc_list_init(&replays->list);
+    }
+    if (noc_map64_set(&replays->by_filter, replay->key, replay) != NOC_OK) {
+        if (session->replays == NULL) {
+            free(replays);
+        }
+        return NOC_ENOMEM;
+    }
+    session->replays = replays;
+    noc_list_append(&replays->list, &replay->in_session);
+    return NOC_OK;
 }
 
 int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id,
     uint64_t version)
 {
-    struct noc_replay **end = &session->replay, *replay = malloc(sizeof *replay + filter.n);
+    struct noc_replay *replay = malloc(sizeof *replay + filter.n);
 
     if (replay == NULL) {
         return NOC_ENOMEM;
     }
     noc_replay_cancel(session, filter);
-    replay->next = NULL;
+    noc_list_init(&replay->in_session);
+    replay->key = key_of(session, filter);
     replay->version = version;
     replay->id = id;
     replay->qos = qos;
     replay->filter_n = filter.n;
     memcpy(replay->filter, filter.at, filter.n);
     noc_retained_cursor_init(&replay->cursor, noc_slice(replay->filter, filter.n));
-    while (*end != NULL) {
-        end = &(*end)->next;
+    if (add(session, replay) != NOC_OK) {
+        free(replay);
+        return NOC_ENOMEM;
     }
-    *end = replay;
     noc_replay_wake(session->link);
     return NOC_OK;
 }
 
 void noc_replay_cancel(struct noc_session *session, struct noc_slice filter)
 {
-    for (struct noc_replay **at = &session->replay; *at != NULL; at = &(*at)->next) {
-        if (noc_slice_equal(noc_slice((*at)->filter, (*at)->filter_n), filter)) {
-            drop(at);
-            return;
-        }
+    struct noc_replay *replay =
+        session->replays == NULL
+            ? NULL
+            : noc_map64_get(&session->replays->by_filter, key_of(session, filter));
+
+    if (replay != NULL) {
+        drop(session, replay);
     }
 }
 
 void noc_replay_detached(struct noc_session *session)
 {
-    for (struct noc_replay **at = &session->replay; *at != NULL;) {
-        if ((*at)->qos == 0) {
-            drop(at);
-        } else {
-            at = &(*at)->next;
+    struct noc_list *at, *next;
+
+    if (session->replays == NULL) {
+        return;
+    }
+    /* With the last one the list itself goes. */
+    for (at = session->replays->list.next; session->replays != NULL; at = next) {
+        struct noc_replay *replay = NOC_CONTAINER(at, struct noc_replay, in_session);
+
+        if (at == &session->replays->list) {
+            return;
+        }
+        next = at->next;
+        if (replay->qos == 0) {
+            drop(session, replay);
         }
     }
 }
 
 void noc_replay_done(struct noc_session *session)
 {
-    while (session->replay != NULL) {
-        drop(&session->replay);
+    while (session->replays != NULL) {
+        drop(session, first_of(session));
     }
 }
 
 void noc_replay_wake(struct noc_link *link)
 {
-    if (link->session->replay != NULL && !noc_list_is_linked(&link->replaying)) {
+    if (link->session->replays != NULL && !noc_list_is_linked(&link->replaying)) {
         noc_list_append(&link->shard->replays, &link->replaying);
     }
 }
 
 /* How many messages the link could take now; half the output's bound is left to live traffic. */
-static unsigned room_for(const struct noc_link *link)
+static unsigned room_for(const struct noc_link *link, const struct noc_replay *replay)
 {
     const struct noc_session *session = link->session;
 
@@ -94,7 +159,7 @@ static unsigned room_for(const struct noc_link *link)
         noc_link_is_failing(link)) {
         return 0;
     }
-    if (session->replay->qos == 0) {
+    if (replay->qos == 0) {
         return NOC_REPLAY_STEP;
     }
     if (session->queue.count > 0 || !noc_session_has_window(session)) {
@@ -127,10 +192,10 @@ static void deliver(
 static bool step(struct noc_link *link, unsigned *visits_left)
 {
     struct noc_shard *shard = link->shard;
-    struct noc_replay *replay = link->session->replay;
+    struct noc_replay *replay = first_of(link->session);
     struct noc_message *some[NOC_REPLAY_STEP];
     unsigned visits = *visits_left < NOC_REPLAY_STEP * 4 ? *visits_left : NOC_REPLAY_STEP * 4;
-    unsigned room = replay == NULL ? 0 : room_for(link);
+    unsigned room = replay == NULL ? 0 : room_for(link, replay);
     uint32_t before;
     int count;
 
@@ -146,9 +211,9 @@ static bool step(struct noc_link *link, unsigned *visits_left)
         deliver(link, replay, some[i]);
     }
     if (count == NOC_ENOMEM || replay->cursor.is_done) {
-        drop(&link->session->replay);
+        drop(link->session, replay);
     }
-    return link->session->replay != NULL;
+    return link->session->replays != NULL;
 }
 
 void noc_replay_run(struct noc_shard *shard)

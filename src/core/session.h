@@ -22,7 +22,7 @@
 #include "core/shard.h"
 
 struct noc_link;
-struct noc_replay;
+struct noc_replays;
 
 #define NOC_NEVER_S UINT32_MAX /* session expiry: does not expire */
 
@@ -106,7 +106,7 @@ struct noc_session {
     uint32_t again_count; /* of these, due to be sent again */
     uint16_t next_id;     /* packet id that the next one gets */
 
-    struct noc_replay *replay; /* first of the replays to go on with; see replay.h */
+    struct noc_replays *replays; /* to go on with; NULL: none; see replay.h */
 
     struct noc_map64 incoming; /* packet id -> message of QoS 2 */
     uint64_t incoming_bytes;

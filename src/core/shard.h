@@ -27,11 +27,11 @@
 enum { NOC_DRAIN_MAX = 8192, NOC_REPLAY_VISITS = 4096, NOC_REPLAY_STEP = 64 };
 
 /*
- * What mail, and then reading, may cost in a turn: nodes of the index looked at and copies
- * delivered, a few milliseconds' worth. Past it mail stays, and links wait for the next turn, but
+ * What mail, and then reading, may cost in a turn: packets, nodes of the index looked at, copies
+ * delivered, filters entered and rights looked up, some milliseconds' worth. Past it mail stays, and links wait for the next turn, but
  * for those whose own packets make next to no work (acknowledgements, mostly).
  */
-enum { NOC_WORK_MAX = 32768, NOC_WORK_LITTLE = 64, NOC_WORK_OF_FILTER = 8 };
+enum { NOC_WORK_MAX = 32768, NOC_WORK_LITTLE = 64, NOC_WORK_OF_FILTER = 8, NOC_WORK_OF_RIGHT = 8 };
 
 struct noc_batch; /* mail.h */
 struct noc_session;

@@ -242,6 +242,7 @@ static bool unsubscribe_all(
         if (target.group.at == NULL) {
             noc_replay_cancel(link->session, target.filter); /* [MQTT-3.10.4-2] */
         }
+        link->shard->work += NOC_WORK_OF_FILTER;
         noc_shard_log(link->shard, NOC_LOG_UNSUBSCRIBE, "%.*s %.*s",
             NOC_SLICE_ARG(noc_session_id(link->session)), NOC_SLICE_ARG(text));
         free(target.owned);

@@ -486,6 +486,30 @@ static void who_makes_work_takes_turns_with_others_who_do(void **state)
     world_close(&w);
 }
 
+static void pings_are_work_too(void **state)
+{
+    enum { PINGS = NOC_WORK_MAX + 1000 };
+    struct world w;
+    struct client *p;
+    uint8_t *bytes = malloc(2 * PINGS);
+
+    (void)state;
+    assert_non_null(bytes);
+    for (unsigned i = 0; i < PINGS; i++) {
+        memcpy(bytes + 2 * i, "\xc0", 2);
+    }
+    world_open(&w, 1);
+    p = join(&w, "p");
+    say_only(p, bytes, 2 * PINGS);
+    assert_false(p->is_reading);
+    assert_in_range(hears_count(p, "PINGRESP"), NOC_WORK_MAX - 1, NOC_WORK_MAX + 1);
+    world_settle(&w);
+    assert_true(p->is_reading);
+    assert_in_range(hears_count(p, "PINGRESP"), 999, 1001);
+    free(bytes);
+    world_close(&w);
+}
+
 /* A WebSocket feeds frame by frame. */
 static void feed_each_alone(struct noc_shard *shard, const void *argument)
 {
@@ -591,6 +615,7 @@ int main(void)
         cmocka_unit_test(bytes_and_packets_are_counted),
         cmocka_unit_test(who_makes_too_much_work_goes_on_in_the_next_turn),
         cmocka_unit_test(who_makes_work_takes_turns_with_others_who_do),
+        cmocka_unit_test(pings_are_work_too),
         cmocka_unit_test(who_comes_in_many_pieces_is_held_as_well),
         cmocka_unit_test(who_is_held_waits_for_a_worker_that_is_behind_as_well),
         cmocka_unit_test(mail_that_makes_too_much_work_waits_for_the_next_turn),

@@ -42,7 +42,7 @@ static void a_replay_brings_every_message_once_in_order_of_topic(void **state)
         assert_non_null(text);
     }
     assert_null(strstr(text + 1, "PUBLISH"));
-    assert_null(s->link.session->replay);
+    assert_null(s->link.session->replays);
     world_close(&w);
 }
 
@@ -93,9 +93,9 @@ static void a_replay_waits_for_a_small_output_and_loses_nothing(void **state)
     s = join(&w, "s");
     s->takes = 0;
     say_subscribe(s, "#", 0, 0);
-    assert_non_null(s->link.session->replay);
+    assert_non_null(s->link.session->replays);
     assert_in_range(s->link.out.bytes, 4000, 80000);
-    for (unsigned i = 0; i < 1000 && s->link.session->replay != NULL; i++) {
+    for (unsigned i = 0; i < 1000 && s->link.session->replays != NULL; i++) {
         s->takes = 3000;
         world_settle(&w);
     }
@@ -128,7 +128,7 @@ static void a_replay_with_qos_keeps_to_the_window(void **state)
         say_ack(s, NOC_PUBACK, (uint16_t)id, 0);
     }
     assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 0);
-    assert_null(s->link.session->replay);
+    assert_null(s->link.session->replays);
     world_close(&w);
 }
 
@@ -188,7 +188,7 @@ static void a_replay_with_qos_0_ends_with_its_link(void **state)
     s->takes = 0;
     say_subscribe(s, "#", 0, 0);
     say_subscribe(s, "t/#", 0, 0);
-    assert_non_null(s->link.session->replay);
+    assert_non_null(s->link.session->replays);
     hang_up(s);
     s = stay(&w, "s");
     hears_nothing(s);
