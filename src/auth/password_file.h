@@ -70,8 +70,9 @@ NOC_MUST_CHECK int noc_passwords_check(const struct noc_passwords *passwords,
  * then all zero, and ret_hash has the form of the most frequent kind in the
  * file, without salt and digest. Overwrite ret_hash after use.
  */
-int noc_passwords_find_pbkdf2(const struct noc_passwords *passwords, struct noc_slice username,
-    struct noc_password_hash *ret_hash, uint8_t ret_digest[NOC_LINE_DIGEST_BYTES]);
+NOC_MUST_CHECK int noc_passwords_find_pbkdf2(const struct noc_passwords *passwords,
+    struct noc_slice username, struct noc_password_hash *ret_hash,
+    uint8_t ret_digest[NOC_LINE_DIGEST_BYTES]);
 
 /*
  * A digest of the user's hash: it changes when, and only when, the entry does.

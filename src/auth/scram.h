@@ -19,7 +19,9 @@
  * password itself it still has to be cracked).
  *
  * A user that isn't there, or whose line is of another kind, gets a challenge
- * like everybody (the salt a keyed digest of the name), and fails at the end.
+ * like everybody (the salt a keyed digest of the name), and fails at the end. (The key is new
+ * with each start, so who compares salts over a restart can tell; and in a file of mixed kinds
+ * strangers have the rounds of the most frequent one, or of mosquitto_passwd.)
  * Names are compared as bytes; SASLprep is not applied, as mosquitto_passwd
  * does not either.
  *

@@ -174,7 +174,9 @@ static void log_outcome(struct noc_link *link, int outcome)
     if (outcome == NOC_OK) {
         return;
     }
-    if (outcome == NOC_EFULL) {
+    if (outcome == NOC_ENOMEM) {
+        why = "out of memory";
+    } else if (outcome == NOC_EFULL) {
         why = "too many logins at once";
     } else if (noc_connection_of(link)->is_named_by_certificate) {
         why = "its certificate gives no user name";
@@ -202,7 +204,10 @@ int noc_admission_set_name(struct noc_connection *connection, struct noc_slice n
     return NOC_OK;
 }
 
-/* The username that a client certificate stands for. NOC_ENOENT: the listener does not ask. */
+/*
+ * The username that a client certificate stands for. NOC_ENOENT: the listener does not ask;
+ * NOC_EDENIED: it gives none; NOC_ENOMEM.
+ */
 static int name_by_certificate(struct noc_connection *connection)
 {
     const struct noc_listener_config *config = connection->endpoint->config;
@@ -216,10 +221,7 @@ static int name_by_certificate(struct noc_connection *connection)
     connection->is_named_by_certificate = true;
     n = config->use_identity_as_username ? noc_tls_identity(connection->tls, name, sizeof name)
                                          : noc_tls_subject(connection->tls, name, sizeof name);
-    if (n < 0 || noc_admission_set_name(connection, noc_slice(name, (size_t)n)) != NOC_OK) {
-        return NOC_EDENIED;
-    }
-    return NOC_OK;
+    return n < 0 ? NOC_EDENIED : noc_admission_set_name(connection, noc_slice(name, (size_t)n));
 }
 
 /* ---- judging a CONNECT ---- */

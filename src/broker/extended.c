@@ -2,7 +2,8 @@
 /*
  * Extended authentication: which methods a listener has, and their steps. There
  * is one, SCRAM-SHA-512, where the option authentication_method names it, there is a
- * password file, and no certificate says who the client is. Its steps are a few HMACs, so they run on the worker.
+ * password file, and no certificate says who the client is. Its steps are a few HMACs, so
+ * they run on the worker.
  *
  * The identity is the method's: a CONNECT that names another user is refused, and
  * so is who authenticates again as somebody else.

@@ -151,7 +151,7 @@ static void check_parent(const struct check *check, const char *name, const char
     noc_text_done(&text);
 }
 
-/* Nothing is written there yet, but will be: a missing folder does not keep the broker from running. */
+/* Nothing is written there yet, but will be: a missing folder is no reason not to run. */
 static void check_store(const struct check *check)
 {
     const char *path = check->config->persistence_location;

@@ -323,6 +323,10 @@ static void on_judged(struct noc_link *link, int result)
         noc_link_refuse(link, NOC_RC_NOT_AUTHORIZED, NOC_END_NOT_AUTHORISED, NULL);
         return;
     }
+    if (result == NOC_ENOMEM) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
     if (result != NOC_OK) {
         noc_link_refuse(link, NOC_RC_SERVER_BUSY, NOC_END_REFUSED, "too many logins at once");
         return;

@@ -128,7 +128,7 @@ struct noc_shard_ops {
     void (*wake)(struct noc_shard *shard, unsigned worker);
 
     /*
-     * Judge the credentials: NOC_OK, NOC_EDENIED, NOC_EFULL (too busy), or NOC_EAGAIN:
+     * Judge the credentials: NOC_OK, NOC_EDENIED, NOC_EFULL (too busy), NOC_ENOMEM, or NOC_EAGAIN:
      * noc_link_authenticated() will be called with the ticket.
      */
     int (*authenticate)(

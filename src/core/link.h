@@ -127,7 +127,7 @@ void noc_link_end(struct noc_link *link, enum noc_end end, const char *text);
 /* Output was flushed and the socket takes more: queues and replays go on. */
 void noc_link_drained(struct noc_link *link);
 
-/* Answer to authenticate: NOC_OK, NOC_EDENIED or NOC_EFULL. A stale ticket is ignored. */
+/* Answer to authenticate: NOC_OK, NOC_EDENIED, NOC_EFULL or NOC_ENOMEM. A stale ticket is ignored. */
 void noc_link_authenticated(struct noc_shard *shard, uint64_t ticket, int result);
 
 /* The link waiting with this ticket, or NULL: it has gone. */

@@ -188,7 +188,7 @@ static void deliver(
     noc_publication_done(&publication);
 }
 
-/* A portion of what the shard may look at in this turn. False: the link has nothing more, or no room. */
+/* A portion of what the shard may look at in this turn. False: there is nothing more, or no room. */
 static bool step(struct noc_link *link, unsigned *visits_left)
 {
     struct noc_shard *shard = link->shard;

@@ -8,7 +8,8 @@
  *   drain mail   bounded; then links that were held in the turn before go on
  *   read         the glue feeds bytes to links (link.h)
  *   settle       links whose timers are due: only now, as a worker that was held up
- *                itself would else take for silent who has long spoken; replays go on; mail of this turn is posted, once per worker
+ *                itself would else take for silent who has long spoken; replays go on;
+ *                mail of this turn is posted, once per worker
  *   flush        the glue writes each dirty link's output
  *   end          what died is given back; quiescent
  *
@@ -23,13 +24,14 @@
 #include "core/map64.h"
 #include "core/outq.h"
 
-/* Records, and retained messages of all replays, a shard looks at per turn; of one replay at once. */
+/* In a turn: records of mail, and retained messages that replays look at; of one at a time. */
 enum { NOC_DRAIN_MAX = 8192, NOC_REPLAY_VISITS = 4096, NOC_REPLAY_STEP = 64 };
 
 /*
  * What mail, and then reading, may cost in a turn: packets, nodes of the index looked at, copies
- * delivered, filters entered and rights looked up, some milliseconds' worth. Past it mail stays, and links wait for the next turn, but
- * for those whose own packets make next to no work (acknowledgements, mostly).
+ * delivered, filters entered and rights looked up, some milliseconds' worth. Past it mail stays,
+ * and links wait for the next turn, but for those whose own packets make next to no work
+ * (acknowledgements, mostly).
  */
 enum { NOC_WORK_MAX = 32768, NOC_WORK_LITTLE = 64, NOC_WORK_OF_FILTER = 8, NOC_WORK_OF_RIGHT = 8 };
 

@@ -264,7 +264,8 @@ static bool is_hash_name(const char *name)
 
 /*
  * All of it, now: OpenSSL's own way with a folder is to open its files in the handshakes, on
- * the workers. A link that leads nowhere is passed over, as there.
+ * the workers. What holds no certificate, or is a link that leads nowhere, is passed over, as there:
+ * who would have been vouched for by it is refused.
  */
 static int load_folder(SSL_CTX *ctx, const char *folder, const struct report *report)
 {
@@ -272,7 +273,6 @@ static int load_folder(SSL_CTX *ctx, const char *folder, const struct report *re
     char path[PATH_MAX + NAME_MAX + 2];
     struct dirent *entry;
     DIR *dir = opendir(folder);
-    int err = NOC_OK;
 
     if (dir == NULL) {
         (void)snprintf(report->text, report->size, "Unable to use CA folder '%s': %s", folder,
@@ -280,17 +280,18 @@ static int load_folder(SSL_CTX *ctx, const char *folder, const struct report *re
         return NOC_EINVAL;
     }
     if (lookup == NULL) {
-        err = fail(report, "use CA folder", folder);
+        (void)closedir(dir);
+        return fail(report, "use CA folder", folder);
     }
-    while (err == NOC_OK && (entry = readdir(dir)) != NULL) {
+    while ((entry = readdir(dir)) != NULL) {
         (void)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        if (is_hash_name(entry->d_name) && access(path, F_OK) == 0 &&
-            X509_load_cert_file(lookup, path, X509_FILETYPE_PEM) < 1) {
-            err = fail(report, "load CA file", path);
+        if (is_hash_name(entry->d_name)) {
+            (void)X509_load_cert_file(lookup, path, X509_FILETYPE_PEM);
+            ERR_clear_error();
         }
     }
     (void)closedir(dir);
-    return err;
+    return NOC_OK;
 }
 
 /*

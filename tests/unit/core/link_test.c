@@ -389,7 +389,7 @@ static void bytes_and_packets_are_counted(void **state)
 
 /* ---- what a turn may cost ---- */
 
-/* Subscribers to "t", the same number on each shard, so that a message for it is worth that many copies. */
+/* Subscribers to "t", as many on each shard: a message for it is worth that many copies. */
 static void crowd(struct world *w, unsigned count)
 {
     for (unsigned i = 0; i < count * w->core.shard_count; i++) {

@@ -515,6 +515,9 @@ static void a_folder_of_authorities_is_read_before_the_handshakes(void **state)
     server.require_certificate = true;
     client.certfile = f->client;
     client.keyfile = f->client_key;
+    /* Mosquitto's users start with a file in it that is none, too. */
+    (void)unlink(f->dangling);
+    assert_int_equal(symlink(f->garbage, f->dangling), 0);
     open_pair(&pair, &server, &client);
     assert_int_equal(unlink(f->hashed), 0);
     shake_hands(&pair);
@@ -619,11 +622,6 @@ static void bad_files_and_words_are_named(void **state)
     options = server_options(f);
     options.capath = "/no/such/folder";
     assert_server_error(&options, "Unable to use CA folder '/no/such/folder': No such file");
-    options.capath = f->authorities;
-    (void)unlink(f->dangling);
-    assert_int_equal(symlink(f->garbage, f->dangling), 0);
-    (void)snprintf(expected, sizeof(expected), "Unable to load CA file '%s': ", f->dangling);
-    assert_server_error(&options, expected);
     options = server_options(f);
     options.crlfile = f->garbage;
     assert_server_error(&options, "revocation file");
