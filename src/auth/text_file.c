@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -49,12 +50,10 @@ static int fail_errno(struct noc_report *report, const char *path, const char *w
 static bool folder_is_open(const char *path)
 {
     struct stat status;
-    char *real = realpath(path, NULL);
-    bool is_open = real != NULL && stat(dirname(real), &status) == 0 &&
-                   (status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0;
+    char real[PATH_MAX];
 
-    free(real);
-    return is_open;
+    return realpath(path, real) != NULL && stat(dirname(real), &status) == 0 &&
+           (status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0;
 }
 
 /* A file on a tmpfs was put there for this process: a mounted Secret, /run. */

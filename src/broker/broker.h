@@ -101,7 +101,4 @@ void noc_sys_free(struct noc_sys *sys);
 /* Publish what has changed since the last time under $SYS/broker/. */
 void noc_sys_publish(struct noc_sys *sys, uint64_t now_ms);
 
-/* Bytes of heap in use. */
-uint64_t noc_sys_heap_bytes(void);
-
 #endif

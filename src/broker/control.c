@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/heap.h"
 #include "broker/watch.h"
 #include "net/clock.h"
 
@@ -84,7 +85,7 @@ static void watch_memory(struct noc_control *control)
     struct noc_core *core = &control->broker->core;
     uint64_t limit = control->broker->config->memory_limit_bytes;
     bool was_short = atomic_load_explicit(&core->is_memory_short, memory_order_relaxed);
-    uint64_t used = noc_sys_heap_bytes();
+    uint64_t used = noc_heap_bytes_mt();
     bool is_short = used > (was_short ? limit - limit / 10 : limit);
 
     if (is_short != was_short) {
@@ -135,7 +136,7 @@ static int status_json(struct noc_broker *broker, char *text, size_t room)
         (long long)noc_core_count_mt(core, NOC_COUNT_PAUSED),
         (long long)noc_core_count_mt(core, NOC_COUNT_TAKEN_OVER),
         (long long)noc_core_count_mt(core, NOC_COUNT_SESSIONS_EXPIRED),
-        (unsigned long long)noc_sys_heap_bytes(),
+        (unsigned long long)noc_heap_bytes_mt(),
         atomic_load_explicit(&core->is_memory_short, memory_order_relaxed) ? "true" : "false",
         (unsigned long long)auth.checks, (unsigned long long)auth.remembered,
         (unsigned long long)auth.refused, (unsigned long long)auth.depth,

@@ -4,13 +4,13 @@
  * The $SYS tree of Mosquitto, made of the workers' counters. The control
  * thread computes texts; worker 0 publishes those that changed, retained.
  */
-#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/broker.h"
+#include "broker/heap.h"
 
 enum { TEXT_MAX = 64, LOADS = 9, WINDOWS = 3 };
 
@@ -129,13 +129,6 @@ void noc_sys_free(struct noc_sys *sys)
     free(sys);
 }
 
-uint64_t noc_sys_heap_bytes(void)
-{
-    struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
-
 static void publish_bundle(struct noc_shard *shard, void *argument)
 {
     struct bundle *bundle = argument;
@@ -171,7 +164,7 @@ static void read_values(struct noc_sys *sys, uint64_t now_ms, int64_t values[ITE
     struct noc_retained_counts retained;
     int64_t connected = noc_core_count_mt(core, NOC_COUNT_CONNECTED);
     int64_t total = noc_core_count_mt(core, NOC_COUNT_SESSIONS);
-    uint64_t heap = noc_sys_heap_bytes();
+    uint64_t heap = noc_heap_bytes_mt();
 
     noc_index_counts_mt(core->index, &index);
     noc_retained_counts_mt(core->retained, &retained);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker/admission.h"
+#include "broker/heap.h"
 #include "cli/commands.h"
 #include "config/options.h"
 #include "net/privileges.h"
@@ -287,6 +288,7 @@ int noc_cli_broker(int argc, char **argv)
         }
         return NOC_CONFIG_EXIT_INVALID;
     }
+    noc_heap_init();
     status = print_wanted(&line, as_mosquitto);
     return status >= 0 ? status : load_and_run(&line, as_mosquitto);
 }

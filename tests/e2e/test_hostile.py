@@ -28,7 +28,6 @@ CONFIG = (f"connect_timeout {CONNECT_TIMEOUT}\nmax_output_bytes {OUTPUT_MIB * MI
 SANITIZER = os.environ.get("NOCTULE_SANITIZER", "")
 LONGER = 30 if os.environ.get("NOCTULE_LONG") == "1" else 1
 PINGREQ = raw.packet(raw.PINGREQ)
-needs_heap_figures = pytest.mark.skipif(bool(SANITIZER), reason="sanitizers hide the heap's size")
 
 
 class PreparedBroker(Broker):
@@ -440,7 +439,6 @@ def test_a_connect_of_more_than_64_kib(broker, bystanders, way):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8])
-@needs_heap_figures
 def test_memory_at_its_limit(prepared, workers):
     """100 clients in a ring, QoS 1, and hogs that fill the memory: refusals, but progress.
 
@@ -524,7 +522,6 @@ def test_memory_at_its_limit(prepared, workers):
         client.close()
 
 
-@needs_heap_figures
 def test_memory_short_refuses_new_clients_and_recovers(prepared):
     broker = prepared("memory_limit 16000000\nmax_queued_messages 0\nallow_anonymous true\n"
                       "listener {port} 127.0.0.1\n")

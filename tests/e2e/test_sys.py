@@ -111,6 +111,22 @@ def test_clients_may_not_write(broker):
     reader.expect_nothing()
 
 
+@pytest.mark.noctule_only
+def test_heap_current_rises_and_falls_with_what_is_held(broker):
+    watcher = broker.client("watcher")
+    watcher.subscribe(("$SYS/broker/heap/current", 0))
+    before = int(watcher.expect(raw.PUBLISH).payload)
+    sender = broker.client("sender")
+    for number in range(20):
+        sender.publish(f"heap/{number}", bytes(1 << 20), 1, retain=True)
+    while int(watcher.expect(raw.PUBLISH, 10).payload) < before + (19 << 20):
+        pass
+    for number in range(20):
+        sender.publish(f"heap/{number}", b"", 1, retain=True)
+    while int(watcher.expect(raw.PUBLISH, 10).payload) > before + (1 << 20):
+        pass
+
+
 def test_interval_zero_means_none(start_broker):
     broker = start_broker(CONFIG.replace("sys_interval 1", "sys_interval 0"))
     client = broker.client("c")
