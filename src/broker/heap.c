@@ -116,6 +116,7 @@ static void openssl_free(void *memory, const char *file, int line)
 
 void noc_heap_init(void)
 {
+    (void)mallopt(M_MXFAST, 0);
     (void)CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free);
 }
 

@@ -3,6 +3,7 @@
 /* The test's own allocations are counted as the broker's are: it is linked the same way. */
 #include "broker/heap.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -109,6 +110,23 @@ static void what_openssl_takes_is_counted(void **state)
     assert_near(noc_heap_bytes_mt(), before);
 }
 
+static void small_free_blocks_do_not_pile_up(void **state)
+{
+    void *blocks[BLOCKS];
+
+    (void)state;
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(40);
+    }
+    for (int i = 0; i < BLOCKS; i += 2) {
+        free(blocks[i]);
+    }
+    assert_int_equal(mallinfo2().fsmblks, 0);
+    for (int i = 1; i < BLOCKS; i += 2) {
+        free(blocks[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +134,7 @@ int main(void)
         cmocka_unit_test(a_block_that_changes_its_size_counts_as_what_it_is),
         cmocka_unit_test(what_one_thread_takes_another_one_may_give_back),
         cmocka_unit_test(what_openssl_takes_is_counted),
+        cmocka_unit_test(small_free_blocks_do_not_pile_up),
     };
 
     noc_heap_init();
