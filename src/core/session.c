@@ -315,6 +315,9 @@ int noc_session_subscribe(struct noc_session *session, struct noc_slice filter,
         *ret_new = NULL;
         return NOC_OK;
     }
+    if (noc_shard_is_memory_short(shard)) {
+        return NOC_EFULL;
+    }
     if ((session->subs == NULL || (session->sub_count + 1) * 4 > (session->sub_mask + 1) * 3) &&
         grow_subs(session) != NOC_OK) {
         return NOC_ENOMEM;

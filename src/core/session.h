@@ -166,7 +166,7 @@ struct noc_sub *noc_session_find_sub(
 /*
  * Enter or change a subscription: filter without $share. *ret_new is the one
  * entered, NULL when one was changed. The filter holds the mount point already.
- * NOC_ENOMEM.
+ * NOC_ENOMEM; NOC_EFULL: while memory is short none is entered, but those there may change.
  */
 NOC_MUST_CHECK int noc_session_subscribe(struct noc_session *session, struct noc_slice filter,
     struct noc_slice group, uint8_t options, uint32_t id, struct noc_sub **ret_new);

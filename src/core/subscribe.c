@@ -80,6 +80,7 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
     bool is_shared = target->group.at != NULL;
     uint8_t qos = options & NOC_SUB_QOS;
     struct noc_sub *entered;
+    int err;
 
     *ret_replay = 0;
     if (qos > link->listener->max_qos) {
@@ -90,9 +91,10 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
         /* What a bridge asks for in version 5; without it two brokers would send in circles. */
         options |= NOC_SUB_NO_LOCAL | NOC_SUB_RETAIN_AS_PUBLISHED;
     }
-    if (noc_session_subscribe(session, target->filter, target->group, options, id, &entered) !=
-        NOC_OK) {
-        return NOC_RC_UNSPECIFIED;
+    err = noc_session_subscribe(session, target->filter, target->group, options, id, &entered);
+    if (err != NOC_OK) {
+        noc_shard_count(session->shard, NOC_COUNT_FILTERS_REFUSED, 1);
+        return err == NOC_EFULL ? NOC_RC_QUOTA_EXCEEDED : NOC_RC_UNSPECIFIED;
     }
     noc_shard_log(link->shard, NOC_LOG_SUBSCRIBE, "%.*s %d %s%.*s%s%.*s",
         NOC_SLICE_ARG(noc_session_id(session)), qos, is_shared ? "$share/" : "",

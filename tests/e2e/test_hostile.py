@@ -551,6 +551,26 @@ def test_memory_short_refuses_new_clients_and_recovers(prepared):
     assert client.publish("other", "x", 1) in (0, 0x10)
 
 
+def test_subscriptions_stop_at_the_memory_limit_and_go_on_below_it(prepared):
+    broker = prepared("memory_limit 24000000\nallow_anonymous true\nlistener {port} 127.0.0.1\n")
+    old = broker.client("old", 4)
+    client = broker.client("new", 5)
+    packets = []
+    for number in range(2000):
+        packets.append([(f"some/filter/{number}/{n}/+", 0) for n in range(100)])
+        reasons = client.subscribe(*packets[-1])
+        assert set(reasons) <= {0, 0x97}, reasons
+        if reasons[-1] != 0:
+            break
+    else:
+        raise AssertionError("memory never gets short")
+    assert old.subscribe(("another", 0)) == [0x80]
+    for packet in packets:
+        client.unsubscribe(*(name for name, _ in packet))
+    broker.wait_log("Memory is no longer short", 10 * SLOWER)
+    assert old.subscribe(("another", 0)) == [0]
+
+
 def test_out_of_descriptors(prepared):
     broker = prepared(CONFIG, descriptors=80)
     works = broker.client("works")

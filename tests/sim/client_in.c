@@ -295,7 +295,8 @@ static bool is_doubtful(const struct sim_session *session, unsigned filter, uint
     return false;
 }
 
-static void settle_asked(struct sim_client *client, unsigned at)
+/* is_over: it was an UNSUBSCRIBE, or refused, which happens only to what is not there. */
+static void settle_asked(struct sim_client *client, unsigned at, bool is_over)
 {
     struct sim_session *session = client->session;
     unsigned filter = client->asked[at];
@@ -311,7 +312,7 @@ static void settle_asked(struct sim_client *client, unsigned at)
             newest = sub;
         }
     }
-    if (client->is_unsubscribe && newest != NULL) {
+    if (is_over && newest != NULL) {
         newest->end_acked_at = client->world->clock;
     } else if (newest != NULL) {
         newest->acked_at = client->world->clock;
@@ -326,7 +327,12 @@ static void check_reason(struct sim_client *client, unsigned at, uint8_t reason)
     if (client->world->is_lawless) {
         return;
     }
-    if (!client->is_unsubscribe) {
+    if (!client->is_unsubscribe && reason >= NOC_RC_UNSPECIFIED) {
+        check(client,
+            client->world->profile->memory_short > 0 &&
+                reason == (client->version == NOC_V5 ? NOC_RC_QUOTA_EXCEEDED : 0x80),
+            "SUBACK: a refusal");
+    } else if (!client->is_unsubscribe) {
         check(client, reason == (client->asked_options[at] & NOC_SUB_QOS), "SUBACK: another QoS");
     } else if (client->version == NOC_V5 && !is_doubtful(session, filter, client->asked_at)) {
         check(client,
@@ -351,10 +357,12 @@ static void on_suback(struct sim_client *client, unsigned type, struct noc_slice
         "SUBACK with another number of reasons [MQTT-3.9.3-1]");
     client->world->clock++;
     for (unsigned i = 0; i < client->asked_count; i++) {
+        uint8_t reason = has_reasons ? (uint8_t)suback.reasons.at[i] : 0;
+
         if (has_reasons) {
-            check_reason(client, i, (uint8_t)suback.reasons.at[i]);
+            check_reason(client, i, reason);
         }
-        settle_asked(client, i);
+        settle_asked(client, i, client->is_unsubscribe || reason >= NOC_RC_UNSPECIFIED);
     }
     client->subscribe_id = 0;
 }

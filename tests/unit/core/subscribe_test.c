@@ -100,6 +100,35 @@ static void subscribing_again_replaces_the_options(void **state) /* [MQTT-3.8.4-
     world_close(&w);
 }
 
+static void a_new_subscription_is_refused_while_memory_is_short(void **state)
+{
+    struct world w;
+    struct client *c, *v3, *p;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    v3 = join_v311(&w, "v3");
+    p = join(&w, "p");
+    subscribe(c, "old", 0);
+    atomic_store(&w.core.is_memory_short, true);
+    say_bytes(c, "\x82\x0f\0\x07\0\0\x03new\x01\0\x03old\x01");
+    hears(c, "SUBACK 7: 151 1"); /* What is there may change. */
+    say_bytes(v3, "\x82\x08\0\x08\0\x03new\x01");
+    hears(v3, "SUBACK 8: 128");
+    assert_int_equal(world_count(&w, NOC_COUNT_FILTERS_REFUSED), 2);
+    atomic_store(&w.core.is_memory_short, false);
+    say_publish(p, 0, 0, "new", "x");
+    say_publish(p, 1, 1, "old", "x");
+    hears(c, "PUBLISH old x q1 m1");
+    hears_nothing(v3);
+    say_subscribe(c, "new", 0, 0);
+    hears_count(c, "SUBACK");
+    say_publish(p, 0, 0, "new", "x");
+    hears(c, "PUBLISH new x q0");
+    world_close(&w);
+}
+
 static void after_unsubscribe_nothing_comes(void **state) /* [MQTT-3.10.4-1], [MQTT-3.10.4-2] */
 {
     struct world w;
@@ -485,6 +514,7 @@ int main(void)
         cmocka_unit_test(a_qos_above_the_listeners_is_lowered),
         cmocka_unit_test(many_filters_get_an_answer_each_in_order),
         cmocka_unit_test(subscribing_again_replaces_the_options),
+        cmocka_unit_test(a_new_subscription_is_refused_while_memory_is_short),
         cmocka_unit_test(after_unsubscribe_nothing_comes),
         cmocka_unit_test(a_filter_that_is_none_ends_the_connection),
         cmocka_unit_test(the_log_names_a_subscription_with_its_share),
