@@ -114,7 +114,8 @@ static int status_json(struct noc_broker *broker, char *text, size_t room)
         "{\"version\":\"%s\",\"pid\":%ld,\"uptime_s\":%llu,\"workers\":%u,"
         "\"clients_connected\":%lld,\"sessions\":%lld,\"subscriptions\":%llu,\"retained\":%llu,"
         "\"publish_received\":%lld,\"publish_sent\":%lld,\"publish_dropped\":%lld,"
-        "\"publish_denied\":%lld,\"publish_refused\":%lld,\"filters_refused\":%lld,"
+        "\"publish_denied\":%lld,\"publish_refused\":%lld,\"filters_refused\":%lld,\"connections_"
+        "refused\":%lld,"
         "\"bytes_received\":%lld,"
         "\"bytes_sent\":%lld,\"messages_queued\":%lld,\"connections_paused\":%lld,"
         "\"sessions_taken_over\":%lld,\"sessions_expired\":%lld,\"heap_bytes\":%llu,"
@@ -132,6 +133,7 @@ static int status_json(struct noc_broker *broker, char *text, size_t room)
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DENIED),
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_REFUSED),
         (long long)noc_core_count_mt(core, NOC_COUNT_FILTERS_REFUSED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_LINKS_REFUSED),
         (long long)noc_core_count_mt(core, NOC_COUNT_BYTES_RECEIVED),
         (long long)noc_core_count_mt(core, NOC_COUNT_BYTES_SENT),
         (long long)noc_core_count_mt(core, NOC_COUNT_MESSAGES_QUEUED),

@@ -267,11 +267,13 @@ void noc_link_on_connect(struct noc_link *link, const uint8_t *body, size_t n)
     link->version = connect->view.version;
     link->is_bridge = connect->view.is_bridge;
     link->max_packet = connect->view.props.maximum_packet_size;
-    if (link->shard->is_stopping || noc_shard_is_memory_short(link->shard)) {
+    if (link->shard->is_stopping) {
         /* A CONNACK has no reason "server shutting down" [MQTT-3.2.2-8]. */
-        noc_link_refuse(link,
-            link->shard->is_stopping ? NOC_RC_SERVER_UNAVAILABLE : NOC_RC_QUOTA_EXCEEDED,
-            NOC_END_REFUSED, link->shard->is_stopping ? "shutting down" : "memory is short");
+        noc_link_refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
+        return;
+    }
+    if (noc_shard_is_memory_short(link->shard)) {
+        noc_link_refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, "memory is short");
         return;
     }
     if (!check_rules(link, connect) || !check_will(link, &connect->view)) {

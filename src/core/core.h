@@ -81,6 +81,7 @@ enum noc_counter {
     NOC_COUNT_PUBLISH_DENIED,   /* by the ACL */
     NOC_COUNT_PUBLISH_REFUSED,  /* for want of memory */
     NOC_COUNT_FILTERS_REFUSED,  /* of SUBSCRIBEs, for want of memory */
+    NOC_COUNT_LINKS_REFUSED,    /* not let in, or ended, for want of memory */
     NOC_COUNT_SOCKETS,          /* connections of the network since the start */
     NOC_COUNT_CONNECTIONS,      /* CONNECTs accepted since the start */
     NOC_COUNT_CONNECTED,        /* sessions with a connection, now */

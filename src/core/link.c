@@ -667,6 +667,9 @@ void noc_link_end(struct noc_link *link, enum noc_end end, const char *text)
     if (link->state == NOC_LINK_CLOSING || link->state == NOC_LINK_MOVING) {
         return;
     }
+    if (end == NOC_END_MEMORY) {
+        noc_shard_count(shard, NOC_COUNT_LINKS_REFUSED, 1);
+    }
     noc_goodbye_for(link, end);
     noc_log_end(link, end, text);
     link->state = NOC_LINK_CLOSING;

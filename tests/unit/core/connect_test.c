@@ -407,12 +407,14 @@ static void nobody_comes_in_when_memory_is_short_or_the_broker_stops(void **stat
     say_connect(
         c, (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("a")});
     hears(c, "CONNACK sp0 rc151; closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_LINKS_REFUSED), 1);
     atomic_store(&w.core.is_memory_short, false);
     world_do(&w, 0, stop, NULL);
     c = dial(&w, 0, 0);
     say_connect(
         c, (struct noc_connect){.version = NOC_V311, .clean_start = true, .client_id = TEXT("a")});
     hears(c, "CONNACK sp0 rc3; closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_LINKS_REFUSED), 1);
     world_close(&w);
 }
 

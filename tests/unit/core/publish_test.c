@@ -276,6 +276,7 @@ static void memory_that_is_short_drops_or_refuses(void **state)
     hears_nothing(v3);
     say_publish(v3, 1, 1, "t", "x");
     hears(v3, "closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_LINKS_REFUSED), 1);
     hears_nothing(s);
     assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_REFUSED), 5);
     assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 2);
