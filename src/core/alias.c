@@ -9,6 +9,9 @@
 /* A longer topic gets no alias: the table would hold more than it saves. */
 #define TOPIC_MAX 1024u
 
+/* While memory is short a client may have no longer topics than this remembered. */
+#define TOPIC_SHORT_MAX 256u
+
 /* Topics that have an alias: number i + 1 has topics[i]; slots hash to numbers. */
 struct noc_alias_out {
     uint16_t count;
@@ -34,6 +37,9 @@ int noc_alias_in(struct noc_link *link, uint16_t alias, struct noc_slice *topic)
         if (link->aliases_in == NULL) {
             return NOC_ENOMEM;
         }
+    }
+    if (topic->n > TOPIC_SHORT_MAX && noc_shard_is_memory_short(link->shard)) {
+        return NOC_ENOMEM;
     }
     if (topic->n > 0) {
         n = (uint16_t)topic->n;
@@ -87,7 +93,8 @@ uint16_t noc_alias_out(struct noc_link *link, struct noc_slice topic, bool *ret_
     uint32_t at;
 
     *ret_is_known = false;
-    if (link->aliases_out_max == 0 || topic.n > TOPIC_MAX) {
+    if (link->aliases_out_max == 0 || topic.n > TOPIC_MAX ||
+        noc_shard_is_memory_short(link->shard)) {
         return 0;
     }
     if (out == NULL) {

@@ -12,13 +12,13 @@
 /*
  * Resolve the alias of an incoming PUBLISH: with a topic it is remembered, without it is
  * looked up and *topic is replaced (borrowed until the alias is set anew).
- * NOC_EPROTO: out of range or unknown; NOC_ENOMEM.
+ * NOC_EPROTO: out of range or unknown; NOC_ENOMEM, while memory is short for a long topic, too.
  */
 NOC_MUST_CHECK int noc_alias_in(struct noc_link *link, uint16_t alias, struct noc_slice *topic);
 
 /*
- * The alias of a topic that is sent: 0 when it gets none. *ret_is_known: the
- * client has it already, and the topic may be left out.
+ * The alias of a topic that is sent: 0 when it gets none, as while memory is short.
+ * *ret_is_known: the client has it already, and the topic may be left out.
  */
 uint16_t noc_alias_out(struct noc_link *link, struct noc_slice topic, bool *ret_is_known);
 

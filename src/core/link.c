@@ -15,6 +15,9 @@
 #include "core/mail.h"
 #include "core/replay.h"
 
+/* What a stranger may leave undecoded while memory is short: a common CONNECT in two pieces. */
+#define STRANGER_SHORT_MAX 1024u
+
 /* ---- life ---- */
 
 void noc_link_init(struct noc_link *link)
@@ -506,8 +509,10 @@ static bool cannot_keep(struct noc_link *link, const char *text)
 static bool keep(struct noc_link *link, const uint8_t *bytes, size_t n, size_t need)
 {
     size_t room = link->partial_n + n;
+    size_t short_max = link->state == NOC_LINK_OPEN ? NOC_CONNECT_MAX : STRANGER_SHORT_MAX;
 
-    if (room > NOC_CONNECT_MAX && noc_shard_is_memory_short(link->shard)) {
+    /* What had been read before a pause stays whole. */
+    if (room > short_max && !link->is_paused && noc_shard_is_memory_short(link->shard)) {
         return cannot_keep(link, "memory is short");
     }
     if (room > link->partial_room) {

@@ -77,6 +77,32 @@ static void the_longest_topic_may_have_an_alias_in(void **state)
     noc_alias_done(&f.link);
 }
 
+static void memory_that_is_short_sets_no_large_alias_in_and_none_out(void **state)
+{
+    static char large[300];
+    struct fixture f;
+    struct noc_slice topic = noc_slice(large, sizeof large);
+    bool is_known;
+
+    (void)state;
+    memset(large, 'x', sizeof large);
+    init(&f, 5, 5);
+    assert_int_equal(noc_alias_in(&f.link, 1, &topic), NOC_OK);
+    assert_int_equal(noc_alias_out(&f.link, TEXT("a"), &is_known), 1);
+    atomic_store(&f.core.is_memory_short, true);
+    assert_int_equal(noc_alias_in(&f.link, 2, &topic), NOC_ENOMEM);
+    assert_int_equal(noc_alias_out(&f.link, TEXT("b"), &is_known), 0);
+    topic = TEXT("");
+    assert_int_equal(noc_alias_in(&f.link, 1, &topic), NOC_OK);
+    assert_int_equal(topic.n, sizeof large);
+    topic = TEXT("small");
+    assert_int_equal(noc_alias_in(&f.link, 2, &topic), NOC_OK);
+    atomic_store(&f.core.is_memory_short, false);
+    assert_int_equal(noc_alias_out(&f.link, TEXT("a"), &is_known), 1);
+    assert_true(is_known);
+    noc_alias_done(&f.link);
+}
+
 static void aliases_out_are_given_in_order_until_they_run_out(void **state)
 {
     enum { MAX = 1000 };
@@ -164,6 +190,7 @@ int main(void)
         cmocka_unit_test(an_alias_in_is_looked_up_and_set_anew),
         cmocka_unit_test(an_alias_in_out_of_range_or_unknown_is_an_error),
         cmocka_unit_test(the_longest_topic_may_have_an_alias_in),
+        cmocka_unit_test(memory_that_is_short_sets_no_large_alias_in_and_none_out),
         cmocka_unit_test(aliases_out_are_given_in_order_until_they_run_out),
         cmocka_unit_test(the_most_aliases_out_still_fit_their_table),
         cmocka_unit_test(an_alias_out_that_was_not_told_is_given_again),

@@ -123,6 +123,33 @@ static void a_large_packet_is_put_together(void **state)
     world_close(&w);
 }
 
+static void while_memory_is_short_little_of_a_packet_is_kept(void **state)
+{
+    static const uint8_t connect[2000] = {0x10, 0xff, 0x3f, 0, 4, 'M', 'Q', 'T', 'T', 5};
+    static const uint8_t publish[1000] = {0x30, 0xff, 0xff, 0x7f, 0, 1, 't', 0};
+    struct world w;
+    struct client *c, *stranger;
+
+    (void)state;
+    world_open(&w, 1);
+    c = join(&w, "c");
+    atomic_store(&w.core.is_memory_short, true);
+    stranger = dial(&w, 0, 0);
+    say(stranger, connect, 1000);
+    hears_nothing(stranger);
+    say(stranger, connect, 100);
+    hears(stranger, "closed");
+    for (unsigned i = 0; i < 65; i++) {
+        hears_nothing(c);
+        say(c, publish, sizeof publish);
+    }
+    hears_nothing(c);
+    say(c, publish, sizeof publish);
+    hears(c, "DISCONNECT rc151; closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_LINKS_REFUSED), 2);
+    world_close(&w);
+}
+
 static void a_packet_over_the_limit_ends_the_connection(void **state)
 {
     struct world w;
@@ -601,6 +628,7 @@ int main(void)
         cmocka_unit_test(an_idle_link_holds_no_buffer),
         cmocka_unit_test(a_claimed_length_costs_nothing_before_it_comes),
         cmocka_unit_test(a_large_packet_is_put_together),
+        cmocka_unit_test(while_memory_is_short_little_of_a_packet_is_kept),
         cmocka_unit_test(a_packet_over_the_limit_ends_the_connection),
         cmocka_unit_test(broken_framing_ends_the_connection),
         cmocka_unit_test(packets_a_server_sends_are_not_taken_from_clients),
