@@ -147,6 +147,20 @@ static void refuse_for_memory(struct noc_link *link, const struct noc_publish *p
     }
 }
 
+/* Does it take a retained message away? That is what frees memory, so it is never refused. */
+static bool is_removal(
+    const struct noc_link *link, const struct noc_publish *publish, struct noc_slice topic)
+{
+    struct noc_message *message;
+
+    if (!publish->retain || publish->payload.n > 0) {
+        return false;
+    }
+    message = noc_retained_get(link->shard->core->retained, topic);
+    noc_message_unref(message);
+    return message != NULL;
+}
+
 /* QoS 2: keep it until its PUBREL. */
 static void keep_incoming(
     struct noc_link *link, const struct noc_publish *publish, struct noc_publication *publication)
@@ -255,7 +269,8 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
         noc_link_log_denied(link, publication.parts.topic);
         log_publish(link, "Denied", &publish, topic);
         answer(link, &publish, NOC_RC_NOT_AUTHORIZED);
-    } else if (noc_shard_is_memory_short(shard)) {
+    } else if (noc_shard_is_memory_short(shard) &&
+               !is_removal(link, &publish, publication.parts.topic)) {
         refuse_for_memory(link, &publish);
     } else {
         take(link, &publish, &publication);

@@ -283,6 +283,32 @@ static void memory_that_is_short_drops_or_refuses(void **state)
     world_close(&w);
 }
 
+static void a_retained_message_may_be_removed_while_memory_is_short(void **state)
+{
+    struct world w;
+    struct client *c, *s;
+
+    (void)state;
+    world_open(&w, 1);
+    s = join(&w, "s");
+    subscribe(s, "#", 1);
+    c = join(&w, "c");
+    say_retained(c, 1, "t", "x");
+    hears(s, "PUBLISH t x q1 m1");
+    heard(c);
+    atomic_store(&w.core.is_memory_short, true);
+    say_retained(c, 1, "other", "");
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_REFUSED), 1);
+    say_retained(c, 1, "t", "");
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_REFUSED), 1);
+    hears(s, "PUBLISH t  q1 m2");
+    say_retained(c, 1, "t", "");
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_REFUSED), 2);
+    hears_nothing(s);
+    assert_null(noc_retained_get(w.core.retained, TEXT("t")));
+    world_close(&w);
+}
+
 /* ---- topic aliases ---- */
 
 /* Else its identifier is free for another message, which is then taken for this one. */
@@ -582,6 +608,7 @@ int main(void)
         cmocka_unit_test(more_qos_2_messages_than_announced_end_the_connection),
         cmocka_unit_test(memory_that_is_short_drops_or_refuses),
         cmocka_unit_test(a_message_that_is_ours_already_is_not_refused_when_it_comes_again),
+        cmocka_unit_test(a_retained_message_may_be_removed_while_memory_is_short),
         cmocka_unit_test(an_alias_stands_for_the_topic_it_was_given_with),
         cmocka_unit_test(an_alias_out_of_range_or_unknown_ends_the_connection),
         cmocka_unit_test(an_alias_ends_with_its_connection),
