@@ -56,6 +56,9 @@ static int add_layers(struct noc_connection *connection, struct noc_worker *work
     }
     if (endpoint->has_tls) {
         connection->phase = NOC_PHASE_TLS;
+        if (noc_shard_is_memory_short(&worker->shard)) {
+            return NOC_ENOMEM; /* a handshake takes more than what can't be taken after it */
+        }
         return noc_tls_new_server(
             worker->access->at[endpoint->listener.number].tls, connection->fd, &connection->tls);
     }
