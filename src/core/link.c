@@ -137,10 +137,16 @@ void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
         return;
     }
     memcpy(at, bytes, n);
+    noc_link_commit_answer(link, n);
+}
+
+void noc_link_commit_answer(struct noc_link *link, size_t n)
+{
+    struct noc_shard *shard = link->shard;
+
     noc_outq_commit(&link->out, n);
     noc_link_mark_dirty(link);
     noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
-    /* Answers are never dropped, so somebody who lets them pile up has to go. */
     if (link->is_blocked) {
         link->answers_n += (uint32_t)n;
         if (link->answers_n > shard->core->limits.max_output_bytes) {

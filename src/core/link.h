@@ -163,6 +163,12 @@ static inline bool noc_link_takes(const struct noc_link *link, size_t n)
  */
 void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n);
 
+/*
+ * An answer of n bytes stands where noc_outq_reserve() said: it is sent. Answers are never
+ * dropped, so a client that lets them pile up ends at the end of the turn.
+ */
+void noc_link_commit_answer(struct noc_link *link, size_t n);
+
 /* A publish was denied: told at notice level, once a minute and link, with a count. */
 void noc_link_log_denied(struct noc_link *link, struct noc_slice topic);
 

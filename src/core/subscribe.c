@@ -135,9 +135,7 @@ static void send_reasons(struct noc_link *link, unsigned type, uint16_t packet_i
         noc_link_end(link, NOC_END_OVERSIZE, "an answer is larger than it takes");
         return;
     }
-    noc_outq_commit(&link->out, n);
-    noc_link_mark_dirty(link);
-    noc_shard_count(shard, NOC_COUNT_PACKETS_SENT, 1);
+    noc_link_commit_answer(link, n);
     noc_shard_log(shard, NOC_LOG_DEBUG, "Sending %s to %.*s",
         type == NOC_SUBACK ? "SUBACK" : "UNSUBACK", NOC_SLICE_ARG(noc_link_name(link)));
 }

@@ -395,6 +395,29 @@ static void who_never_reads_its_answers_has_to_go(void **state)
     world_close(&w);
 }
 
+static void who_never_reads_its_subacks_has_to_go(void **state)
+{
+    struct world w;
+    struct client *c;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 1000;
+    world_start(&w, 1);
+    c = join(&w, "c");
+    c->takes = 0;
+    for (unsigned i = 0; i < 1000 && !c->is_closed; i++) {
+        if (i % 2 == 0) {
+            say_subscribe(c, "t", 0, 0);
+        } else {
+            say_unsubscribe(c, "t");
+        }
+    }
+    assert_true(c->is_closed);
+    assert_true(logged(&w, "it does not read the answers to what it sends"));
+    world_close(&w);
+}
+
 static void bytes_and_packets_are_counted(void **state)
 {
     struct world w;
@@ -640,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_disconnect_may_change_the_session_expiry),
         cmocka_unit_test(a_malformed_disconnect_keeps_the_will),
         cmocka_unit_test(who_never_reads_its_answers_has_to_go),
+        cmocka_unit_test(who_never_reads_its_subacks_has_to_go),
         cmocka_unit_test(bytes_and_packets_are_counted),
         cmocka_unit_test(who_makes_too_much_work_goes_on_in_the_next_turn),
         cmocka_unit_test(who_makes_work_takes_turns_with_others_who_do),
