@@ -114,7 +114,8 @@ static int status_json(struct noc_broker *broker, char *text, size_t room)
         "{\"version\":\"%s\",\"pid\":%ld,\"uptime_s\":%llu,\"workers\":%u,"
         "\"clients_connected\":%lld,\"sessions\":%lld,\"subscriptions\":%llu,\"retained\":%llu,"
         "\"publish_received\":%lld,\"publish_sent\":%lld,\"publish_dropped\":%lld,"
-        "\"publish_denied\":%lld,\"publish_refused\":%lld,\"filters_refused\":%lld,\"connections_"
+        "\"publish_expired\":%lld,\"publish_oversize\":%lld,\"publish_denied\":%lld,\"publish_"
+        "refused\":%lld,\"filters_refused\":%lld,\"connections_"
         "refused\":%lld,"
         "\"bytes_received\":%lld,"
         "\"bytes_sent\":%lld,\"messages_queued\":%lld,\"connections_paused\":%lld,"
@@ -130,6 +131,8 @@ static int status_json(struct noc_broker *broker, char *text, size_t room)
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_RECEIVED),
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_SENT),
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DROPPED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_EXPIRED),
+        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_OVERSIZE),
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DENIED),
         (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_REFUSED),
         (long long)noc_core_count_mt(core, NOC_COUNT_FILTERS_REFUSED),

@@ -75,7 +75,9 @@ enum noc_counter {
     NOC_COUNT_BYTES_SENT,
     NOC_COUNT_PUBLISH_RECEIVED,
     NOC_COUNT_PUBLISH_SENT,
-    NOC_COUNT_PUBLISH_DROPPED,
+    NOC_COUNT_PUBLISH_DROPPED,  /* for want of room or memory */
+    NOC_COUNT_PUBLISH_EXPIRED,  /* not sent to a client as their time was up */
+    NOC_COUNT_PUBLISH_OVERSIZE, /* not sent to a client as it takes no such packets */
     NOC_COUNT_PUBLISH_BYTES_RECEIVED,
     NOC_COUNT_PUBLISH_BYTES_SENT,
     NOC_COUNT_PUBLISH_DENIED,   /* by the ACL */

@@ -12,7 +12,8 @@
  *   absent              queued only with            queued up to max_queued_*
  *                       queue_qos0_messages
  *
- * Everything else is dropped, counted, and logged once per episode.
+ * Everything else is dropped, counted, and logged once per episode. What is not sent because it
+ * has expired, or because the client takes no packets as large, is counted by its reason.
  */
 #include "core/deliver.h"
 
@@ -114,7 +115,14 @@ static void log_sent(
         (unsigned long)out->payload_n);
 }
 
-/* Describe the packet. False: it must not be sent to this client. */
+/* The client takes no packet as large: that is as good as delivered [MQTT-3.1.2-25]. */
+static void count_oversize(const struct noc_link *link)
+{
+    noc_shard_count(link->shard, NOC_COUNT_PUBLISH_OVERSIZE, 1);
+    link->session->dropped_total++;
+}
+
+/* Describe the packet. False: it must not be sent to this client; counted. */
 static bool describe(const struct noc_link *link, const struct noc_publication *publication,
     const struct sending *sending, struct noc_publish_out *out)
 {
@@ -138,7 +146,9 @@ static bool describe(const struct noc_link *link, const struct noc_publication *
         out->has_expiry = true;
         out->expiry_s = seconds_left(parts->expires_ms, link->shard->now_ms);
         if (out->expiry_s == 0 && !sending->dup) {
-            return false; /* [MQTT-3.3.2-5]; but what was sent before is finished [MQTT-4.4.0-1] */
+            /* [MQTT-3.3.2-5]; but what was sent before is finished [MQTT-4.4.0-1] */
+            noc_shard_count(link->shard, NOC_COUNT_PUBLISH_EXPIRED, 1);
+            return false;
         }
     }
     if (link->version == NOC_V5) {
@@ -146,8 +156,11 @@ static bool describe(const struct noc_link *link, const struct noc_publication *
         out->subscription_ids = sending->ids;
         out->subscription_id_count = sending->id_count;
     }
-    /* A packet the client does not take is as good as delivered [MQTT-3.1.2-25]. */
-    return noc_link_takes(link, noc_publish_size(link->version, out));
+    if (!noc_link_takes(link, noc_publish_size(link->version, out))) {
+        count_oversize(link);
+        return false;
+    }
+    return true;
 }
 
 /*
@@ -182,7 +195,7 @@ static void forget_alias(struct noc_link *link, const struct noc_publish_out *ou
 
 /*
  * Put a PUBLISH into the link's output. NOC_ENOMEM: nothing was put there;
- * NOC_EDENIED: expired, or larger than the client takes.
+ * NOC_EDENIED: expired, or larger than the client takes; that is counted.
  */
 static int send_publish(
     struct noc_link *link, struct noc_publication *publication, const struct sending *sending)
@@ -209,6 +222,7 @@ static int send_publish(
     head_n = noc_publish_encode_head(link->version, &out, at, room);
     if (head_n == 0) {
         forget_alias(link, &out);
+        count_oversize(link);
         return NOC_EDENIED;
     }
     if (!by_reference) {
@@ -362,7 +376,9 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
     }
     if (qos == 0) {
         if (link == NULL) {
-            if (shard->core->limits.queue_qos0 && !noc_shard_is_memory_short(shard)) {
+            if (shard->core->limits.queue_qos0 && noc_shard_is_memory_short(shard)) {
+                drop(session);
+            } else if (shard->core->limits.queue_qos0) {
                 enqueue(session, publication, &sending);
             }
         } else if (session->queued_qos0 > 0) {

@@ -86,10 +86,10 @@ struct noc_session {
     size_t username_n;
     const struct noc_listener *listener; /* of the latest connection; outlives the session */
     uint32_t expiry_s;
-    uint8_t version;  /* of the latest CONNECT */
-    bool is_dropping; /* an episode of drops is under way: logged once */
-    uint32_t dropped; /* in this episode */
-    uint64_t dropped_total;
+    uint8_t version;        /* of the latest CONNECT */
+    bool is_dropping;       /* an episode of drops is under way: logged once */
+    uint32_t dropped;       /* in this episode */
+    uint64_t dropped_total; /* with those larger than the client takes */
     struct noc_timer timer; /* of expiry or will delay, whichever is next */
     uint64_t expires_ms;    /* absent: when it ends; NOC_NEVER_MS */
     uint64_t will_due_ms;   /* absent: when the will is published; NOC_NEVER_MS: none */

@@ -232,6 +232,31 @@ static void with_memory_short_the_heaviest_queue_gives_up_half(void **state)
     world_close(&w);
 }
 
+/* A will's, say: what clients publish then is refused. */
+static void a_qos_0_message_that_is_not_queued_for_want_of_memory_is_counted(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.queue_qos0 = true;
+    world_start(&w, 1);
+    s = stay(&w, "s");
+    subscribe(s, "t", 0);
+    hang_up(s);
+    p = join_as(&w, (struct noc_connect){.version = NOC_V311,
+                        .clean_start = true,
+                        .client_id = TEXT("p"),
+                        .has_will = true,
+                        .will = {.topic = TEXT("t"), .payload = TEXT("gone")}});
+    atomic_store(&w.core.is_memory_short, true);
+    hang_up(p);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 1);
+    assert_true(logged(&w, "Outgoing messages are being dropped for client s."));
+    world_close(&w);
+}
+
 /* ---- what is sent ---- */
 
 static void the_expiry_that_is_left_goes_on(void **state) /* [MQTT-3.3.2-6] */
@@ -257,6 +282,8 @@ static void the_expiry_that_is_left_goes_on(void **state) /* [MQTT-3.3.2-6] */
     world_advance(&w, 10500);
     s = stay(&w, "s");
     hears(s, "PUBLISH t a q1 m1 02=50; PUBLISH t c q1 m2 02=4294967285"); /* [MQTT-3.3.2-5] */
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_EXPIRED), 2);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_DROPPED), 0);
     assert_int_equal(world_count(&w, NOC_COUNT_MESSAGES_QUEUED), 2);
     world_close(&w);
 }
@@ -278,6 +305,8 @@ static void a_packet_larger_than_the_client_takes_is_not_sent(void **state)
     say_publish(p, 1, 1, "t", "123456789");
     say_publish(p, 1, 1, "t", "1");
     hears(s, "PUBLISH t 12345678 q1 m1; PUBLISH t 1 q1 m2");
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_OVERSIZE), 1);
+    assert_int_equal(s->link.session->dropped_total, 1);
     world_close(&w);
 }
 
@@ -503,6 +532,7 @@ int main(void)
         cmocka_unit_test(qos_1_waits_for_a_slow_reader_in_its_queue),
         cmocka_unit_test(a_queue_is_worked_off_in_order_as_acknowledgements_come),
         cmocka_unit_test(with_memory_short_the_heaviest_queue_gives_up_half),
+        cmocka_unit_test(a_qos_0_message_that_is_not_queued_for_want_of_memory_is_counted),
         cmocka_unit_test(the_expiry_that_is_left_goes_on),
         cmocka_unit_test(a_packet_larger_than_the_client_takes_is_not_sent),
         cmocka_unit_test(topics_are_sent_once_and_then_by_alias),
