@@ -8,6 +8,7 @@
  * out, then it is closed. Whom the rights of its file let in is served: the
  * broker's own user, its group, root.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,6 +29,7 @@ enum {
     WATCH_INTERVAL_MS = 1000, /* two looks until a change counts */
     MEMORY_INTERVAL_MS = 20,
     REQUEST_MAX = 64,
+    ANSWER_MAX = 4096,
     REQUEST_TIMEOUT_MS = 1000
 };
 
@@ -100,55 +102,64 @@ static void watch_memory(struct noc_control *control)
 
 /* ---- the control socket ---- */
 
+/* Members of the status that are counters of the core. */
+static const struct {
+    const char *name;
+    enum noc_counter counter;
+} status_counts[] = {
+    {"clients_connected", NOC_COUNT_CONNECTED},
+    {"sessions", NOC_COUNT_SESSIONS},
+    {"publish_received", NOC_COUNT_PUBLISH_RECEIVED},
+    {"publish_sent", NOC_COUNT_PUBLISH_SENT},
+    {"publish_dropped", NOC_COUNT_PUBLISH_DROPPED},
+    {"publish_expired", NOC_COUNT_PUBLISH_EXPIRED},
+    {"publish_oversize", NOC_COUNT_PUBLISH_OVERSIZE},
+    {"publish_denied", NOC_COUNT_PUBLISH_DENIED},
+    {"publish_refused", NOC_COUNT_PUBLISH_REFUSED},
+    {"filters_refused", NOC_COUNT_FILTERS_REFUSED},
+    {"connections_refused", NOC_COUNT_LINKS_REFUSED},
+    {"bytes_received", NOC_COUNT_BYTES_RECEIVED},
+    {"bytes_sent", NOC_COUNT_BYTES_SENT},
+    {"messages_queued", NOC_COUNT_MESSAGES_QUEUED},
+    {"connections_paused", NOC_COUNT_PAUSED},
+    {"sessions_taken_over", NOC_COUNT_TAKEN_OVER},
+    {"sessions_expired", NOC_COUNT_SESSIONS_EXPIRED},
+};
+
+/* The bytes written; ANSWER_MAX is room enough. */
 static int status_json(struct noc_broker *broker, char *text, size_t room)
 {
     const struct noc_core *core = &broker->core;
     struct noc_auth_stats auth;
     struct noc_index_counts index;
     struct noc_retained_counts retained;
+    size_t n;
 
     noc_auth_pool_stats_mt(broker->pool, &auth);
     noc_index_counts_mt(core->index, &index);
     noc_retained_counts_mt(core->retained, &retained);
-    return snprintf(text, room,
+    n = (size_t)snprintf(text, room,
         "{\"version\":\"%s\",\"pid\":%ld,\"uptime_s\":%llu,\"workers\":%u,"
-        "\"clients_connected\":%lld,\"sessions\":%lld,\"subscriptions\":%llu,\"retained\":%llu,"
-        "\"publish_received\":%lld,\"publish_sent\":%lld,\"publish_dropped\":%lld,"
-        "\"publish_expired\":%lld,\"publish_oversize\":%lld,\"publish_denied\":%lld,\"publish_"
-        "refused\":%lld,\"filters_refused\":%lld,\"connections_"
-        "refused\":%lld,"
-        "\"bytes_received\":%lld,"
-        "\"bytes_sent\":%lld,\"messages_queued\":%lld,\"connections_paused\":%lld,"
-        "\"sessions_taken_over\":%lld,\"sessions_expired\":%lld,\"heap_bytes\":%llu,"
-        "\"memory_short\":%s,\"auth_checks\":%llu,\"auth_remembered\":%llu,"
-        "\"auth_refused\":%llu,\"auth_waiting\":%llu,\"log_lines_dropped\":%llu,"
-        "\"reloads\":%u,\"reloads_failed\":%u}\n",
+        "\"subscriptions\":%llu,\"retained\":%llu",
         NOC_VERSION, (long)getpid(),
         (unsigned long long)((noc_clock_ms() - broker->started_ms) / 1000), broker->worker_count,
-        (long long)noc_core_count_mt(core, NOC_COUNT_CONNECTED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_SESSIONS),
-        (unsigned long long)index.subscriptions, (unsigned long long)retained.messages,
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_RECEIVED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_SENT),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DROPPED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_EXPIRED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_OVERSIZE),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_DENIED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PUBLISH_REFUSED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_FILTERS_REFUSED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_LINKS_REFUSED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_BYTES_RECEIVED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_BYTES_SENT),
-        (long long)noc_core_count_mt(core, NOC_COUNT_MESSAGES_QUEUED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_PAUSED),
-        (long long)noc_core_count_mt(core, NOC_COUNT_TAKEN_OVER),
-        (long long)noc_core_count_mt(core, NOC_COUNT_SESSIONS_EXPIRED),
+        (unsigned long long)index.subscriptions, (unsigned long long)retained.messages);
+    for (size_t i = 0; i < NOC_COUNT(status_counts); i++) {
+        n += (size_t)snprintf(text + n, room - n, ",\"%s\":%lld", status_counts[i].name,
+            (long long)noc_core_count_mt(core, status_counts[i].counter));
+    }
+    n += (size_t)snprintf(text + n, room - n,
+        ",\"heap_bytes\":%llu,\"memory_short\":%s,\"auth_checks\":%llu,"
+        "\"auth_remembered\":%llu,\"auth_refused\":%llu,\"auth_waiting\":%llu,"
+        "\"log_lines_dropped\":%llu,\"reloads\":%u,\"reloads_failed\":%u}\n",
         (unsigned long long)noc_heap_bytes_mt(),
         atomic_load_explicit(&core->is_memory_short, memory_order_relaxed) ? "true" : "false",
         (unsigned long long)auth.checks, (unsigned long long)auth.remembered,
         (unsigned long long)auth.refused, (unsigned long long)auth.depth,
         (unsigned long long)noc_log_dropped_mt(broker->log), broker->reload_count,
         broker->reload_failures);
+    assert(n < room);
+    return (int)n;
 }
 
 /* One line of request, within a second and unless a signal comes. False: none came. */
@@ -183,7 +194,7 @@ static bool read_request(const struct noc_control *control, int fd, char *reques
 
 static void answer(struct noc_control *control, int fd)
 {
-    char request[REQUEST_MAX], text[2048];
+    char request[REQUEST_MAX], text[ANSWER_MAX];
     int n;
 
     if (!read_request(control, fd, request)) {
