@@ -15,11 +15,22 @@
 #include "core/mail.h"
 #include "core/session.h"
 
+enum noc_routed {
+    NOC_ROUTED_NOT = 0, /* no memory: nothing has happened, it may be routed again */
+    NOC_ROUTED_IN_PART, /* no memory for some of it: that is dropped and counted */
+    NOC_ROUTED_NOWHERE, /* no subscription matched */
+    NOC_ROUTED,
+};
+
 /*
  * Route a publication: make it retained if its parts say so, post it to the
- * workers that care, deliver it here. True when any subscription matched.
+ * workers that care, deliver it here.
  */
-bool noc_route(struct noc_shard *shard, struct noc_publication *publication);
+NOC_MUST_CHECK enum noc_routed noc_route(
+    struct noc_shard *shard, struct noc_publication *publication);
+
+/* The same where nobody can be told that it failed: then it is dropped and counted. */
+void noc_route_or_drop(struct noc_shard *shard, struct noc_publication *publication);
 
 /* Would anybody get a message with this topic? (For the reason code of PUBREC.) */
 bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic);

@@ -134,7 +134,7 @@ static bool may_write(const struct noc_link *link, struct noc_slice topic)
     return noc_acl_allows(acl, &subject, NOC_ACCESS_WRITE, topic);
 }
 
-/* Memory is short: QoS 0 is dropped, the rest refused. */
+/* Memory is short, or out: QoS 0 is dropped, the rest refused. */
 static void refuse_for_memory(struct noc_link *link, const struct noc_publish *publish)
 {
     noc_shard_count(link->shard, NOC_COUNT_PUBLISH_REFUSED, 1);
@@ -179,7 +179,7 @@ static void keep_incoming(
     }
     if (noc_publication_message(publication) == NULL ||
         noc_map64_set(&session->incoming, publish->packet_id, publication->message) != NOC_OK) {
-        noc_link_end(link, NOC_END_MEMORY, NULL);
+        refuse_for_memory(link, publish);
         return;
     }
     session->incoming_bytes += publish->payload.n;
@@ -191,16 +191,19 @@ static void keep_incoming(
 static void take(
     struct noc_link *link, const struct noc_publish *publish, struct noc_publication *publication)
 {
-    bool is_taken;
+    enum noc_routed routed;
 
     if (publish->qos == 2) {
         keep_incoming(link, publish, publication);
         return;
     }
-    is_taken = noc_route(link->shard, publication);
-    if (publish->qos == 1) {
+    routed = noc_route(link->shard, publication);
+    if (routed == NOC_ROUTED_NOT || (routed == NOC_ROUTED_IN_PART && publish->qos == 1)) {
+        refuse_for_memory(link, publish);
+    } else if (publish->qos == 1) {
         answer(link, publish,
-            is_taken || publish->retain ? NOC_RC_SUCCESS : NOC_RC_NO_MATCHING_SUBSCRIBERS);
+            routed == NOC_ROUTED || publish->retain ? NOC_RC_SUCCESS
+                                                    : NOC_RC_NO_MATCHING_SUBSCRIBERS);
     }
 }
 
@@ -285,17 +288,21 @@ void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
 {
     struct noc_session *session = link->session;
     struct noc_publication publication = {
-        .message = noc_map64_take(&session->incoming, ack->packet_id)};
+        .message = noc_message_ref(noc_map64_get(&session->incoming, ack->packet_id))};
 
     if (publication.message == NULL) {
         acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
         return;
     }
     publication.parts = noc_message_parts(publication.message);
-    session->incoming_bytes -= publication.parts.payload.n;
-    if (ack->reason < NOC_RC_UNSPECIFIED) {
-        (void)noc_route(link->shard, &publication);
+    if (ack->reason < NOC_RC_UNSPECIFIED &&
+        noc_route(link->shard, &publication) == NOC_ROUTED_NOT) {
+        /* It can't be refused any more: it stays, and its PUBREL will come again. */
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+    } else {
+        session->incoming_bytes -= publication.parts.payload.n;
+        noc_message_unref(noc_map64_take(&session->incoming, ack->packet_id));
+        acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_SUCCESS);
     }
-    acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_SUCCESS);
     noc_publication_done(&publication);
 }

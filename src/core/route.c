@@ -13,8 +13,8 @@
 /* How often a message for a share group looks for a connected member before an absent one takes it. */
 #define ABSENT_TRIES 4u
 
-/* Post to another worker the nodes that it has subscriptions on. */
-static void post(struct noc_shard *shard, struct noc_publication *publication,
+/* Post to another worker the nodes that it has subscriptions on. False: dropped, no memory. */
+static bool post(struct noc_shard *shard, struct noc_publication *publication,
     const struct noc_match *match, unsigned worker)
 {
     struct noc_node *some[64];
@@ -29,16 +29,11 @@ static void post(struct noc_shard *shard, struct noc_publication *publication,
         if (count == NOC_COUNT(some)) {
             /* More than fit here: let it have them all, it passes over those it has nothing on. */
             count = match->count < UINT16_MAX ? match->count : UINT16_MAX;
-            if (noc_mail_publish(shard, worker, publication, match->nodes, count) != NOC_OK) {
-                noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
-            }
-            return;
+            return noc_mail_publish(shard, worker, publication, match->nodes, count) == NOC_OK;
         }
         some[count++] = match->nodes[i];
     }
-    if (count > 0 && noc_mail_publish(shard, worker, publication, some, count) != NOC_OK) {
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
-    }
+    return count == 0 || noc_mail_publish(shard, worker, publication, some, count) == NOC_OK;
 }
 
 /* Deliver to a member at home here. False: try another one. */
@@ -65,25 +60,31 @@ static bool deliver_to_member(struct noc_shard *shard, struct noc_publication *p
     return true;
 }
 
-/* Find a member from this attempt on: here at once, elsewhere by mail. */
-static void route_shared(struct noc_shard *shard, struct noc_publication *publication,
+/*
+ * Find a member from this attempt on: here at once, elsewhere by mail. Without one it is
+ * dropped and counted. False: for want of memory.
+ */
+static bool route_shared(struct noc_shard *shard, struct noc_publication *publication,
     struct noc_node *node, struct noc_group *group, uint32_t start, uint32_t attempt)
 {
     struct noc_member member;
+    bool has_memory = true;
 
     for (; noc_group_pick(group, attempt, &start, &member); attempt++) {
         if (member.worker != shard->number) {
             shard->fed |= UINT64_C(1) << member.worker;
             if (noc_mail_shared(shard, member.worker, publication, node, group, &member, start,
                     attempt) == NOC_OK) {
-                return;
+                return true;
             }
+            has_memory = false;
         } else if (deliver_to_member(shard, publication, node, group, member.session_number,
                        attempt >= ABSENT_TRIES || !member.is_connected)) {
-            return;
+            return true;
         }
     }
     noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+    return has_memory;
 }
 
 void noc_deliver_shared_mail(
@@ -92,7 +93,7 @@ void noc_deliver_shared_mail(
     if (!deliver_to_member(shard, publication, record->as.shared.node, record->as.shared.group,
             record->as.shared.session_number,
             record->as.shared.attempt >= ABSENT_TRIES || !record->as.shared.was_connected)) {
-        route_shared(shard, publication, record->as.shared.node, record->as.shared.group,
+        (void)route_shared(shard, publication, record->as.shared.node, record->as.shared.group,
             record->as.shared.start, record->as.shared.attempt + 1);
     }
 }
@@ -105,20 +106,24 @@ static bool retain(struct noc_shard *shard, struct noc_publication *publication)
                NOC_OK;
 }
 
-bool noc_route(struct noc_shard *shard, struct noc_publication *publication)
+enum noc_routed noc_route(struct noc_shard *shard, struct noc_publication *publication)
 {
     struct noc_match match;
     uint64_t workers = 0, here = UINT64_C(1) << shard->number;
-    bool is_taken = false;
+    bool is_taken = false, is_whole = true;
 
     if (publication->parts.retain && !retain(shard, publication)) {
         noc_shard_log(shard, NOC_LOG_ERROR, "Out of memory: '%.*s' could not be retained.",
             NOC_SLICE_ARG(publication->parts.topic));
+        return NOC_ROUTED_NOT;
     }
     if (noc_index_match(shard->core->index, shard->number, publication->parts.topic, &match) !=
         NOC_OK) {
+        if (!publication->parts.retain) {
+            return NOC_ROUTED_NOT;
+        }
         noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
-        return true;
+        return NOC_ROUTED_IN_PART;
     }
     shard->work += match.visited + match.count;
     for (unsigned i = 0; i < match.count; i++) {
@@ -128,16 +133,28 @@ bool noc_route(struct noc_shard *shard, struct noc_publication *publication)
             uint32_t start = 0;
 
             is_taken = true;
-            route_shared(shard, publication, match.nodes[i], group, start, 0);
+            is_whole &= route_shared(shard, publication, match.nodes[i], group, start, 0);
         }
     }
     for (uint64_t others = workers & ~here; others != 0; others &= others - 1) {
-        post(shard, publication, &match, (unsigned)__builtin_ctzll(others));
+        if (!post(shard, publication, &match, (unsigned)__builtin_ctzll(others))) {
+            noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+            is_whole = false;
+        }
     }
     if ((workers & here) != 0) {
         noc_deliver(shard, publication, match.nodes, match.count);
     }
-    return is_taken || workers != 0;
+    return !is_whole                  ? NOC_ROUTED_IN_PART
+           : is_taken || workers != 0 ? NOC_ROUTED
+                                      : NOC_ROUTED_NOWHERE;
+}
+
+void noc_route_or_drop(struct noc_shard *shard, struct noc_publication *publication)
+{
+    if (noc_route(shard, publication) == NOC_ROUTED_NOT) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+    }
 }
 
 bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic)
@@ -160,6 +177,6 @@ void noc_shard_publish(struct noc_shard *shard, const struct noc_message_parts *
 {
     struct noc_publication publication = {.parts = *parts};
 
-    (void)noc_route(shard, &publication);
+    noc_route_or_drop(shard, &publication);
     noc_publication_done(&publication);
 }

@@ -167,7 +167,7 @@ void noc_session_fire_will(struct noc_session *session)
     publication.parts = noc_message_parts(publication.message);
     if (noc_acl_allows(shard->acls[session->listener->number], &subject, NOC_ACCESS_WRITE,
             publication.parts.topic)) {
-        (void)noc_route(shard, &publication);
+        noc_route_or_drop(shard, &publication);
     } else {
         noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
     }

@@ -144,6 +144,140 @@ static void allocations_that_fail_again_and_again_are_survived(void **state)
     }
 }
 
+/* A retained message of QoS qos for a subscriber on each worker, a wildcard and a share. */
+struct delivery {
+    struct world world;
+    struct client *near, *far, *publisher;
+};
+
+static void prepare(struct delivery *delivery)
+{
+    struct world *w = &delivery->world;
+    static const char connect_far[] = "\x10\x10\0\x04MQTT\x05\x02\0\0\0\0\x03"
+                                      "far";
+
+    world_init(w);
+    w->own_memory = own_memory;
+    world_start(w, 2);
+    w->core.log_mask = NOC_LOG_NONE;
+    delivery->near = join(w, "near");
+    subscribe(delivery->near, "t/+", 2);
+    delivery->publisher = stay(w, "publisher");
+    /* It is fed on the other worker, which has the fewest connections. */
+    delivery->far = dial(w, 1, 0);
+    say_bytes(delivery->far, connect_far);
+    assert_int_equal(hears_count(delivery->far, "CONNACK"), 1);
+    assert_ptr_equal(delivery->far->link.shard, &w->shards[1]);
+    subscribe(delivery->far, "t/#", 2);
+    subscribe(delivery->far, "$share/g/t/one", 2);
+}
+
+/* What may have got lost on the way to a subscriber that is known: it was counted as its drop. */
+static bool has_or_lost(struct client *client, unsigned copies)
+{
+    unsigned got = hears_count(client, "PUBLISH t/one");
+
+    assert_in_range(got, 0, copies);
+    return got == copies || client->link.session == NULL || client->link.session->dropped_total > 0;
+}
+
+/* The harness allocates as it writes packets, so this is written before memory fails. */
+static void say_with_failure(struct client *client, long n, unsigned qos, size_t payload_n)
+{
+    uint8_t packet[4096] = {(uint8_t)(0x31 | qos << 1)};
+    size_t body_n = 2 + 5 + 2 + 1 + payload_n, at = 3;
+
+    packet[1] = (uint8_t)(0x80 | (body_n & 0x7f));
+    packet[2] = (uint8_t)(body_n >> 7);
+    memcpy(packet + at, "\0\x05t/one\0\x01\0", 10);
+    memset(packet + at + 10, 'x', payload_n);
+    memory_left = n;
+    say(client, packet, at + body_n);
+    has_failed = memory_left < 0;
+    memory_left = -1;
+}
+
+static bool is_retained(struct world *w)
+{
+    struct noc_message *message = noc_retained_get(w->core.retained, TEXT("t/one"));
+
+    noc_message_unref(message);
+    return message != NULL;
+}
+
+static void what_is_acknowledged_has_reached_all_workers(void **state)
+{
+    (void)state;
+    for (size_t payload_n = 1; payload_n < 4000; payload_n += 3000) {
+        unsigned refused = 0;
+        long n = 0;
+
+        for (has_failed = true; has_failed; n++) {
+            struct delivery d;
+            const char *answer;
+
+            prepare(&d);
+            say_with_failure(d.publisher, n, 1, payload_n);
+            answer = heard(d.publisher);
+            if (strcmp(answer, "PUBACK 1") == 0) {
+                assert_true(has_or_lost(d.near, 1));
+                assert_true(has_or_lost(d.far, 2));
+                assert_true(is_retained(&d.world));
+            } else if (strcmp(answer, "PUBACK 1 rc151") == 0) {
+                refused++;
+                assert_int_equal(world_count(&d.world, NOC_COUNT_PUBLISH_REFUSED), 1);
+            } else {
+                assert_string_equal(answer, "DISCONNECT rc151; closed");
+            }
+            world_close(&d.world);
+            assert_in_range(n, 0, 200);
+        }
+        assert_in_range(refused, 3, 100);
+    }
+}
+
+static void a_qos_2_message_stays_until_there_is_memory_to_route_it(void **state)
+{
+    unsigned stayed = 0;
+    long n = 0;
+
+    (void)state;
+    for (has_failed = true; has_failed; n++) {
+        struct delivery d;
+        const char *answer;
+
+        prepare(&d);
+        say_with_failure(d.publisher, 1000, 2, 1);
+        hears(d.publisher, "PUBREC 1");
+        memory_left = n;
+        say_ack(d.publisher, NOC_PUBREL, 1, 0);
+        has_failed = memory_left < 0;
+        memory_left = -1;
+        answer = heard(d.publisher);
+        if (strcmp(answer, "PUBCOMP 1") == 0) {
+            assert_true(is_retained(&d.world));
+            assert_true(
+                has_or_lost(d.near, 1) || world_count(&d.world, NOC_COUNT_PUBLISH_DROPPED) > 0);
+            assert_true(
+                has_or_lost(d.far, 2) || world_count(&d.world, NOC_COUNT_PUBLISH_DROPPED) > 0);
+        } else {
+            unsigned got = hears_count(d.near, "PUBLISH t/one");
+
+            /* Or there was no memory for the PUBCOMP. */
+            assert_string_equal(answer, "DISCONNECT rc151; closed");
+            stayed += got == 0;
+            d.publisher = stay(&d.world, "publisher");
+            say_ack(d.publisher, NOC_PUBREL, 1, 0);
+            hears(d.publisher, got == 0 ? "PUBCOMP 1" : "PUBCOMP 1 rc146");
+            assert_true(has_or_lost(d.near, 1 - got));
+            assert_true(has_or_lost(d.far, 2));
+        }
+        world_close(&d.world);
+        assert_in_range(n, 0, 200);
+    }
+    assert_in_range(stayed, 1, 100);
+}
+
 static void a_core_is_made_whole_or_not_at_all(void **state)
 {
     long n = 0;
@@ -170,6 +304,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failing_allocation_is_survived),
         cmocka_unit_test(allocations_that_fail_again_and_again_are_survived),
+        cmocka_unit_test(what_is_acknowledged_has_reached_all_workers),
+        cmocka_unit_test(a_qos_2_message_stays_until_there_is_memory_to_route_it),
         cmocka_unit_test(a_core_is_made_whole_or_not_at_all),
     };
 
