@@ -107,6 +107,11 @@ static void take_out(struct noc_session *session)
 
 void noc_session_free(struct noc_session *session)
 {
+    if (session->is_dropping) {
+        noc_shard_log(session->shard, NOC_LOG_NOTICE,
+            "The session of client %.*s ends; %u messages for it were dropped.",
+            NOC_SLICE_ARG(noc_session_id(session)), (unsigned)session->dropped);
+    }
     take_out(session);
     for (size_t at = 0; session->subs != NULL && at <= session->sub_mask; at++) {
         if (session->subs[at] != NULL) {

@@ -119,6 +119,31 @@ static void a_slow_reader_alone_loses_qos_0(void **state)
     world_close(&w);
 }
 
+static void a_session_that_ends_tells_what_it_lost(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 100;
+    world_start(&w, 1);
+    s = join(&w, "s");
+    subscribe(s, "t", 0);
+    p = join(&w, "p");
+    s->takes = 0;
+    for (unsigned i = 0; i < 50; i++) {
+        say_publish(p, 0, 0, "t", "0123456789");
+    }
+    hang_up(s);
+    assert_true(logged(&w, "The session of client s ends; 4"));
+    log_clear(&w);
+    s = join(&w, "s");
+    hang_up(s);
+    assert_false(logged(&w, "were dropped"));
+    world_close(&w);
+}
+
 static void an_acknowledgement_does_not_end_an_episode_of_drops(void **state)
 {
     struct world w;
@@ -528,6 +553,7 @@ int main(void)
         cmocka_unit_test(a_queue_is_bounded_by_bytes_too),
         cmocka_unit_test(qos_0_is_queued_for_the_absent_only_where_it_is_asked_for),
         cmocka_unit_test(a_slow_reader_alone_loses_qos_0),
+        cmocka_unit_test(a_session_that_ends_tells_what_it_lost),
         cmocka_unit_test(an_acknowledgement_does_not_end_an_episode_of_drops),
         cmocka_unit_test(qos_1_waits_for_a_slow_reader_in_its_queue),
         cmocka_unit_test(a_queue_is_worked_off_in_order_as_acknowledgements_come),
