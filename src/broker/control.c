@@ -4,8 +4,8 @@
  * The control thread: one poll over signals, a clock and the control socket.
  * It never touches what belongs to a worker: it reads counters, and posts.
  *
- * The control socket speaks lines: "status" or "reload" in, one JSON object
- * out, then it is closed. Whom the rights of its file let in is served: the
+ * The control socket speaks lines: "status", "clients" or "reload" in, one JSON
+ * object out, then it is closed. Whom the rights of its file let in is served: the
  * broker's own user, its group, root.
  */
 #include <assert.h>
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/client_list.h"
 #include "broker/heap.h"
 #include "broker/watch.h"
 #include "net/clock.h"
@@ -39,6 +40,7 @@ struct noc_control {
     int signal_fd;
     struct noc_listen_sockets socket; /* count 0: none */
     struct noc_accept_reserve reserve;
+    struct noc_client_list *list;    /* an answer that takes its time; NULL: none */
     uint64_t socket_paused_until_ms; /* no descriptor was left for a peer; 0: listening */
     char socket_path[256];
     uint64_t next_sys_ms, next_memory_ms, next_watch_ms;
@@ -192,27 +194,34 @@ static bool read_request(const struct noc_control *control, int fd, char *reques
     return false;
 }
 
-static void answer(struct noc_control *control, int fd)
+/* Answer at once, or have the list answered from now on. */
+static void answer(struct noc_control *control, int take_fd)
 {
     char request[REQUEST_MAX], text[ANSWER_MAX];
     int n;
 
-    if (!read_request(control, fd, request)) {
+    if (!read_request(control, take_fd, request)) {
         n = snprintf(text, sizeof text, "{\"error\":\"no request\"}\n");
     } else if (strcmp(request, "status") == 0) {
         n = status_json(control->broker, text, sizeof text);
+    } else if (strcmp(request, "clients") == 0 && control->list != NULL) {
+        n = snprintf(text, sizeof text, "{\"error\":\"another list is being sent\"}\n");
+    } else if (strcmp(request, "clients") == 0) {
+        control->list = noc_client_list_new(control->broker, take_fd);
+        return;
     } else if (strcmp(request, "reload") == 0) {
         n = snprintf(text, sizeof text,
             noc_broker_reload(control->broker)
                 ? "{\"reloaded\":true}\n"
                 : "{\"error\":\"the reload failed: see the log; the old files stay in force\"}\n");
     } else {
-        n = snprintf(
-            text, sizeof text, "{\"error\":\"unknown command: known are status and reload\"}\n");
+        n = snprintf(text, sizeof text,
+            "{\"error\":\"unknown command: known are status, clients and reload\"}\n");
     }
     if (n > 0 && (size_t)n < sizeof text) {
-        (void)send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)send(take_fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
+    (void)close(take_fd);
 }
 
 static void serve_socket(struct noc_control *control)
@@ -223,7 +232,6 @@ static void serve_socket(struct noc_control *control)
 
     if (err == NOC_OK) {
         answer(control, fd);
-        (void)close(fd);
     } else if (err != NOC_EAGAIN && err != NOC_ECLOSED) {
         control->socket_paused_until_ms = noc_clock_ms() + NOC_ACCEPT_PAUSE_MS;
     }
@@ -395,6 +403,7 @@ void noc_control_free(struct noc_control *control)
     if (control->signal_fd >= 0) {
         (void)close(control->signal_fd);
     }
+    noc_client_list_free(control->list);
     noc_accept_reserve_done(&control->reserve);
     noc_sys_free(control->sys);
     free(control);
@@ -413,12 +422,16 @@ static int socket_fd(struct noc_control *control)
 
 void noc_control_run(struct noc_control *control)
 {
-    struct pollfd polled[2] = {
+    struct pollfd polled[3] = {
         {.fd = control->signal_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 
     for (;;) {
         polled[1].fd = socket_fd(control);
-        if (poll(polled, 2, work(control)) < 0) {
+        polled[2].fd = -1;
+        if (control->list != NULL) {
+            noc_client_list_poll(control->list, &polled[2]);
+        }
+        if (poll(polled, 3, work(control)) < 0) {
             if (errno != EINTR) {
                 return;
             }
@@ -429,6 +442,10 @@ void noc_control_run(struct noc_control *control)
         }
         if ((polled[1].revents & POLLIN) != 0) {
             serve_socket(control);
+        }
+        if (control->list != NULL && !noc_client_list_step(control->list)) {
+            noc_client_list_free(control->list);
+            control->list = NULL;
         }
     }
 }

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 enum {
-    ANSWER_MAX_BYTES = 16 << 20,
+    ANSWER_MAX_BYTES = 1 << 30,
     ANSWER_STEP_BYTES = 64 << 10,
     TIMEOUT_S = 10, /* of silence */
 };
@@ -38,7 +38,7 @@ struct ctl {
     bool as_json;
 };
 
-static const char *const commands[] = {"status", "reload"};
+static const char *const commands[] = {"status", "clients", "reload"};
 
 static const char usage[] =
     "Usage: noctule ctl [OPTION...] COMMAND\n"
@@ -47,6 +47,7 @@ static const char usage[] =
     "\n"
     "Commands:\n"
     "  status         what the broker is doing: version, uptime, clients, messages\n"
+    "  clients        every session: what was dropped, what is queued, address, user, id\n"
     "  reload         read the password, ACL and certificate files again\n"
     "\n"
     "  -c FILE        look for the control socket where the broker of this\n"
@@ -224,7 +225,8 @@ static int show_answer(const struct ctl *ctl, struct noc_slice answer)
         }
     } else if (err == NOC_OK) {
         fprintf(stderr, "noctule ctl: %s: %s\n", ctl->command, refusal);
-    } else if (noc_json_table_print(answer, stdout) < 0) {
+    } else if ((strcmp(ctl->command, "clients") == 0 ? noc_json_rows_print(answer, stdout)
+                                                     : noc_json_table_print(answer, stdout)) < 0) {
         return EXIT_FAILURE;
     }
     if (fflush(stdout) != 0) {

@@ -311,7 +311,7 @@ static size_t encode_utf8(unsigned code, char *ret_bytes)
     return 4;
 }
 
-/* ---- the two uses ---- */
+/* ---- lines ---- */
 
 /* Control characters stay escapes, C1 ones included. */
 static void print_string(struct noc_slice raw, FILE *stream)
@@ -355,6 +355,87 @@ int noc_json_table_print(struct noc_slice json, FILE *stream)
 {
     return walk_text(json, print_scalar, stream);
 }
+
+/* ---- rows ---- */
+
+enum { NUMBER_WIDTH = 9, TEXT_WIDTH = 21 };
+
+struct rows {
+    FILE *stream;
+    bool is_head;
+    char object[NOC_JSON_PATH_MAX]; /* path of the object whose members are printed */
+    size_t object_n;                /* 0: none yet */
+    int gap;                        /* spaces due before the next cell */
+};
+
+/* Characters, where bytes are UTF-8 and none is escaped. */
+static int width_of(struct noc_slice raw)
+{
+    int width = 0;
+
+    for (size_t i = 0; i < raw.n; i++) {
+        width += ((unsigned char)raw.at[i] & 0xC0) != 0x80;
+    }
+    return width;
+}
+
+/* Begin the row of an object. False: it is not to be printed. */
+static bool enter_row(struct rows *rows, const char *path, size_t object_n)
+{
+    if (object_n == rows->object_n && memcmp(path, rows->object, object_n) == 0) {
+        return true;
+    }
+    if (rows->object_n > 0) {
+        if (rows->is_head) {
+            return false;
+        }
+        (void)fputc('\n', rows->stream);
+    }
+    memcpy(rows->object, path, object_n);
+    rows->object_n = object_n;
+    rows->gap = 0;
+    return true;
+}
+
+static void print_cell(void *context, const char *path, struct noc_slice text, bool is_string)
+{
+    struct rows *rows = context;
+    const char *name = strrchr(path, '.');
+    bool is_null = !is_string && noc_slice_equal(text, noc_slice_of("null"));
+    int width = is_string || is_null ? TEXT_WIDTH : NUMBER_WIDTH;
+
+    if (name == NULL || !enter_row(rows, path, (size_t)(name - path))) {
+        return;
+    }
+    if (rows->is_head || is_null) {
+        text = noc_slice_of(rows->is_head ? name + 1 : "-");
+    }
+    (void)fprintf(rows->stream, "%*s", rows->gap, "");
+    if (is_string && !rows->is_head) {
+        print_string(text, rows->stream);
+    } else {
+        (void)fwrite(text.at, 1, text.n, rows->stream);
+    }
+    rows->gap = 2 + (width_of(text) < width ? width - width_of(text) : 0);
+}
+
+int noc_json_rows_print(struct noc_slice json, FILE *stream)
+{
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct rows rows = {.stream = stream, .is_head = pass == 0};
+        int err = walk_text(json, print_cell, &rows);
+
+        if (rows.object_n > 0) {
+            (void)fputc('\n', stream);
+        }
+        if (err < 0) {
+            return err;
+        }
+    }
+    return NOC_OK;
+}
+
+/* ---- one string ---- */
 
 struct find {
     const char *name;

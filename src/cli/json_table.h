@@ -2,7 +2,7 @@
 #ifndef NOC_CLI_JSON_TABLE_H
 #define NOC_CLI_JSON_TABLE_H
 /*
- * A JSON text (RFC 8259) as lines for a human reader, in the order of the text:
+ * A JSON text (RFC 8259) as lines or rows for a human reader, in the order of the text:
  *
  *   {"version":"0.1.0","clients":{"connected":3},"listeners":[{"port":1883}]}
  *
@@ -29,6 +29,18 @@ enum {
  * or NOC_EMALFORMED: lines before the fault may have been printed.
  */
 NOC_MUST_CHECK int noc_json_table_print(struct noc_slice json, FILE *stream);
+
+/*
+ * The same for an object whose one member is an array of objects with the same members in the same
+ * order: a head with their names, and a row for each. null is shown as "-".
+ *
+ *   {"clients":[{"queued":3,"id":"a"},{"queued":0,"id":"b"}]}
+ *
+ *   queued     id
+ *   3          a
+ *   0          b
+ */
+NOC_MUST_CHECK int noc_json_rows_print(struct noc_slice json, FILE *stream);
 
 /*
  * The string member `name` of a JSON object, top level only, decoded into

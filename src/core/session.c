@@ -89,6 +89,18 @@ struct noc_session *noc_session_new(struct noc_shard *shard, struct noc_home *ho
     return session;
 }
 
+struct noc_session *noc_session_walk(struct noc_shard *shard, bool is_first)
+{
+    struct noc_list *at = is_first ? shard->sessions.next : shard->walk;
+
+    if (at == &shard->sessions) {
+        shard->walk = at;
+        return NULL;
+    }
+    shard->walk = at->next;
+    return NOC_CONTAINER(at, struct noc_session, link_in_shard);
+}
+
 static void take_out(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
@@ -100,6 +112,9 @@ static void take_out(struct noc_session *session)
     *at = session->next_by_id;
     shard->by_id_count--;
     (void)noc_map64_take(&shard->by_number, session->number);
+    if (shard->walk == &session->link_in_shard) {
+        shard->walk = session->link_in_shard.next;
+    }
     noc_list_remove(&session->link_in_shard);
     noc_timer_stop(&shard->timers, &session->timer);
     noc_shard_count(shard, NOC_COUNT_SESSIONS, -1);

@@ -131,6 +131,12 @@ struct noc_session *noc_session_new(struct noc_shard *shard, struct noc_home *ho
  */
 void noc_session_end(struct noc_session *session);
 
+/*
+ * The shard's sessions, one at a call, NULL at the end. A walk may take many turns: what ends
+ * meanwhile is left out, what comes may be met. There is one walk at a time; is_first begins it anew.
+ */
+struct noc_session *noc_session_walk(struct noc_shard *shard, bool is_first);
+
 /* Free without ceremony, when the shard is done. */
 void noc_session_free(struct noc_session *session);
 

@@ -74,6 +74,7 @@ struct noc_shard {
     struct noc_list replays;    /* links with a replay to go on with */
     struct noc_list links;      /* all links */
     struct noc_list sessions;   /* all sessions */
+    struct noc_list *walk;      /* where noc_session_walk() goes on; NULL: none begun */
     struct noc_map64 by_number; /* session number -> session */
     struct noc_map64 waiting;   /* ticket -> link in authentication */
     struct noc_session **by_id; /* hash table by client id, chained */

@@ -6,10 +6,11 @@ import os
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
-from conftest import PROGRAM, Broker
+from conftest import PLAIN, PROGRAM, Broker
 
 pytestmark = pytest.mark.noctule_only
 
@@ -138,3 +139,85 @@ def test_the_socket_goes_with_the_broker(start_broker):
     assert os.path.exists(path_of(broker))
     broker.stop()
     assert not os.path.exists(path_of(broker))
+
+
+# ---- clients ----
+
+OWN_SOCKET = PLAIN + "control_socket {dir}/control.sock\nmax_inflight_messages 1\nmax_queued_messages 5\n"
+
+
+def ask_for_clients(broker):
+    asker = socket.socket(socket.AF_UNIX)
+    asker.settimeout(20)
+    asker.connect(path_of(broker))
+    asker.sendall(b"clients\n")
+    return asker
+
+
+def leave_sessions(broker, count):
+    """Sessions with so long names that a list of them is more than a socket holds."""
+    names = {f"{number} {'x' * 2000}" for number in range(count)}
+    for name in names:
+        broker.client(name, 5, clean=False, props=[("session_expiry", 600)]).close()
+    return names
+
+
+def test_clients_shows_who_loses_messages(start_broker):
+    broker = start_broker(OWN_SOCKET)
+    broker.wait_log("Control socket at")
+    assert json.loads(ctl(broker, "--json", "clients").stdout) == {"clients": []}
+    odd = '"absent" \\ ä\t'
+    absent = broker.client(odd, 5, clean=False, props=[("session_expiry", 600)])
+    absent.subscribe(("t", 1))
+    absent.disconnect()
+    small = broker.client("small", 5, user="her", props=[("maximum_packet_size", 100)])
+    small.subscribe(("t", 0))
+    here = "%s:%d" % small.sock.getsockname()
+    sender = broker.client("sender")
+    for _ in range(8):
+        sender.publish("t", bytes(200), 1)
+    rows = json.loads(ctl(broker, "--json", "clients").stdout)["clients"]
+    told = {row["id"]: row for row in rows}
+    assert set(told) == {odd, "small", "sender"} and len(rows) == 3
+    assert told[odd] == {"dropped": 3, "queued": 5, "connected": False, "address": None,
+                         "user": None, "id": odd}
+    assert told["small"] == {"dropped": 8, "queued": 0, "connected": True, "address": here,
+                             "user": "her", "id": "small"}
+    assert told["sender"]["dropped"] == 0
+    lines = [line.split() for line in ctl(broker, "clients").stdout.splitlines()]
+    assert lines[0] == ["dropped", "queued", "connected", "address", "user", "id"]
+    assert ["8", "0", "true", here, "her", "small"] in lines
+
+
+def test_an_asker_that_reads_slowly_gets_all_and_holds_nobody_up(start_broker):
+    broker = start_broker(OWN_SOCKET + "workers 3\n")
+    broker.wait_log("Control socket at")
+    names = leave_sessions(broker, 1000)
+    with ask_for_clients(broker) as slow:
+        answer = slow.recv(10)
+        assert "another list" in ctl(broker, "clients").stderr
+        assert ctl(broker, "status").returncode == 0
+        broker.client("meanwhile").publish("t", "x", 1)
+        while part := slow.recv(65536):
+            answer += part
+    assert names <= {row["id"] for row in json.loads(answer)["clients"]}
+
+
+def test_an_asker_that_goes_makes_room_for_the_next(start_broker):
+    broker = start_broker(OWN_SOCKET)
+    broker.wait_log("Control socket at")
+    leave_sessions(broker, 500)
+    ask_for_clients(broker).close()
+    deadline = time.monotonic() + 20
+    while "another list" in (told := ctl(broker, "clients")).stderr:
+        assert time.monotonic() < deadline
+    assert len(told.stdout.splitlines()) == 501
+
+
+def test_the_broker_stops_while_somebody_is_being_told(start_broker):
+    broker = start_broker(OWN_SOCKET)
+    broker.wait_log("Control socket at")
+    leave_sessions(broker, 500)
+    with ask_for_clients(broker) as asker:
+        assert asker.recv(10)
+        broker.stop()

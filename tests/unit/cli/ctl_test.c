@@ -160,6 +160,16 @@ static void status_is_a_table(void **state)
     assert_string_equal(fixture->errors, "");
 }
 
+static void clients_are_rows(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(
+        ask(fixture, "clients", NULL, "{\"clients\":[\n{\"dropped\":3,\"id\":\"a\"}\n]}\n"), 0);
+    assert_string_equal(fixture->output, "dropped    id\n3          a\n");
+    assert_string_equal(fixture->errors, "");
+}
+
 static void json_passes_the_answer_on(void **state)
 {
     struct fixture *fixture = *state;
@@ -348,6 +358,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
         TEST(status_is_a_table),
+        TEST(clients_are_rows),
         TEST(json_passes_the_answer_on),
         TEST(a_refusal_is_told_and_fails),
         TEST(an_answer_that_is_not_json_fails),

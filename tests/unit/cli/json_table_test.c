@@ -162,6 +162,42 @@ static void a_path_longer_than_its_buffer_is_cut(void **state)
     free(table);
 }
 
+static void assert_rows(const char *json, int result, const char *expected)
+{
+    char *rows;
+    size_t n;
+    FILE *stream = open_memstream(&rows, &n);
+
+    assert_non_null(stream);
+    assert_int_equal(noc_json_rows_print(noc_slice_of(json), stream), result);
+    assert_int_equal(fclose(stream), 0);
+    assert_string_equal(rows, expected);
+    free(rows);
+}
+
+static void an_array_of_objects_is_rows_under_a_head(void **state)
+{
+    (void)state;
+    assert_rows("{\"c\":[{\"n\":3,\"at\":\"here\",\"id\":\"a\"},"
+                "{\"n\":1234567890,\"at\":null,\"id\":\"\\u0007\\n\"}, "
+                "{\"n\":true,\"at\":\"\xc3\xa4\",\"id\":\"b.0\"}]}",
+        NOC_OK,
+        "n          at                     id\n"
+        "3          here                   a\n"
+        "1234567890  -                      \\u0007\\u000a\n"
+        "true       \xc3\xa4                      b.0\n");
+    assert_rows("{\"c\":[]}", NOC_OK, "");
+    assert_rows("{\"c\":[{\"id\":\"a\"},{\"id\":\"b\"}]}", NOC_OK, "id\na\nb\n");
+}
+
+static void rows_of_what_is_not_json_are_refused(void **state)
+{
+    (void)state;
+    assert_rows("", NOC_EMALFORMED, "");
+    assert_rows("{\"c\":[{\"id\":\"a\"},", NOC_EMALFORMED, "id\n");
+    assert_rows("5", NOC_OK, "");
+}
+
 static void find_takes_the_string_of_the_top_level_only(void **state)
 {
     const struct noc_slice json =
@@ -209,6 +245,8 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_good_text_is_refused),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(a_path_longer_than_its_buffer_is_cut),
+        cmocka_unit_test(an_array_of_objects_is_rows_under_a_head),
+        cmocka_unit_test(rows_of_what_is_not_json_are_refused),
         cmocka_unit_test(find_takes_the_string_of_the_top_level_only),
         cmocka_unit_test(find_cuts_at_whole_characters),
         cmocka_unit_test(find_refuses_what_is_not_json),

@@ -333,6 +333,48 @@ static void a_session_that_waits_for_its_will_alone_is_not_present(void **state)
     world_close(&w);
 }
 
+/* ---- the walk over all ---- */
+
+static void next_of_the_walk_is(struct world *w, bool is_first, const char *id)
+{
+    struct noc_session *session = noc_session_walk(&w->shards[0], is_first);
+
+    if (id == NULL) {
+        assert_null(session);
+    } else {
+        assert_non_null(session);
+        assert_true(noc_slice_equal(noc_session_id(session), noc_slice_of(id)));
+    }
+}
+
+static void a_walk_goes_on_over_sessions_that_come_and_go(void **state)
+{
+    struct world w;
+    struct client *a, *b, *c, *d;
+
+    (void)state;
+    world_open(&w, 1);
+    next_of_the_walk_is(&w, true, NULL);
+    a = join(&w, "a");
+    b = join(&w, "b");
+    c = join(&w, "c");
+    d = join(&w, "d");
+    next_of_the_walk_is(&w, true, "a");
+    hang_up(b); /* the one that would be next */
+    next_of_the_walk_is(&w, false, "c");
+    hang_up(c); /* the one that was last */
+    hang_up(a);
+    (void)join(&w, "e");
+    next_of_the_walk_is(&w, false, "d");
+    next_of_the_walk_is(&w, false, "e");
+    next_of_the_walk_is(&w, false, NULL);
+    next_of_the_walk_is(&w, false, NULL);
+    next_of_the_walk_is(&w, true, "d");
+    hang_up(d);
+    next_of_the_walk_is(&w, false, "e");
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_will_keeps_its_properties_and_may_be_retained),
         cmocka_unit_test(a_will_waits_while_another_worker_is_behind),
         cmocka_unit_test(a_session_that_waits_for_its_will_alone_is_not_present),
+        cmocka_unit_test(a_walk_goes_on_over_sessions_that_come_and_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
