@@ -11,8 +11,11 @@
 /* A message whose parts are no larger than this travels copied, unless it is built already. */
 #define INLINE_MAX 1024u
 
-/* First room of a batch; it doubles. */
-#define BATCH_ROOM 4000u
+/* What counts one towards the water marks: so many bytes begun. */
+#define UNIT_BYTES 1024u
+
+/* First room of a batch, no more than one unit with its head; it doubles. */
+#define BATCH_ROOM 960u
 
 /* ---- publications ---- */
 
@@ -46,9 +49,12 @@ static struct noc_batch *batch_new(unsigned from, size_t room)
     return batch;
 }
 
-/* A record with room for data_n bytes behind it, at the end of the receiver's batch. */
-static struct noc_record *add(
-    struct noc_shard *shard, unsigned to, enum noc_record_kind kind, size_t data_n)
+/*
+ * A record with room for data_n bytes behind it, at the end of the receiver's batch. It weighs
+ * what it holds: itself, and referred_n bytes elsewhere.
+ */
+static struct noc_record *add(struct noc_shard *shard, unsigned to, enum noc_record_kind kind,
+    size_t data_n, size_t referred_n)
 {
     size_t size = (sizeof(struct noc_record) + data_n + 7) & ~(size_t)7;
     struct noc_batch *batch = shard->outgoing[to];
@@ -66,7 +72,7 @@ static struct noc_record *add(
         shard->outgoing_to |= UINT64_C(1) << to;
     } else if (batch->used + size > batch->room) {
         size_t room = (batch->used + size) * 2;
-        struct noc_batch *larger = realloc(batch, sizeof *batch + room);
+        struct noc_batch *larger = room > UINT32_MAX ? NULL : realloc(batch, sizeof *batch + room);
 
         if (larger == NULL) {
             return NULL;
@@ -78,9 +84,8 @@ static struct noc_record *add(
     record = (struct noc_record *)(void *)(batch->data + batch->used);
     record->size = (uint32_t)size;
     record->kind = (uint8_t)kind;
-    record->node_count = 0;
     batch->used += (uint32_t)size;
-    batch->mail.weight++;
+    batch->mail.weight += (uint32_t)((size + referred_n + UNIT_BYTES - 1) / UNIT_BYTES);
     return record;
 }
 
@@ -89,10 +94,19 @@ static size_t parts_size(const struct noc_message_parts *parts)
     return parts->topic.n + parts->props.n + parts->payload.n;
 }
 
-/* Does the message travel by reference? Built in that case. */
-static bool goes_by_reference(struct noc_publication *publication)
+/* A record that carries the publication behind nodes_n bytes of nodes, or refers to it. */
+static struct noc_record *add_message(struct noc_shard *shard, unsigned to,
+    enum noc_record_kind kind, size_t nodes_n, struct noc_publication *publication)
 {
-    return publication->message != NULL || parts_size(&publication->parts) > INLINE_MAX;
+    size_t parts_n = parts_size(&publication->parts);
+
+    if (publication->message == NULL && parts_n <= INLINE_MAX) {
+        return add(shard, to, kind, nodes_n + parts_n, 0);
+    }
+    if (noc_publication_message(publication) == NULL) {
+        return NULL;
+    }
+    return add(shard, to, kind, nodes_n, sizeof *publication->message + parts_n);
 }
 
 /* Fill in the message of a record; data is where its parts go. */
@@ -128,23 +142,17 @@ static void put_message(
 int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
     struct noc_node *const *nodes, unsigned node_count)
 {
-    size_t nodes_n = node_count * sizeof *nodes, data_n = nodes_n;
-    struct noc_record *record;
+    size_t nodes_n = node_count * sizeof *nodes;
+    struct noc_record *record = add_message(shard, to, NOC_RECORD_PUBLISH, nodes_n, publication);
     uint8_t *data;
 
-    if (!goes_by_reference(publication)) {
-        data_n += parts_size(&publication->parts);
-    } else if (noc_publication_message(publication) == NULL) {
-        return NOC_ENOMEM;
-    }
-    record = add(shard, to, NOC_RECORD_PUBLISH, data_n);
     if (record == NULL) {
         return NOC_ENOMEM;
     }
     data = (uint8_t *)(record + 1);
     memcpy(data, nodes, nodes_n);
-    record->node_count = (uint16_t)node_count;
-    put_message(&record->as.publish, data + nodes_n, publication);
+    record->as.publish.node_count = node_count;
+    put_message(&record->as.publish.what, data + nodes_n, publication);
     return NOC_OK;
 }
 
@@ -152,15 +160,8 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
     struct noc_node *node, struct noc_group *group, const struct noc_member *member, uint32_t start,
     uint32_t attempt)
 {
-    size_t data_n = 0;
-    struct noc_record *record;
+    struct noc_record *record = add_message(shard, to, NOC_RECORD_SHARED, 0, publication);
 
-    if (!goes_by_reference(publication)) {
-        data_n = parts_size(&publication->parts);
-    } else if (noc_publication_message(publication) == NULL) {
-        return NOC_ENOMEM;
-    }
-    record = add(shard, to, NOC_RECORD_SHARED, data_n);
     if (record == NULL) {
         return NOC_ENOMEM;
     }
@@ -177,7 +178,7 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
 int noc_mail_adopt(
     struct noc_shard *shard, unsigned to, struct noc_link *link, struct noc_home *home)
 {
-    struct noc_record *record = add(shard, to, NOC_RECORD_ADOPT, 0);
+    struct noc_record *record = add(shard, to, NOC_RECORD_ADOPT, 0, 0);
 
     if (record == NULL) {
         return NOC_ENOMEM;
@@ -189,7 +190,7 @@ int noc_mail_adopt(
 
 int noc_mail_resume(struct noc_shard *shard, unsigned to)
 {
-    struct noc_record *record = add(shard, to, NOC_RECORD_RESUME, 0);
+    struct noc_record *record = add(shard, to, NOC_RECORD_RESUME, 0, 0);
 
     if (record == NULL) {
         return NOC_ENOMEM;
@@ -206,7 +207,7 @@ int noc_mail_resume(struct noc_shard *shard, unsigned to)
 static bool retire_to_all(struct noc_shard *shard, struct noc_retire *retire, unsigned *at)
 {
     for (; *at < shard->core->shard_count; (*at)++) {
-        struct noc_record *record = add(shard, *at, NOC_RECORD_RETIRE, 0);
+        struct noc_record *record = add(shard, *at, NOC_RECORD_RETIRE, 0, 0);
 
         if (record == NULL) {
             return false;
@@ -347,8 +348,9 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
 
     switch ((enum noc_record_kind)record->kind) {
     case NOC_RECORD_PUBLISH:
-        publication = open_message(&record->as.publish, (const char *)(nodes + record->node_count));
-        noc_deliver(shard, &publication, nodes, record->node_count);
+        publication = open_message(
+            &record->as.publish.what, (const char *)(nodes + record->as.publish.node_count));
+        noc_deliver(shard, &publication, nodes, record->as.publish.node_count);
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_SHARED:
@@ -432,7 +434,7 @@ static void drop_record(struct noc_shard *shard, struct noc_record *record)
 {
     switch ((enum noc_record_kind)record->kind) {
     case NOC_RECORD_PUBLISH:
-        noc_message_unref(record->as.publish.message);
+        noc_message_unref(record->as.publish.what.message);
         break;
     case NOC_RECORD_SHARED:
         noc_message_unref(record->as.shared.what.message);

@@ -10,6 +10,10 @@
  * A small message that nobody has built yet travels inside its record, copied;
  * a larger one, or one that is built already, as a counted reference. Threads
  * that are not workers post batches of one call record.
+ *
+ * Weight. A record counts one for each KiB begun, the nodes it names and the
+ * message it refers to included. So what a mailbox holds is at most twice its
+ * weight in KiB (batches grow by doubling), and no more records than that.
  */
 
 #include "core/shard.h"
@@ -42,9 +46,11 @@ struct noc_record_message {
 struct noc_record {
     uint32_t size; /* of all of it, a multiple of 8 */
     uint8_t kind;
-    uint16_t node_count; /* PUBLISH */
     union {
-        struct noc_record_message publish; /* PUBLISH: nodes, then parts follow */
+        struct {
+            struct noc_record_message what;
+            uint32_t node_count;
+        } publish; /* nodes, then parts follow */
         struct {
             struct noc_record_message what;
             struct noc_node *node;

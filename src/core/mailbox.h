@@ -23,7 +23,7 @@
 /* What is queued: embedded in the batch that one worker has for another in one turn. */
 struct noc_mail {
     struct noc_mail *next;
-    uint32_t weight; /* what it counts towards the water marks: records in the batch, at least 1 */
+    uint32_t weight; /* what it counts towards the water marks, at least 1; see mail.h */
 };
 
 struct noc_mailbox {

@@ -444,6 +444,42 @@ static void publishers_wait_for_a_worker_that_is_behind(void **state)
     world_close(&w);
 }
 
+/* A world of two shards, with a subscriber of "t" at shard 1. */
+static struct client *open_with_high(struct world *w, uint32_t mailbox_high)
+{
+    struct client *b;
+
+    world_init(w);
+    w->limits.mailbox_high = mailbox_high;
+    world_start(w, 2);
+    b = join_at(w, 1, "b");
+    subscribe(b, "t", 0);
+    return b;
+}
+
+static void large_messages_are_weighed_by_what_they_hold(void **state)
+{
+    struct world w;
+    struct client *b = open_with_high(&w, 100), *p = join_at(&w, 0, "p");
+    char payload[30001];
+    unsigned sent = 0;
+
+    (void)state;
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    w.is_frozen[1] = true;
+    while (p->is_reading) {
+        say_publish(p, 0, 0, "t", payload);
+        assert_in_range(++sent, 1, 10);
+    }
+    assert_int_equal(sent, 5);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_true(p->is_reading);
+    assert_int_equal(hears_count(b, "PUBLISH t (30000 bytes)"), sent);
+    world_close(&w);
+}
+
 static void a_paused_client_may_leave(void **state)
 {
     struct world w;
@@ -492,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_member_that_left_before_its_mail_is_replaced_by_another),
         cmocka_unit_test(an_absent_member_elsewhere_queues_when_nobody_is_there),
         cmocka_unit_test(publishers_wait_for_a_worker_that_is_behind),
+        cmocka_unit_test(large_messages_are_weighed_by_what_they_hold),
         cmocka_unit_test(a_paused_client_may_leave),
     };
 
