@@ -248,17 +248,44 @@ void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire)
     }
 }
 
-bool noc_mail_is_behind(const struct noc_shard *shard)
+/* Is the worker past its high-water mark, with what this one has for it in this turn? */
+static bool is_past_high(const struct noc_shard *shard, unsigned worker)
 {
     const struct noc_core *core = shard->core;
+    const struct noc_batch *own = shard->outgoing[worker];
 
-    for (unsigned i = 0; i < core->shard_count; i++) {
-        if (i != shard->number &&
-            noc_mailbox_weight_mt(&core->shards[i]->mailbox) > core->limits.mailbox_high) {
+    return noc_mailbox_weight_mt(&core->shards[worker]->mailbox) +
+               (own == NULL ? 0 : own->mail.weight) >
+           core->limits.mailbox_high;
+}
+
+bool noc_mail_is_behind(const struct noc_shard *shard)
+{
+    for (unsigned i = 0; i < shard->core->shard_count; i++) {
+        if (i != shard->number && is_past_high(shard, i)) {
             return true;
         }
     }
     return false;
+}
+
+bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker)
+{
+    uint64_t low = shard->core->limits.mailbox_high / 2;
+
+    if (!is_past_high(shard, worker)) {
+        return false;
+    }
+    /*
+     * The mailbox tells when it has drained something: what is posted at the end of this turn
+     * at the latest. Without that it must not be low already; one that is empty tells nothing.
+     */
+    if (shard->outgoing[worker] != NULL) {
+        low = 0;
+    } else if (low == 0) {
+        low = 1;
+    }
+    return noc_mailbox_ask_mt(&shard->core->shards[worker]->mailbox, shard->number, low);
 }
 
 static void work_off_backlog(struct noc_shard *shard)
@@ -334,11 +361,8 @@ static struct noc_publication open_message(const struct noc_record_message *what
 
 static void resume_paused(struct noc_shard *shard, unsigned worker)
 {
-    struct noc_list *at;
-
-    while ((at = noc_list_take(&shard->paused[worker])) != NULL) {
-        noc_list_append(&shard->held, at); /* they go on when the mail is worked off */
-    }
+    /* They go on when the mail is worked off. */
+    noc_list_join(&shard->held, &shard->paused[worker]);
 }
 
 static void work_off(struct noc_shard *shard, struct noc_record *record)

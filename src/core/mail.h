@@ -13,7 +13,11 @@
  *
  * Weight. A record counts one for each KiB begun, the nodes it names and the
  * message it refers to included. So what a mailbox holds is at most twice its
- * weight in KiB (batches grow by doubling), and no more records than that.
+ * weight in KiB (batches grow by doubling), and no more records than that. Who
+ * feeds a worker looks after each packet at what is posted to it and what this
+ * turn's batch has for it, and waits when that is past the mark. So the mark
+ * is passed by one packet of each connection, and where several workers bring
+ * much within one turn by what each brings up to the mark.
  */
 
 #include "core/shard.h"
@@ -96,8 +100,11 @@ NOC_MUST_CHECK int noc_mail_resume(struct noc_shard *shard, unsigned to);
 /* The index's callback: the notice goes to every shard, this one included. */
 void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire);
 
-/* Is any worker's mailbox past its high-water mark? */
+/* Is any other worker past its high-water mark, with what this one has for it in this turn? */
 bool noc_mail_is_behind(const struct noc_shard *shard);
+
+/* Is the worker past its mark? Then RESUME comes from it when it is below half of that. */
+NOC_MUST_CHECK bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker);
 
 /* Post this turn's batches. */
 void noc_mail_post(struct noc_shard *shard);

@@ -87,7 +87,7 @@ struct noc_shard {
     uint64_t resume_owed;                        /* workers to be told of low water yet */
     uint64_t next_number;                        /* of a session or ticket */
     uint64_t delivery;                           /* number of the delivery under way */
-    uint64_t fed;  /* workers that got mail out of the link being fed */
+    uint64_t fed;  /* workers that got mail out of the packet being decoded */
     uint64_t work; /* done in this turn, by mail and then by reading: see NOC_WORK_MAX */
     const struct noc_link *working; /* fed last in this turn; only compared */
     uint64_t work_before;           /* what stood there when the link being fed began */
