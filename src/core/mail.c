@@ -288,8 +288,26 @@ bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker)
     return noc_mailbox_ask_mt(&shard->core->shards[worker]->mailbox, shard->number, low);
 }
 
+/* Tell those who asked that this mailbox is below low water; who can't be told is owed it. */
+static void tell_waiting(struct noc_shard *shard)
+{
+    for (uint64_t waiting = noc_mailbox_take_waiting(&shard->mailbox) | shard->resume_owed;
+         waiting != 0; waiting &= waiting - 1) {
+        unsigned worker = (unsigned)__builtin_ctzll(waiting);
+
+        if (noc_mail_resume(shard, worker) == NOC_OK) {
+            shard->resume_owed &= ~(UINT64_C(1) << worker);
+        } else {
+            shard->resume_owed |= UINT64_C(1) << worker;
+        }
+    }
+}
+
 static void work_off_backlog(struct noc_shard *shard)
 {
+    if (shard->resume_owed != 0) {
+        tell_waiting(shard);
+    }
     while (shard->retire_backlog != NULL) {
         struct noc_deferred *next = shard->retire_backlog->deferred.next;
 
@@ -404,16 +422,7 @@ static void batch_done(struct noc_shard *shard, struct noc_batch *batch)
 
     free(batch);
     if (left <= shard->core->limits.mailbox_high / 2) {
-        for (uint64_t waiting = noc_mailbox_take_waiting(&shard->mailbox) | shard->resume_owed;
-             waiting != 0; waiting &= waiting - 1) {
-            unsigned worker = (unsigned)__builtin_ctzll(waiting);
-
-            if (noc_mail_resume(shard, worker) == NOC_OK) {
-                shard->resume_owed &= ~(UINT64_C(1) << worker);
-            } else {
-                shard->resume_owed |= UINT64_C(1) << worker;
-            }
-        }
+        tell_waiting(shard);
     }
 }
 
