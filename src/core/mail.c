@@ -269,6 +269,16 @@ bool noc_mail_is_behind(const struct noc_shard *shard)
     return false;
 }
 
+bool noc_mail_is_behind_mt(const struct noc_core *core)
+{
+    for (unsigned i = 0; i < core->shard_count; i++) {
+        if (noc_mailbox_weight_mt(&core->shards[i]->mailbox) > core->limits.mailbox_high) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker)
 {
     uint64_t low = shard->core->limits.mailbox_high / 2;

@@ -103,6 +103,9 @@ void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire);
 /* Is any other worker past its high-water mark, with what this one has for it in this turn? */
 bool noc_mail_is_behind(const struct noc_shard *shard);
 
+/* Is any worker past it, by what has been posted? */
+bool noc_mail_is_behind_mt(const struct noc_core *core);
+
 /* Is the worker past its mark? Then RESUME comes from it when it is below half of that. */
 NOC_MUST_CHECK bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker);
 
