@@ -185,6 +185,7 @@ int noc_mail_adopt(
     }
     record->as.adopt.link = link;
     record->as.adopt.home = home;
+    atomic_fetch_add_explicit(&shard->core->shards[to]->arriving, 1, memory_order_relaxed);
     return NOC_OK;
 }
 
@@ -412,6 +413,7 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         break;
     case NOC_RECORD_ADOPT:
         noc_link_arrive_from_afar(shard, record->as.adopt.link, record->as.adopt.home);
+        atomic_fetch_sub_explicit(&shard->arriving, 1, memory_order_relaxed);
         break;
     case NOC_RECORD_RETIRE:
         noc_retire_drained(record->as.retire);

@@ -58,6 +58,7 @@ struct noc_shard {
 
     /* Any thread, through mail.h only. */
     struct noc_mailbox mailbox;
+    atomic_uint arriving; /* links on their way to this worker */
 
     /* Written by the owner, read by anyone. */
     _Alignas(NOC_CACHE_LINE) atomic_int_fast64_t counters[NOC_COUNTERS];
@@ -99,6 +100,7 @@ struct noc_shard {
     struct noc_acl **acls; /* by listener, counted; NULL entry: none */
     char *scratch;         /* of the publication being decoded: its topic and properties */
     size_t scratch_room;
+    bool hands_over; /* new sessions go to a worker that has less to do */
     bool is_stopping;
 };
 

@@ -164,6 +164,35 @@ static void new_sessions_go_where_there_is_less_to_do(void **state)
     world_close(&w);
 }
 
+static void a_burst_of_new_sessions_is_spread_before_any_has_arrived(void **state)
+{
+    enum { COUNT = 40 };
+    struct world w;
+    struct client *c[COUNT];
+    unsigned moving = 0, changes = 0;
+
+    (void)state;
+    world_open(&w, 2);
+    w.is_frozen[1] = true;
+    for (unsigned i = 0; i < COUNT; i++) {
+        char id[8];
+
+        snprintf(id, sizeof id, "c%u", i);
+        c[i] = dial(&w, 0, 0);
+        say_connect(c[i],
+            (struct noc_connect){.version = NOC_V311, .clean_start = true, .client_id = TEXT(id)});
+        moving += c[i]->is_detached;
+        changes += i > 0 && c[i]->is_detached != c[i - 1]->is_detached;
+    }
+    assert_in_range(moving, COUNT / 2 - 2, COUNT / 2 + 2);
+    assert_in_range(changes, 1, COUNT / 2); /* neighbours mostly stay together */
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_int_equal(w.shards[1].counters[NOC_COUNT_CONNECTED], moving);
+    assert_int_equal(w.shards[1].arriving, 0);
+    world_close(&w);
+}
+
 static void a_link_on_its_way_at_the_end_is_closed(void **state)
 {
     struct world w;
@@ -625,6 +654,7 @@ int main(void)
         cmocka_unit_test(a_takeover_happens_at_the_sessions_home),
         cmocka_unit_test(two_connects_of_one_id_at_once_meet_at_one_home),
         cmocka_unit_test(new_sessions_go_where_there_is_less_to_do),
+        cmocka_unit_test(a_burst_of_new_sessions_is_spread_before_any_has_arrived),
         cmocka_unit_test(a_link_on_its_way_at_the_end_is_closed),
         cmocka_unit_test(a_message_reaches_subscribers_at_every_home),
         cmocka_unit_test(a_large_message_travels_by_reference),
