@@ -37,7 +37,7 @@ enum noc_connection_phase {
 /* The WebSocket part of a connection. */
 struct noc_ws_state {
     struct noc_ws_decoder decoder;
-    uint8_t *waiting; /* bytes not decoded yet: of the head, or over a hand-over */
+    uint8_t *waiting; /* bytes not decoded yet: of the head, or over a hand-over or a pause */
     size_t waiting_n, waiting_room;
     uint64_t frame_left; /* payload bytes of the outgoing frame still to be sent */
     uint8_t head[NOC_WS_CONTROL_ROOM + NOC_WS_FRAME_HEAD_MAX];

@@ -11,6 +11,7 @@
 
 #include "broker/broker.h"
 #include "broker/heap.h"
+#include "core/mail.h"
 
 enum { TEXT_MAX = 64, LOADS = 9, WINDOWS = 3 };
 
@@ -249,8 +250,8 @@ void noc_sys_publish(struct noc_sys *sys, uint64_t now_ms)
     struct noc_worker *worker = &sys->broker->workers[0];
     struct bundle *bundle;
 
-    /* Worker 0 is behind: this waits at its source, there is more to tell next time. */
-    if (noc_mailbox_weight_mt(&worker->shard.mailbox) > sys->broker->core.limits.mailbox_high) {
+    /* A worker is behind, and worker 0 would post to it: this waits, there is more next time. */
+    if (noc_mail_is_behind_mt(&sys->broker->core)) {
         return;
     }
     bundle = malloc(sizeof *bundle + room);

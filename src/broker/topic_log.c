@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/broker.h"
+#include "core/mail.h"
 
 #define EXPIRY_MS 20000u
 
@@ -72,9 +73,8 @@ static void post_locked(struct noc_topic_log *topic_log, const char *topic, stru
     struct noc_worker *worker = topic_log->worker;
     struct line *line;
 
-    /* A worker that is behind has other things to do, and its log lines must not make it worse. */
-    if (worker == NULL ||
-        noc_mailbox_weight_mt(&worker->shard.mailbox) > worker->shard.core->limits.mailbox_high) {
+    /* Where a worker is behind, log lines must not make it worse. */
+    if (worker == NULL || noc_mail_is_behind_mt(worker->shard.core)) {
         return;
     }
     line = malloc(sizeof *line + text.n);

@@ -208,7 +208,7 @@ struct noc_config {
     uint32_t max_packet_bytes;
     uint32_t message_size_limit_bytes;
     uint64_t max_output_bytes; /* per connection, gathered but not yet written */
-    int mailbox_high;          /* a worker with more mail than this is behind */
+    int mailbox_high;          /* a worker with more mail than this, in KiB begun, is behind */
     bool queue_qos0_messages;
     bool retain_available;
     bool set_tcp_nodelay;

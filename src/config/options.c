@@ -186,8 +186,9 @@ const struct noc_option noc_options[] = {
         "debug|error|warning|notice|information|subscribe|unsubscribe|websockets|internal|none|all",
         "What is logged; may be given several times."),
     INT("mailbox_high", GLOBAL, OWN, RESTART, GLOBAL(mailbox_high), 64, 1048576, "16384",
-        "Noctule 0.1", "COUNT",
-        "Letters between two workers past which the senders' publishers wait."),
+        "Noctule 0.1", "KIB",
+        "Mail waiting for one worker past which the publishers that feed it wait; a letter counts "
+        "for each KiB begun."),
     SIZE("max_inflight_bytes", GLOBAL, CLAMP, NEW, GLOBAL(max_inflight_bytes), 0, "0", "1.5",
         "Bytes of QoS 1 and 2 messages on their way to one client; 0: no limit."),
     INT("max_inflight_messages", GLOBAL, CLAMP, NEW, GLOBAL(max_inflight_messages), 0, 65535, "20",

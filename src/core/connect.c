@@ -293,15 +293,22 @@ struct noc_link *noc_link_waiting(struct noc_shard *shard, uint64_t ticket)
     return noc_map64_get(&shard->waiting, ticket);
 }
 
-/* Has the other worker clearly less to do? A hand-over for one session more or less is no gain. */
+/*
+ * Has another worker clearly less to do? A hand-over for one session more or less is no gain.
+ * Once there is one it gets several, until both have the same: what connects together often
+ * belongs together. Links on their way to a worker count as there: else all of a burst would go
+ * to one.
+ */
 static unsigned least_busy(struct noc_shard *shard)
 {
     unsigned best = shard->number;
     int64_t least = INT64_MAX, mine = 0;
 
     for (unsigned i = 0; i < shard->core->shard_count; i++) {
-        int64_t here = atomic_load_explicit(
-            &shard->core->shards[i]->counters[NOC_COUNT_CONNECTED], memory_order_relaxed);
+        const struct noc_shard *other = shard->core->shards[i];
+        int64_t here =
+            atomic_load_explicit(&other->counters[NOC_COUNT_CONNECTED], memory_order_relaxed) +
+            atomic_load_explicit(&other->arriving, memory_order_relaxed);
 
         if (i == shard->number) {
             mine = here;
@@ -311,7 +318,8 @@ static unsigned least_busy(struct noc_shard *shard)
             best = i;
         }
     }
-    return mine <= least + 1 + least / 16 ? shard->number : best;
+    shard->hands_over = mine > least + (shard->hands_over ? 0 : 1 + least / 16);
+    return shard->hands_over ? best : shard->number;
 }
 
 static void on_judged(struct noc_link *link, int result)

@@ -48,7 +48,7 @@ struct noc_limits {
     uint16_t max_keepalive_s;       /* 0: none */
     uint32_t max_output_bytes;      /* per connection, before QoS 0 is dropped */
     uint32_t connect_timeout_ms;    /* until CONNECT is complete */
-    uint32_t mailbox_high;          /* records in a mailbox, past which its feeders pause */
+    uint32_t mailbox_high;          /* weight of a mailbox (mail.h), past which its feeders pause */
     bool retain_available;
     bool queue_qos0;          /* for absent sessions too */
     bool connection_messages; /* log connects and disconnects */

@@ -208,34 +208,29 @@ void noc_link_tick(struct noc_link *link)
 
 /* ---- pausing ---- */
 
-/* Nothing is read or decoded of it until it is taken off that list. */
-static void pause(struct noc_link *link, struct noc_list *list)
+/* Nothing is read or decoded of it until that worker has caught up; this one: until its next turn. */
+static void pause(struct noc_link *link, unsigned worker)
 {
+    struct noc_shard *shard = link->shard;
+
     link->is_paused = true;
-    link->paused_ms = link->shard->now_ms;
-    noc_list_append(list, &link->paused);
-    noc_shard_count(link->shard, NOC_COUNT_PAUSED, 1);
-    link->shard->ops->read_on(link, false);
+    link->paused_for = (uint8_t)worker;
+    link->paused_ms = shard->now_ms;
+    noc_list_append(worker == shard->number ? &shard->held : &shard->paused[worker], &link->paused);
+    noc_shard_count(shard, NOC_COUNT_PAUSED, 1);
+    shard->ops->read_on(link, false);
 }
 
-/* The link fed these workers: where one of them is behind, reading stops until it is not. */
+/* A packet fed these workers: where one of them is behind, the link waits until it is not. */
 static void check_fed(struct noc_link *link)
 {
     struct noc_shard *shard = link->shard;
-    uint64_t high = shard->core->limits.mailbox_high;
-    uint64_t low = high < 2 ? 1 : high / 2; /* an empty mailbox tells nobody that it is low */
 
-    for (uint64_t fed = shard->fed; fed != 0; fed &= fed - 1) {
+    for (uint64_t fed = link->state == NOC_LINK_OPEN ? shard->fed : 0; fed != 0; fed &= fed - 1) {
         unsigned worker = (unsigned)__builtin_ctzll(fed);
-        struct noc_mailbox *box = &shard->core->shards[worker]->mailbox;
 
-        if (noc_mailbox_weight_mt(box) > high && noc_mailbox_ask_mt(box, shard->number, low)) {
-            if (link->is_paused) { /* held: what it waits for now takes longer */
-                noc_list_remove(&link->paused);
-                noc_list_append(&shard->paused[worker], &link->paused);
-            } else {
-                pause(link, &shard->paused[worker]);
-            }
+        if (noc_mail_must_wait(shard, worker)) {
+            pause(link, worker);
             break;
         }
     }
@@ -250,7 +245,7 @@ static void check_work(struct noc_link *link)
     if (NOC_UNLIKELY(shard->work > NOC_WORK_MAX) &&
         shard->work - shard->work_before > NOC_WORK_LITTLE && link->state == NOC_LINK_OPEN &&
         !link->is_paused) {
-        pause(link, &shard->held);
+        pause(link, shard->number);
     }
 }
 
@@ -272,16 +267,30 @@ static void resume(struct noc_link *link)
 
 void noc_link_resume_held(struct noc_shard *shard)
 {
-    struct noc_list turn, *at;
+    struct noc_list turn, late, *at;
 
     noc_list_init(&turn);
+    noc_list_init(&late);
     noc_list_join(&turn, &shard->held);
     while (shard->work <= NOC_WORK_MAX && (at = noc_list_take(&turn)) != NULL) {
-        resume(NOC_CONTAINER(at, struct noc_link, paused));
+        struct noc_link *link = NOC_CONTAINER(at, struct noc_link, paused);
+
+        /* Those before it may have filled the mailbox again, and each decodes a packet at least. */
+        if (link->paused_for != shard->number && noc_mail_must_wait(shard, link->paused_for)) {
+            noc_list_append(&late, at);
+        } else {
+            resume(link);
+        }
     }
     /* Who has had no turn is the first in the next. */
     noc_list_join(&turn, &shard->held);
     noc_list_join(&shard->held, &turn);
+    while ((at = late.prev) != &late) {
+        struct noc_link *link = NOC_CONTAINER(at, struct noc_link, paused);
+
+        noc_list_remove(at);
+        noc_list_insert_before(shard->paused[link->paused_for].next, at);
+    }
 }
 
 /* ---- packets ---- */
@@ -494,6 +503,9 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
         }
         at += whole;
         dispatch(link, &header, bytes + at - header.remaining);
+        if (link->shard->fed != 0) {
+            check_fed(link);
+        }
         check_work(link);
     }
     return at;
@@ -580,12 +592,6 @@ static size_t complete(struct noc_link *link, const uint8_t *bytes, size_t n)
     return taken;
 }
 
-/* Does the link have to be left alone: it ended, or is no longer this shard's? */
-static bool is_gone(const struct noc_link *link)
-{
-    return link->state == NOC_LINK_CLOSING || link->state == NOC_LINK_MOVING;
-}
-
 void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
 {
     struct noc_shard *shard = link->shard;
@@ -615,14 +621,12 @@ void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n)
         need = 0;
     }
     if (at < n && link->state != NOC_LINK_CLOSING) {
-        (void)keep(link, bytes + at, n - at, need);
+        /* Where bytes wait undecoded no more will come for the time being. */
+        (void)keep(link, bytes + at, n - at, is_decoding(link) ? need : n - at);
     }
     if (link->state == NOC_LINK_MOVING) {
         noc_link_depart(link);
-    } else if (!is_gone(link)) {
-        check_fed(link);
     }
-    shard->fed = 0;
 }
 
 void noc_link_feed_waiting(struct noc_link *link)

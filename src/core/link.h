@@ -12,6 +12,7 @@
  *
  * Until CONNACK nothing behind the CONNECT is decoded: it waits in `partial`. Only a
  * method of extended authentication has AUTH packets come in between (exchange.h).
+ * What a paused link has sent waits there too.
  * In CLOSING nothing is read or decoded any more; the glue flushes what is
  * left, closes and frees.
  */
@@ -84,6 +85,7 @@ struct noc_link {
     bool is_paused;           /* waits for another worker's mailbox, or for its next turn */
     bool is_goodbye_sent;     /* DISCONNECT went out */
     bool is_answer_too_large; /* an answer is more than the client takes: it ends */
+    uint8_t paused_for;       /* that worker; this one: its next turn */
     uint16_t keepalive_s;
     uint16_t window_max;  /* outgoing QoS >= 1 at once */
     uint16_t receive_max; /* incoming QoS 2 at once; as announced */
@@ -98,7 +100,7 @@ struct noc_link {
     uint32_t denied;                     /* denied ones since then */
     struct noc_pending_connect *connect; /* AUTH, MOVING */
     struct noc_exchange *exchange;       /* NULL: the CONNECT named no method */
-    uint8_t *partial;                    /* bytes of an incomplete packet, or behind the CONNECT */
+    uint8_t *partial; /* bytes of an incomplete packet, behind the CONNECT, or of a pause */
     size_t partial_n, partial_room;
     char **aliases_in; /* [1..max]: topic text, with a 2-byte length in front; or NULL */
     uint16_t aliases_in_max, aliases_out_max;
@@ -118,7 +120,7 @@ void noc_link_done(struct noc_link *link);
  */
 void noc_link_feed(struct noc_link *link, uint8_t *bytes, size_t n);
 
-/* A new home goes on with what was read before the hand-over. */
+/* What was read before a hand-over or a pause goes in. */
 void noc_link_feed_waiting(struct noc_link *link);
 
 /* The connection has ended, or must end; the reason decides on log line, DISCONNECT and will. */
@@ -186,7 +188,10 @@ void noc_link_arrive_from_afar(
 /* The same as noc_link_authenticated(), within the call in which its bytes are being fed. */
 void noc_link_judged(struct noc_link *link, int result);
 
-/* Links that wait for their turn go on, with what they have read first, while work is left. */
+/*
+ * Links that waited for this turn, or for a mailbox that is below low water, go on, with what they
+ * have read first, while work is left and no mailbox is full again.
+ */
 void noc_link_resume_held(struct noc_shard *shard);
 
 /* publish.c, flow.c, subscribe.c: one packet each. */

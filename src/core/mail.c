@@ -11,8 +11,11 @@
 /* A message whose parts are no larger than this travels copied, unless it is built already. */
 #define INLINE_MAX 1024u
 
-/* First room of a batch; it doubles. */
-#define BATCH_ROOM 4000u
+/* What counts one towards the water marks: so many bytes begun. */
+#define UNIT_BYTES 1024u
+
+/* First room of a batch, no more than one unit with its head; it doubles. */
+#define BATCH_ROOM 960u
 
 /* ---- publications ---- */
 
@@ -46,9 +49,12 @@ static struct noc_batch *batch_new(unsigned from, size_t room)
     return batch;
 }
 
-/* A record with room for data_n bytes behind it, at the end of the receiver's batch. */
-static struct noc_record *add(
-    struct noc_shard *shard, unsigned to, enum noc_record_kind kind, size_t data_n)
+/*
+ * A record with room for data_n bytes behind it, at the end of the receiver's batch. It weighs
+ * what it holds: itself, and referred_n bytes elsewhere.
+ */
+static struct noc_record *add(struct noc_shard *shard, unsigned to, enum noc_record_kind kind,
+    size_t data_n, size_t referred_n)
 {
     size_t size = (sizeof(struct noc_record) + data_n + 7) & ~(size_t)7;
     struct noc_batch *batch = shard->outgoing[to];
@@ -66,7 +72,7 @@ static struct noc_record *add(
         shard->outgoing_to |= UINT64_C(1) << to;
     } else if (batch->used + size > batch->room) {
         size_t room = (batch->used + size) * 2;
-        struct noc_batch *larger = realloc(batch, sizeof *batch + room);
+        struct noc_batch *larger = room > UINT32_MAX ? NULL : realloc(batch, sizeof *batch + room);
 
         if (larger == NULL) {
             return NULL;
@@ -78,9 +84,8 @@ static struct noc_record *add(
     record = (struct noc_record *)(void *)(batch->data + batch->used);
     record->size = (uint32_t)size;
     record->kind = (uint8_t)kind;
-    record->node_count = 0;
     batch->used += (uint32_t)size;
-    batch->mail.weight++;
+    batch->mail.weight += (uint32_t)((size + referred_n + UNIT_BYTES - 1) / UNIT_BYTES);
     return record;
 }
 
@@ -89,10 +94,19 @@ static size_t parts_size(const struct noc_message_parts *parts)
     return parts->topic.n + parts->props.n + parts->payload.n;
 }
 
-/* Does the message travel by reference? Built in that case. */
-static bool goes_by_reference(struct noc_publication *publication)
+/* A record that carries the publication behind nodes_n bytes of nodes, or refers to it. */
+static struct noc_record *add_message(struct noc_shard *shard, unsigned to,
+    enum noc_record_kind kind, size_t nodes_n, struct noc_publication *publication)
 {
-    return publication->message != NULL || parts_size(&publication->parts) > INLINE_MAX;
+    size_t parts_n = parts_size(&publication->parts);
+
+    if (publication->message == NULL && parts_n <= INLINE_MAX) {
+        return add(shard, to, kind, nodes_n + parts_n, 0);
+    }
+    if (noc_publication_message(publication) == NULL) {
+        return NULL;
+    }
+    return add(shard, to, kind, nodes_n, sizeof *publication->message + parts_n);
 }
 
 /* Fill in the message of a record; data is where its parts go. */
@@ -128,23 +142,17 @@ static void put_message(
 int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
     struct noc_node *const *nodes, unsigned node_count)
 {
-    size_t nodes_n = node_count * sizeof *nodes, data_n = nodes_n;
-    struct noc_record *record;
+    size_t nodes_n = node_count * sizeof *nodes;
+    struct noc_record *record = add_message(shard, to, NOC_RECORD_PUBLISH, nodes_n, publication);
     uint8_t *data;
 
-    if (!goes_by_reference(publication)) {
-        data_n += parts_size(&publication->parts);
-    } else if (noc_publication_message(publication) == NULL) {
-        return NOC_ENOMEM;
-    }
-    record = add(shard, to, NOC_RECORD_PUBLISH, data_n);
     if (record == NULL) {
         return NOC_ENOMEM;
     }
     data = (uint8_t *)(record + 1);
     memcpy(data, nodes, nodes_n);
-    record->node_count = (uint16_t)node_count;
-    put_message(&record->as.publish, data + nodes_n, publication);
+    record->as.publish.node_count = node_count;
+    put_message(&record->as.publish.what, data + nodes_n, publication);
     return NOC_OK;
 }
 
@@ -152,15 +160,8 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
     struct noc_node *node, struct noc_group *group, const struct noc_member *member, uint32_t start,
     uint32_t attempt)
 {
-    size_t data_n = 0;
-    struct noc_record *record;
+    struct noc_record *record = add_message(shard, to, NOC_RECORD_SHARED, 0, publication);
 
-    if (!goes_by_reference(publication)) {
-        data_n = parts_size(&publication->parts);
-    } else if (noc_publication_message(publication) == NULL) {
-        return NOC_ENOMEM;
-    }
-    record = add(shard, to, NOC_RECORD_SHARED, data_n);
     if (record == NULL) {
         return NOC_ENOMEM;
     }
@@ -177,19 +178,20 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
 int noc_mail_adopt(
     struct noc_shard *shard, unsigned to, struct noc_link *link, struct noc_home *home)
 {
-    struct noc_record *record = add(shard, to, NOC_RECORD_ADOPT, 0);
+    struct noc_record *record = add(shard, to, NOC_RECORD_ADOPT, 0, 0);
 
     if (record == NULL) {
         return NOC_ENOMEM;
     }
     record->as.adopt.link = link;
     record->as.adopt.home = home;
+    atomic_fetch_add_explicit(&shard->core->shards[to]->arriving, 1, memory_order_relaxed);
     return NOC_OK;
 }
 
 int noc_mail_resume(struct noc_shard *shard, unsigned to)
 {
-    struct noc_record *record = add(shard, to, NOC_RECORD_RESUME, 0);
+    struct noc_record *record = add(shard, to, NOC_RECORD_RESUME, 0, 0);
 
     if (record == NULL) {
         return NOC_ENOMEM;
@@ -206,7 +208,7 @@ int noc_mail_resume(struct noc_shard *shard, unsigned to)
 static bool retire_to_all(struct noc_shard *shard, struct noc_retire *retire, unsigned *at)
 {
     for (; *at < shard->core->shard_count; (*at)++) {
-        struct noc_record *record = add(shard, *at, NOC_RECORD_RETIRE, 0);
+        struct noc_record *record = add(shard, *at, NOC_RECORD_RETIRE, 0, 0);
 
         if (record == NULL) {
             return false;
@@ -247,21 +249,76 @@ void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire)
     }
 }
 
-bool noc_mail_is_behind(const struct noc_shard *shard)
+/* Is the worker past its high-water mark, with what this one has for it in this turn? */
+static bool is_past_high(const struct noc_shard *shard, unsigned worker)
 {
     const struct noc_core *core = shard->core;
+    const struct noc_batch *own = shard->outgoing[worker];
 
-    for (unsigned i = 0; i < core->shard_count; i++) {
-        if (i != shard->number &&
-            noc_mailbox_weight_mt(&core->shards[i]->mailbox) > core->limits.mailbox_high) {
+    return noc_mailbox_weight_mt(&core->shards[worker]->mailbox) +
+               (own == NULL ? 0 : own->mail.weight) >
+           core->limits.mailbox_high;
+}
+
+bool noc_mail_is_behind(const struct noc_shard *shard)
+{
+    for (unsigned i = 0; i < shard->core->shard_count; i++) {
+        if (i != shard->number && is_past_high(shard, i)) {
             return true;
         }
     }
     return false;
 }
 
+bool noc_mail_is_behind_mt(const struct noc_core *core)
+{
+    for (unsigned i = 0; i < core->shard_count; i++) {
+        if (noc_mailbox_weight_mt(&core->shards[i]->mailbox) > core->limits.mailbox_high) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker)
+{
+    uint64_t low = shard->core->limits.mailbox_high / 2;
+
+    if (!is_past_high(shard, worker)) {
+        return false;
+    }
+    /*
+     * The mailbox tells when it has drained something: what is posted at the end of this turn
+     * at the latest. Without that it must not be low already; one that is empty tells nothing.
+     */
+    if (shard->outgoing[worker] != NULL) {
+        low = 0;
+    } else if (low == 0) {
+        low = 1;
+    }
+    return noc_mailbox_ask_mt(&shard->core->shards[worker]->mailbox, shard->number, low);
+}
+
+/* Tell those who asked that this mailbox is below low water; who can't be told is owed it. */
+static void tell_waiting(struct noc_shard *shard)
+{
+    for (uint64_t waiting = noc_mailbox_take_waiting(&shard->mailbox) | shard->resume_owed;
+         waiting != 0; waiting &= waiting - 1) {
+        unsigned worker = (unsigned)__builtin_ctzll(waiting);
+
+        if (noc_mail_resume(shard, worker) == NOC_OK) {
+            shard->resume_owed &= ~(UINT64_C(1) << worker);
+        } else {
+            shard->resume_owed |= UINT64_C(1) << worker;
+        }
+    }
+}
+
 static void work_off_backlog(struct noc_shard *shard)
 {
+    if (shard->resume_owed != 0) {
+        tell_waiting(shard);
+    }
     while (shard->retire_backlog != NULL) {
         struct noc_deferred *next = shard->retire_backlog->deferred.next;
 
@@ -333,11 +390,8 @@ static struct noc_publication open_message(const struct noc_record_message *what
 
 static void resume_paused(struct noc_shard *shard, unsigned worker)
 {
-    struct noc_list *at;
-
-    while ((at = noc_list_take(&shard->paused[worker])) != NULL) {
-        noc_list_append(&shard->held, at); /* they go on when the mail is worked off */
-    }
+    /* They go on when the mail is worked off. */
+    noc_list_join(&shard->held, &shard->paused[worker]);
 }
 
 static void work_off(struct noc_shard *shard, struct noc_record *record)
@@ -347,8 +401,9 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
 
     switch ((enum noc_record_kind)record->kind) {
     case NOC_RECORD_PUBLISH:
-        publication = open_message(&record->as.publish, (const char *)(nodes + record->node_count));
-        noc_deliver(shard, &publication, nodes, record->node_count);
+        publication = open_message(
+            &record->as.publish.what, (const char *)(nodes + record->as.publish.node_count));
+        noc_deliver(shard, &publication, nodes, record->as.publish.node_count);
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_SHARED:
@@ -358,6 +413,7 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         break;
     case NOC_RECORD_ADOPT:
         noc_link_arrive_from_afar(shard, record->as.adopt.link, record->as.adopt.home);
+        atomic_fetch_sub_explicit(&shard->arriving, 1, memory_order_relaxed);
         break;
     case NOC_RECORD_RETIRE:
         noc_retire_drained(record->as.retire);
@@ -378,16 +434,7 @@ static void batch_done(struct noc_shard *shard, struct noc_batch *batch)
 
     free(batch);
     if (left <= shard->core->limits.mailbox_high / 2) {
-        for (uint64_t waiting = noc_mailbox_take_waiting(&shard->mailbox) | shard->resume_owed;
-             waiting != 0; waiting &= waiting - 1) {
-            unsigned worker = (unsigned)__builtin_ctzll(waiting);
-
-            if (noc_mail_resume(shard, worker) == NOC_OK) {
-                shard->resume_owed &= ~(UINT64_C(1) << worker);
-            } else {
-                shard->resume_owed |= UINT64_C(1) << worker;
-            }
-        }
+        tell_waiting(shard);
     }
 }
 
@@ -432,7 +479,7 @@ static void drop_record(struct noc_shard *shard, struct noc_record *record)
 {
     switch ((enum noc_record_kind)record->kind) {
     case NOC_RECORD_PUBLISH:
-        noc_message_unref(record->as.publish.message);
+        noc_message_unref(record->as.publish.what.message);
         break;
     case NOC_RECORD_SHARED:
         noc_message_unref(record->as.shared.what.message);

@@ -10,6 +10,14 @@
  * A small message that nobody has built yet travels inside its record, copied;
  * a larger one, or one that is built already, as a counted reference. Threads
  * that are not workers post batches of one call record.
+ *
+ * Weight. A record counts one for each KiB begun, the nodes it names and the
+ * message it refers to included. So what a mailbox holds is at most twice its
+ * weight in KiB (batches grow by doubling), and no more records than that. Who
+ * feeds a worker looks after each packet at what is posted to it and what this
+ * turn's batch has for it, and waits when that is past the mark. So the mark
+ * is passed by one packet of each connection, and where several workers bring
+ * much within one turn by what each brings up to the mark.
  */
 
 #include "core/shard.h"
@@ -42,9 +50,11 @@ struct noc_record_message {
 struct noc_record {
     uint32_t size; /* of all of it, a multiple of 8 */
     uint8_t kind;
-    uint16_t node_count; /* PUBLISH */
     union {
-        struct noc_record_message publish; /* PUBLISH: nodes, then parts follow */
+        struct {
+            struct noc_record_message what;
+            uint32_t node_count;
+        } publish; /* nodes, then parts follow */
         struct {
             struct noc_record_message what;
             struct noc_node *node;
@@ -90,8 +100,14 @@ NOC_MUST_CHECK int noc_mail_resume(struct noc_shard *shard, unsigned to);
 /* The index's callback: the notice goes to every shard, this one included. */
 void noc_mail_retire(void *context, unsigned worker, struct noc_retire *retire);
 
-/* Is any worker's mailbox past its high-water mark? */
+/* Is any other worker past its high-water mark, with what this one has for it in this turn? */
 bool noc_mail_is_behind(const struct noc_shard *shard);
+
+/* Is any worker past it, by what has been posted? */
+bool noc_mail_is_behind_mt(const struct noc_core *core);
+
+/* Is the worker past its mark? Then RESUME comes from it when it is below half of that. */
+NOC_MUST_CHECK bool noc_mail_must_wait(struct noc_shard *shard, unsigned worker);
 
 /* Post this turn's batches. */
 void noc_mail_post(struct noc_shard *shard);

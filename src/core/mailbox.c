@@ -20,7 +20,8 @@
  * old value, and the mail lies there with nobody awake.
  *
  * The water mark has the same shape: the asking worker sets its bit and then
- * reads the weight; the consumer lowers the weight and then reads the bits.
+ * reads the weight; the consumer lowers the weight and then reads the bits. Who
+ * posts mail after asking need not read: the consumer reads the bits behind it.
  */
 #include "core/mailbox.h"
 

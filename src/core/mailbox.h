@@ -23,7 +23,7 @@
 /* What is queued: embedded in the batch that one worker has for another in one turn. */
 struct noc_mail {
     struct noc_mail *next;
-    uint32_t weight; /* what it counts towards the water marks: records in the batch, at least 1 */
+    uint32_t weight; /* what it counts towards the water marks, at least 1; see mail.h */
 };
 
 struct noc_mailbox {
@@ -66,7 +66,8 @@ static inline uint64_t noc_mailbox_weight_mt(const struct noc_mailbox *box)
 
 /*
  * Ask, as worker number, to be told when the weight is below low. False: it
- * is below already, nothing was asked.
+ * is below already, nothing was asked. With low 0 it never is: for a worker that
+ * is going to post something yet.
  */
 NOC_MUST_CHECK bool noc_mailbox_ask_mt(struct noc_mailbox *box, unsigned worker, uint64_t low);
 

@@ -28,8 +28,8 @@ static bool post(struct noc_shard *shard, struct noc_publication *publication,
         }
         if (count == NOC_COUNT(some)) {
             /* More than fit here: let it have them all, it passes over those it has nothing on. */
-            count = match->count < UINT16_MAX ? match->count : UINT16_MAX;
-            return noc_mail_publish(shard, worker, publication, match->nodes, count) == NOC_OK;
+            return noc_mail_publish(shard, worker, publication, match->nodes, match->count) ==
+                   NOC_OK;
         }
         some[count++] = match->nodes[i];
     }

@@ -29,6 +29,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     for (unsigned i = 0; i < NOC_COUNTERS; i++) {
         atomic_init(&shard->counters[i], 0);
     }
+    atomic_init(&shard->arriving, 0);
     shard->acls = calloc(core->limits.listener_count + 1u, sizeof(struct noc_acl *));
     if (shard->acls == NULL) {
         return NOC_ENOMEM;

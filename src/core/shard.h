@@ -60,6 +60,7 @@ struct noc_shard {
 
     /* Any thread, through mail.h only. */
     struct noc_mailbox mailbox;
+    atomic_uint arriving; /* links on their way to this worker */
 
     /* Written by the owner, read by anyone. */
     _Alignas(NOC_CACHE_LINE) atomic_int_fast64_t counters[NOC_COUNTERS];
@@ -90,7 +91,7 @@ struct noc_shard {
     uint64_t resume_owed;                        /* workers to be told of low water yet */
     uint64_t next_number;                        /* of a session or ticket */
     uint64_t delivery;                           /* number of the delivery under way */
-    uint64_t fed;  /* workers that got mail out of the link being fed */
+    uint64_t fed;  /* workers that got mail out of the packet being decoded */
     uint64_t work; /* done in this turn, by mail and then by reading: see NOC_WORK_MAX */
     const struct noc_link *working; /* fed last in this turn; only compared */
     uint64_t work_before;           /* what stood there when the link being fed began */
@@ -102,6 +103,7 @@ struct noc_shard {
     struct noc_acl **acls; /* by listener, counted; NULL entry: none */
     char *scratch;         /* of the publication being decoded: its topic and properties */
     size_t scratch_room;
+    bool hands_over; /* new sessions go to a worker that has less to do */
     bool is_stopping;
 };
 

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "core/mail.h"
+
 static const struct noc_address nobody = {.text = "test"};
 
 static void append(struct noc_connection *connection, const char *text)
@@ -342,6 +344,106 @@ static void a_late_pong_ends_nobody_who_is_not_read(void **state)
     assert_int_equal(connection->link.state, NOC_LINK_CLOSING);
 }
 
+/* Frames with a mask of zeros, as a client sends them. */
+#define FRAME(head, literal) head "\0\0\0\0" literal
+#define MQTT_CONNECT         FRAME("\x82\x8f", "\x10\x0d\0\4MQTT\4\2\0\0\0\1z")
+#define MQTT_PUBLISH         FRAME("\x82\x86", "\x30\4\0\1tx")
+#define MQTT_DISCONNECT      FRAME("\x82\x82", "\xe0\0")
+#define WS_CLOSE             FRAME("\x88\x80", "")
+#define SAY(world, frames)   say(world, frames, sizeof(frames) - 1)
+
+/* The peer has sent so much, and the loop tells of it. */
+static void say(struct world *world, const char *bytes, size_t n)
+{
+    assert_int_equal(send(world->peer, bytes, n, 0), n);
+    noc_connection_on_event(world->connection, &(struct noc_loop_event){.readable = true});
+}
+
+/*
+ * A client of a world in which the other worker has a subscription to "t", and is so far
+ * behind that one PUBLISH pauses whoever feeds it.
+ */
+static struct noc_connection *accept_feeder(struct world *world, struct noc_sub *sub)
+{
+    struct noc_connection *connection = accept_websocket(world);
+    struct noc_core *core = &world->broker.core;
+
+    noc_reclaim_online(core->reclaim, 1);
+    assert_int_equal(
+        noc_index_subscribe(core->index, 1, noc_slice_of("t"), noc_slice(NULL, 0), sub), NOC_OK);
+    noc_reclaim_offline(core->reclaim, 1);
+    atomic_fetch_add(&world->other->mailbox.weight, core->limits.mailbox_high);
+    world_begin_turn(world, 1000);
+    SAY(world, MQTT_CONNECT);
+    assert_int_equal(connection->link.state, NOC_LINK_OPEN);
+    return connection;
+}
+
+/* The turn ends, the other worker catches up and says so; the next turn goes as far as its mail. */
+static void catch_up(struct world *world)
+{
+    world_end_turn(world);
+    atomic_fetch_sub(&world->other->mailbox.weight, world->broker.core.limits.mailbox_high);
+    assert_int_equal(noc_mail_resume(world->other, 0), NOC_OK);
+    noc_mail_post(world->other);
+    world_begin_turn(world, 1001);
+}
+
+static void forget_feeder(struct world *world, struct noc_sub *sub)
+{
+    struct noc_core *core = &world->broker.core;
+
+    world_end_turn(world);
+    noc_reclaim_online(core->reclaim, 1);
+    noc_index_unsubscribe(core->index, 1, sub);
+    noc_reclaim_offline(core->reclaim, 1);
+}
+
+static int64_t received(const struct world *world)
+{
+    return noc_core_count_mt(&world->broker.core, NOC_COUNT_PUBLISH_RECEIVED);
+}
+
+/* A close frame that was read with them must not overtake what MQTT says. */
+static void frames_behind_a_pause_wait_for_its_end(void **state)
+{
+    struct world *world = *state;
+    struct noc_sub sub = {0};
+    struct noc_connection *connection = accept_feeder(world, &sub);
+
+    SAY(world, MQTT_PUBLISH MQTT_PUBLISH MQTT_DISCONNECT WS_CLOSE);
+    assert_true(connection->link.is_paused);
+    assert_int_equal(received(world), 1);
+    noc_connection_look_again(connection); /* as if it had been on that list before */
+    assert_int_equal(received(world), 1);
+    assert_int_equal(connection->phase, NOC_PHASE_OPEN);
+    catch_up(world);
+    assert_true(noc_list_is_linked(&connection->again));
+    noc_connection_look_again(connection);
+    assert_int_equal(received(world), 2);
+    assert_int_equal(connection->phase, NOC_PHASE_DRAINING);
+    forget_feeder(world, &sub);
+}
+
+/* The turn in which the pause ends may have an event for it, too. */
+static void frames_of_before_a_pause_come_before_those_read_after_it(void **state)
+{
+    struct world *world = *state;
+    struct noc_sub sub = {0};
+    struct noc_connection *connection = accept_feeder(world, &sub);
+
+    SAY(world, MQTT_PUBLISH MQTT_PUBLISH);
+    assert_int_equal(received(world), 1);
+    catch_up(world);
+    SAY(world, MQTT_DISCONNECT);
+    assert_int_equal(connection->phase, NOC_PHASE_OPEN);
+    noc_connection_look_again(connection);
+    assert_int_equal(received(world), 2);
+    noc_connection_on_event(connection, &(struct noc_loop_event){.readable = true});
+    assert_int_equal(connection->phase, NOC_PHASE_DRAINING);
+    forget_feeder(world, &sub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +461,8 @@ int main(void)
         WORLD_TEST(what_is_appended_under_way_goes_into_the_next_frame),
         WORLD_TEST(a_close_frame_goes_last),
         WORLD_TEST(a_late_pong_ends_nobody_who_is_not_read),
+        WORLD_TEST(frames_behind_a_pause_wait_for_its_end),
+        WORLD_TEST(frames_of_before_a_pause_come_before_those_read_after_it),
     };
 
     return cmocka_run_group_tests_name("broker/connection", tests, NULL, NULL);

@@ -64,6 +64,20 @@ static void a_worker_that_is_behind_gets_no_more(void **state)
     assert_int_equal(posted(world), world->broker.core.limits.mailbox_high + 1);
 }
 
+static void a_worker_that_would_have_to_post_to_one_behind_gets_no_more_either(void **state)
+{
+    struct world *world = *state;
+
+    noc_topic_log_init(&world->broker.topic_log);
+    noc_topic_log_set_mt(&world->broker.topic_log, world->worker);
+    atomic_fetch_add(&world->other->mailbox.weight, world->broker.core.limits.mailbox_high + 1);
+    log_line(world, NOC_LOG_ERROR);
+    assert_int_equal(posted(world), 0);
+    atomic_fetch_sub(&world->other->mailbox.weight, 1);
+    log_line(world, NOC_LOG_ERROR);
+    assert_int_equal(posted(world), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +85,7 @@ int main(void)
         WORLD_TEST(debug_lines_would_cause_each_other_and_are_not_sent),
         WORLD_TEST(without_a_worker_lines_go_nowhere),
         WORLD_TEST(a_worker_that_is_behind_gets_no_more),
+        WORLD_TEST(a_worker_that_would_have_to_post_to_one_behind_gets_no_more_either),
     };
 
     return cmocka_run_group_tests_name("broker/topic_log", tests, NULL, NULL);

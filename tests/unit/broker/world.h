@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef NOC_TESTS_BROKER_WORLD_H
 #define NOC_TESTS_BROKER_WORLD_H
-/* A worker without its thread, and a connection of it over a pair of sockets. */
+/*
+ * A worker without its thread, and a connection of it over a pair of sockets. A second
+ * worker's shard is there, but takes no turn.
+ */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +26,7 @@ struct world {
     struct noc_listener_config listener;
     struct noc_endpoint endpoint;
     struct noc_worker *worker;
+    struct noc_shard *other;
     struct noc_connection *connection;
     int peer; /* the client's end */
 };
@@ -54,8 +58,21 @@ static void world_log(
     (void)args;
 }
 
-static const struct noc_shard_ops world_ops = {
-    .wake = world_wake, .close = world_close, .tick = world_tick, .log = world_log};
+static int world_authenticate(
+    struct noc_link *link, const struct noc_credentials *credentials, uint64_t ticket)
+{
+    (void)link;
+    (void)credentials;
+    (void)ticket;
+    return NOC_OK;
+}
+
+static const struct noc_shard_ops world_ops = {.wake = world_wake,
+    .authenticate = world_authenticate,
+    .read_on = noc_connection_read_on,
+    .close = world_close,
+    .tick = world_tick,
+    .log = world_log};
 
 static inline int world_enter(void **state)
 {
@@ -70,7 +87,7 @@ static inline int world_enter(void **state)
     world->peer = -1;
     world->broker.config = &world->config;
     world->broker.worker_count = 1;
-    assert_int_equal(noc_core_init(&world->broker.core, 1, &limits, 7), NOC_OK);
+    assert_int_equal(noc_core_init(&world->broker.core, 2, &limits, 7), NOC_OK);
     worker = aligned_alloc(_Alignof(struct noc_worker), sizeof *worker);
     assert_non_null(worker);
     memset(worker, 0, sizeof *worker);
@@ -84,6 +101,10 @@ static inline int world_enter(void **state)
     assert_int_equal(noc_loop_init(&worker->loop), NOC_OK);
     assert_int_equal(
         noc_shard_init(&worker->shard, &world->broker.core, 0, &world_ops, worker, 1000), NOC_OK);
+    world->other = aligned_alloc(_Alignof(struct noc_shard), sizeof *world->other);
+    assert_non_null(world->other);
+    assert_int_equal(
+        noc_shard_init(world->other, &world->broker.core, 1, &world_ops, NULL, 1000), NOC_OK);
     world->listener.max_connections = -1;
     world->endpoint.config = &world->listener;
     *state = world;
@@ -100,18 +121,30 @@ static inline void world_flush(struct world *world)
     }
 }
 
-/* A turn in which nothing is read. */
-static inline void world_turn(struct world *world, uint64_t now_ms)
+/* A turn, in two parts: before and after what is read. */
+static inline void world_begin_turn(struct world *world, uint64_t now_ms)
 {
     struct noc_shard *shard = &world->worker->shard;
 
     noc_shard_begin(shard, now_ms);
     noc_shard_drain_mail(shard);
+}
+
+static inline void world_end_turn(struct world *world)
+{
+    struct noc_shard *shard = &world->worker->shard;
+
     noc_shard_settle(shard);
     world_flush(world);
     (void)noc_shard_end(shard);
     (void)!noc_shard_sleep(shard);
     noc_shard_woken(shard);
+}
+
+static inline void world_turn(struct world *world, uint64_t now_ms)
+{
+    world_begin_turn(world, now_ms);
+    world_end_turn(world);
 }
 
 /* Accept the other end of the peer. */
@@ -134,8 +167,11 @@ static inline int world_leave(void **state)
     struct world *world = *state;
 
     noc_worker_close_links(world->worker);
+    noc_shard_close_links(world->other);
     assert_int_equal(atomic_load(&world->endpoint.connections), 0);
     noc_worker_done(world->worker);
+    noc_shard_done(world->other);
+    free(world->other);
     noc_core_done(&world->broker.core);
     free(world->worker);
     if (world->peer >= 0) {

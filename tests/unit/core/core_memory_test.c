@@ -278,6 +278,38 @@ static void a_qos_2_message_stays_until_there_is_memory_to_route_it(void **state
     assert_in_range(stayed, 1, 100);
 }
 
+/* Whichever allocation fails when its worker catches up, though no other mail comes after it. */
+static void a_paused_publisher_goes_on_once_there_is_memory(void **state)
+{
+    (void)state;
+    for (long n = 0; n < 10; n++) {
+        struct world w;
+        struct client *b, *p;
+
+        world_init(&w);
+        w.own_memory = own_memory;
+        w.limits.mailbox_high = 1;
+        world_start(&w, 2);
+        p = dial(&w, 0, 0);
+        say(p, connect_c, sizeof connect_c - 1);
+        b = dial(&w, 1, 0);
+        say(b, connect_b, sizeof connect_b - 1);
+        say_subscribe(b, "t", 0, 0);
+        w.is_frozen[1] = true;
+        while (p->is_reading) {
+            say_publish(p, 0, 0, "t", "x");
+        }
+        w.is_frozen[1] = false;
+        memory_left = n;
+        world_turn(&w, 1);
+        memory_left = -1;
+        assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), 0);
+        world_advance(&w, 1000);
+        assert_true(p->is_reading);
+        world_close(&w);
+    }
+}
+
 static void a_core_is_made_whole_or_not_at_all(void **state)
 {
     long n = 0;
@@ -306,6 +338,7 @@ int main(void)
         cmocka_unit_test(allocations_that_fail_again_and_again_are_survived),
         cmocka_unit_test(what_is_acknowledged_has_reached_all_workers),
         cmocka_unit_test(a_qos_2_message_stays_until_there_is_memory_to_route_it),
+        cmocka_unit_test(a_paused_publisher_goes_on_once_there_is_memory),
         cmocka_unit_test(a_core_is_made_whole_or_not_at_all),
     };
 

@@ -37,7 +37,8 @@ static void mail_nobody_drained_is_given_back(void **state)
     say_publish(p, 0, 0, "t", "small");
     say_publish(p, 0, 0, "t", large);
     say_publish(p, 0, 0, "s", large);
-    assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), 3);
+    /* A letter weighs one for each KiB begun, what it refers to included. */
+    assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), 1 + 4 + 4);
     world_close(&w); /* Nothing leaks. */
 }
 
@@ -82,6 +83,68 @@ static void a_message_for_more_nodes_than_a_record_usually_names_arrives_once(vo
     say_publish(p, 0, 0, topic, "x");
     assert_int_equal(hears_count(b, "PUBLISH"), 1);
     assert_int_equal(hears_count(p, "PUBLISH"), 1);
+    world_close(&w);
+}
+
+/* Subscribe to all filters of so many levels that are made of "a" and "+", with identifier 1. */
+static void subscribe_to_all(struct client *c, unsigned levels)
+{
+    const size_t entry_n = 2 * (size_t)levels + 2;
+    uint8_t *entries = malloc(entry_n << levels), *packet = malloc((entry_n << levels) + 20);
+    uint8_t *at = entries;
+    size_t n;
+
+    assert_non_null(entries);
+    assert_non_null(packet);
+    for (uint32_t number = 0; number >> levels == 0; number++) {
+        char filter[40];
+
+        for (unsigned level = 0; level < levels; level++) {
+            memcpy(filter + (size_t)2 * level, (number >> level & 1) != 0 ? "+/" : "a/", 2);
+        }
+        at = noc_subscribe_put_entry(
+            at, &(struct noc_subscription){noc_slice(filter, 2 * (size_t)levels - 1), 0});
+    }
+    n = noc_subscribe_encode(NOC_V5, 1, BYTES("\x0b\1"),
+        &(struct noc_slice){(const char *)entries, (size_t)(at - entries)}, packet,
+        (entry_n << levels) + 20);
+    assert_int_not_equal(n, 0);
+    say(c, packet, n);
+    free(entries);
+    free(packet);
+    heard(c);
+}
+
+static void more_nodes_than_fit_sixteen_bits_are_told_all(void **state)
+{
+    struct world w;
+    struct client *b, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 64u << 20;
+    world_start(&w, 2);
+    p = join_at(&w, 0, "p");
+    b = join_at(&w, 1, "b");
+    subscribe_to_all(b, 16);
+    say_publish(p, 0, 0, "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", "x");
+    assert_int_equal(hears_count(b, " 0b=1"), 1 << 16);
+    world_close(&w);
+}
+
+static void the_nodes_of_a_letter_weigh(void **state)
+{
+    struct world w;
+    struct client *b, *p;
+
+    (void)state;
+    world_open(&w, 2);
+    p = join_at(&w, 0, "p");
+    b = join_at(&w, 1, "b");
+    subscribe_to_all(b, 10);
+    w.is_frozen[1] = true;
+    say_publish(p, 0, 0, "a/a/a/a/a/a/a/a/a/a", "x");
+    assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), 8 + 1);
     world_close(&w);
 }
 
@@ -159,6 +222,8 @@ int main(void)
         cmocka_unit_test(mail_nobody_drained_is_given_back),
         cmocka_unit_test(mail_of_a_turn_that_was_not_posted_is_given_back),
         cmocka_unit_test(a_message_for_more_nodes_than_a_record_usually_names_arrives_once),
+        cmocka_unit_test(more_nodes_than_fit_sixteen_bits_are_told_all),
+        cmocka_unit_test(the_nodes_of_a_letter_weigh),
         cmocka_unit_test(many_sessions_are_found_again),
         cmocka_unit_test(a_link_that_arrives_at_a_stopping_worker_is_refused),
         cmocka_unit_test(a_link_the_glue_ends_on_arrival_takes_nothing_over),

@@ -164,6 +164,35 @@ static void new_sessions_go_where_there_is_less_to_do(void **state)
     world_close(&w);
 }
 
+static void a_burst_of_new_sessions_is_spread_before_any_has_arrived(void **state)
+{
+    enum { COUNT = 40 };
+    struct world w;
+    struct client *c[COUNT];
+    unsigned moving = 0, changes = 0;
+
+    (void)state;
+    world_open(&w, 2);
+    w.is_frozen[1] = true;
+    for (unsigned i = 0; i < COUNT; i++) {
+        char id[8];
+
+        snprintf(id, sizeof id, "c%u", i);
+        c[i] = dial(&w, 0, 0);
+        say_connect(c[i],
+            (struct noc_connect){.version = NOC_V311, .clean_start = true, .client_id = TEXT(id)});
+        moving += c[i]->is_detached;
+        changes += i > 0 && c[i]->is_detached != c[i - 1]->is_detached;
+    }
+    assert_in_range(moving, COUNT / 2 - 2, COUNT / 2 + 2);
+    assert_in_range(changes, 1, COUNT / 2); /* neighbours mostly stay together */
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_int_equal(w.shards[1].counters[NOC_COUNT_CONNECTED], moving);
+    assert_int_equal(w.shards[1].arriving, 0);
+    world_close(&w);
+}
+
 static void a_link_on_its_way_at_the_end_is_closed(void **state)
 {
     struct world w;
@@ -424,10 +453,11 @@ static void publishers_wait_for_a_worker_that_is_behind(void **state)
     /* Who feeds others goes on. */
     say_publish(q, 0, 0, "u", "x");
     assert_true(q->is_reading);
-    /* What was read with the last bytes is worked off all the same. */
+    /* What comes all the same waits. */
     say_publish(p, 0, 0, "t", "x");
     say_publish(p, 0, 0, "t", "x");
     assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 1);
+    assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), sent);
     /* Its keep-alive clock stands still. */
     w.now_ms += 60000;
     world_settle(&w);
@@ -441,6 +471,149 @@ static void publishers_wait_for_a_worker_that_is_behind(void **state)
     hears_nothing(p);
     world_advance(&w, 2000);
     hears(p, "DISCONNECT rc141; closed");
+    world_close(&w);
+}
+
+/* count PUBLISHes of QoS 1 to "t", ids and payloads from first on, as one run of bytes. */
+static size_t put_publishes(uint8_t *at, unsigned first, unsigned count)
+{
+    uint8_t *start = at;
+
+    for (unsigned id = first; id < first + count; id++) {
+        const uint8_t packet[] = {0x32, 7, 0, 1, 't', 0, (uint8_t)id, 0, (uint8_t)('A' + id)};
+
+        memcpy(at, packet, sizeof packet);
+        at += sizeof packet;
+    }
+    return (size_t)(at - start);
+}
+
+/* A world of two shards, with a subscriber of "t" at shard 1. */
+static struct client *open_with_high(struct world *w, uint32_t mailbox_high)
+{
+    struct client *b;
+
+    world_init(w);
+    w->limits.mailbox_high = mailbox_high;
+    world_start(w, 2);
+    b = join_at(w, 1, "b");
+    subscribe(b, "t", 0);
+    return b;
+}
+
+static void a_publisher_waits_in_the_middle_of_what_was_read(void **state)
+{
+    enum { COUNT = 10, SIZE = 9 };
+    uint8_t bytes[COUNT * SIZE];
+    const size_t n = put_publishes(bytes, 1, COUNT);
+
+    (void)state;
+    assert_int_equal(n, sizeof bytes);
+    /* Cut at every byte: what comes behind the cut comes to a link that may be paused already. */
+    for (size_t cut = 0; cut <= n; cut++) {
+        struct world w;
+        struct client *b = open_with_high(&w, 3), *p = join_at(&w, 0, "p");
+
+        w.is_frozen[1] = true;
+        say(p, bytes, cut);
+        say(p, bytes + cut, n - cut);
+        assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), 4);
+        assert_int_equal(p->link.partial_n, n - (size_t)4 * SIZE);
+        assert_false(p->is_reading);
+        hears(p, "PUBACK 1; PUBACK 2; PUBACK 3; PUBACK 4");
+        w.is_frozen[1] = false;
+        world_settle(&w);
+        assert_true(p->is_reading);
+        assert_null(p->link.partial);
+        assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 0);
+        hears(p, "PUBACK 5; PUBACK 6; PUBACK 7; PUBACK 8; PUBACK 9; PUBACK 10");
+        hears(b, "PUBLISH t B q0; PUBLISH t C q0; PUBLISH t D q0; PUBLISH t E q0; PUBLISH t F q0; "
+                 "PUBLISH t G q0; PUBLISH t H q0; PUBLISH t I q0; PUBLISH t J q0; PUBLISH t K q0");
+        world_close(&w);
+    }
+}
+
+static void large_messages_are_weighed_by_what_they_hold(void **state)
+{
+    struct world w;
+    struct client *b = open_with_high(&w, 100), *p = join_at(&w, 0, "p");
+    char payload[30001];
+    unsigned sent = 0;
+
+    (void)state;
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    w.is_frozen[1] = true;
+    while (p->is_reading) {
+        say_publish(p, 0, 0, "t", payload);
+        assert_in_range(++sent, 1, 10);
+    }
+    assert_int_equal(sent, 4);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_true(p->is_reading);
+    assert_int_equal(hears_count(b, "PUBLISH t (30000 bytes)"), sent);
+    world_close(&w);
+}
+
+/* Each of them has bytes that would be decoded at once. */
+static void paused_publishers_go_on_one_by_one(void **state)
+{
+    enum { PUBLISHERS = 8, EACH = 5 };
+    struct world w;
+    struct client *b = open_with_high(&w, 4), *p[PUBLISHERS];
+    uint8_t bytes[EACH * 9];
+    unsigned rounds = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
+        char id[] = {(char)('0' + i), '\0'}, other[] = {(char)('A' + i), '\0'};
+
+        p[i] = join_at(&w, 0, id);
+        (void)join_at(&w, 1, other);
+    }
+    w.is_frozen[1] = true;
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
+        say(p[i], bytes, put_publishes(bytes, 1, EACH));
+    }
+    assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), EACH + PUBLISHERS - 1);
+    assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), PUBLISHERS);
+    while (world_count(&w, NOC_COUNT_PAUSED) > 0) {
+        assert_in_range(++rounds, 1, 20);
+        world_turn(&w, 1);
+        world_turn(&w, 0);
+        assert_in_range(noc_mailbox_weight_mt(&w.shards[1].mailbox), 0, EACH);
+        /* In the first round the third filled the mailbox; then it is the turn of the fourth. */
+        assert_true(rounds != 2 || p[3]->link.partial == NULL);
+    }
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_int_equal(hears_count(b, "PUBLISH"), PUBLISHERS * EACH);
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
+        assert_int_equal(hears_count(p[i], "PUBACK"), EACH);
+        assert_true(p[i]->is_reading);
+    }
+    world_close(&w);
+}
+
+static void who_says_goodbye_behind_a_pause_has_said_all_before_it(void **state)
+{
+    static const char bytes[] = "\x30\5\0\1t\0"
+                                "1\x30\5\0\1t\0"
+                                "2\x30\5\0\1t\0"
+                                "3\xe0\0";
+    struct world w;
+    struct client *b = open_with_high(&w, 1), *p = join_at(&w, 0, "p");
+
+    (void)state;
+    w.is_frozen[1] = true;
+    say_bytes(p, bytes);
+    hears_nothing(p);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    hears(p, "closed");
+    hears(b, "PUBLISH t 1 q0; PUBLISH t 2 q0; PUBLISH t 3 q0");
+    assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 0);
     world_close(&w);
 }
 
@@ -481,6 +654,7 @@ int main(void)
         cmocka_unit_test(a_takeover_happens_at_the_sessions_home),
         cmocka_unit_test(two_connects_of_one_id_at_once_meet_at_one_home),
         cmocka_unit_test(new_sessions_go_where_there_is_less_to_do),
+        cmocka_unit_test(a_burst_of_new_sessions_is_spread_before_any_has_arrived),
         cmocka_unit_test(a_link_on_its_way_at_the_end_is_closed),
         cmocka_unit_test(a_message_reaches_subscribers_at_every_home),
         cmocka_unit_test(a_large_message_travels_by_reference),
@@ -492,6 +666,10 @@ int main(void)
         cmocka_unit_test(a_member_that_left_before_its_mail_is_replaced_by_another),
         cmocka_unit_test(an_absent_member_elsewhere_queues_when_nobody_is_there),
         cmocka_unit_test(publishers_wait_for_a_worker_that_is_behind),
+        cmocka_unit_test(a_publisher_waits_in_the_middle_of_what_was_read),
+        cmocka_unit_test(large_messages_are_weighed_by_what_they_hold),
+        cmocka_unit_test(paused_publishers_go_on_one_by_one),
+        cmocka_unit_test(who_says_goodbye_behind_a_pause_has_said_all_before_it),
         cmocka_unit_test(a_paused_client_may_leave),
     };
 

@@ -308,6 +308,48 @@ static void a_will_waits_while_another_worker_is_behind(void **state)
     world_close(&w);
 }
 
+static void end_links(struct noc_shard *shard, const void *argument)
+{
+    struct client *const *clients = argument;
+
+    (void)shard;
+    for (unsigned i = 0; clients[i] != NULL; i++) {
+        noc_link_end(&clients[i]->link, NOC_END_PEER_CLOSED, NULL);
+    }
+}
+
+static void wills_of_one_turn_are_not_more_than_a_worker_takes(void **state)
+{
+    enum { COUNT = 10 };
+    struct world w;
+    struct client *c[COUNT + 1] = {NULL}, *s;
+
+    (void)state;
+    world_init(&w);
+    w.limits.mailbox_high = 3;
+    world_start(&w, 2);
+    s = dial(&w, 1, 0);
+    say_connect(
+        s, (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("s")});
+    heard(s);
+    subscribe(s, "w", 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        char id[] = {(char)('a' + i), '\0'};
+
+        c[i] = dial(&w, i % 2, 0);
+        say_connect(c[i], with_will(id, noc_slice(NULL, 0), noc_slice(NULL, 0)));
+        c[i / 2] = i % 2 == 0 ? c[i] : c[i / 2]; /* those of shard 0 */
+    }
+    c[COUNT / 2] = NULL;
+    w.is_frozen[1] = true;
+    world_do(&w, 0, end_links, c);
+    assert_int_equal(noc_mailbox_weight_mt(&w.shards[1].mailbox), 4);
+    w.is_frozen[1] = false;
+    world_advance(&w, 2000);
+    assert_int_equal(hears_count(s, "PUBLISH w gone"), COUNT / 2);
+    world_close(&w);
+}
+
 static void a_session_that_waits_for_its_will_alone_is_not_present(void **state)
 {
     struct world w;
@@ -390,6 +432,7 @@ int main(void)
         cmocka_unit_test(a_takeover_publishes_a_will_without_delay_only),
         cmocka_unit_test(a_will_keeps_its_properties_and_may_be_retained),
         cmocka_unit_test(a_will_waits_while_another_worker_is_behind),
+        cmocka_unit_test(wills_of_one_turn_are_not_more_than_a_worker_takes),
         cmocka_unit_test(a_session_that_waits_for_its_will_alone_is_not_present),
         cmocka_unit_test(a_walk_goes_on_over_sessions_that_come_and_go),
     };
