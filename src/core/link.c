@@ -208,7 +208,7 @@ void noc_link_tick(struct noc_link *link)
 
 /* ---- pausing ---- */
 
-/* Nothing is read or decoded of it until that worker has caught up; this one: until its next turn. */
+/* Nothing is decoded of it until that worker has caught up; its own one: until the next turn. */
 static void pause(struct noc_link *link, unsigned worker)
 {
     struct noc_shard *shard = link->shard;
