@@ -148,6 +148,9 @@ static int connect_nearest(const struct noc_control_places *places, const char *
         int fd = connect_socket(places->at[i]);
 
         if (fd >= 0) {
+            if (places->count > 1 && isatty(STDERR_FILENO)) {
+                fprintf(stderr, "noctule ctl: asking the broker at '%s'\n", places->at[i]);
+            }
             *ret_path = places->at[i];
             return fd;
         }
