@@ -143,6 +143,13 @@ class Broker:
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
 
+    def wait_user_ids(self, wanted):
+        """Wait until it runs under these: root is given up after the ports are open."""
+        deadline = time.monotonic() + 5
+        while self.user_ids() != wanted:
+            assert time.monotonic() < deadline, f"user ids {self.user_ids()}, not {wanted}"
+            time.sleep(0.01)
+
     def user_ids(self):
         """The user ids under which the process runs."""
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:

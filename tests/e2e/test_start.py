@@ -227,7 +227,7 @@ def test_the_configuration_that_people_have(tmp_path):
         broker = service(tmp_path)
         broker.start()
         try:
-            assert broker.user_ids() == {user().pw_uid}
+            broker.wait_user_ids({user().pw_uid})
             broker.client("ann", user="ann", password="secret")
             with broker.open() as stranger:
                 assert stranger.connect("stranger").reason == 5
@@ -254,7 +254,7 @@ def test_the_configuration_of_debians_package(tmp_path):
         try:
             with open("/run/mosquitto/mosquitto.pid", encoding="utf-8") as pid:
                 assert int(pid.read()) == broker.process.pid
-            assert broker.user_ids() == {user().pw_uid}
+            broker.wait_user_ids({user().pw_uid})
             assert broker.client("five", 5, keepalive=100).connack.prop("server_keep_alive") == 77
             assert not reaches("127.0.0.2", 1883)
             os.rename("/var/log/mosquitto/mosquitto.log", "/var/log/mosquitto/mosquitto.log.1")
