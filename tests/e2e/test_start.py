@@ -252,9 +252,9 @@ def test_the_configuration_of_debians_package(tmp_path):
         broker = service(tmp_path)
         broker.start()
         try:
+            broker.wait_user_ids({user().pw_uid})
             with open("/run/mosquitto/mosquitto.pid", encoding="utf-8") as pid:
                 assert int(pid.read()) == broker.process.pid
-            broker.wait_user_ids({user().pw_uid})
             assert broker.client("five", 5, keepalive=100).connack.prop("server_keep_alive") == 77
             assert not reaches("127.0.0.2", 1883)
             os.rename("/var/log/mosquitto/mosquitto.log", "/var/log/mosquitto/mosquitto.log.1")
