@@ -114,6 +114,7 @@ static void ring_act(struct sim_client *client)
         client->flight_count < SIM_FLIGHTS_MAX &&
         client->flight_count < client->server_receive_max) {
         client->ring_owed--;
+        client->ring_said++;
         sim_client_publish(client, next, 1, false);
     }
 }

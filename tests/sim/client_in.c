@@ -205,6 +205,7 @@ static void settle_flight(struct sim_client *client, struct sim_flight *flight, 
             client, world->is_lawless || world->profile->memory_short > 0, "a PUBLISH was refused");
         message->state = SIM_MESSAGE_REFUSED;
     } else {
+        client->ring_taken += reason == NOC_RC_SUCCESS; /* somebody has subscribed to it */
         message->state = SIM_MESSAGE_TAKEN;
         message->taken_at = world->clock;
     }

@@ -254,8 +254,8 @@ struct sim_client {
 
     struct sim_flight flights[SIM_FLIGHTS_MAX];
     unsigned flight_count;
-    unsigned resend_at;                /* flights not yet sent again on this connection */
-    uint32_t ring_seen, ring_answered; /* messages heard, and its own ones answered */
+    unsigned resend_at; /* flights not yet sent again on this connection */
+    uint32_t ring_seen, ring_said, ring_answered, ring_taken; /* messages heard; its own ones */
     uint32_t ring_owed;
 };
 

@@ -453,20 +453,23 @@ static void live(struct sim_world *world)
 
 /*
  * Memory that is short ends connections of MQTT 3, which cannot be told otherwise. In MQTT 5 every
- * client gets its answers, and hears of the one before it if that is one of MQTT 5 too.
+ * client gets its answers, and hears of the one before it if that is one of MQTT 5 too. But chance
+ * may keep a client out, or a worker frozen, for nearly all of the time: then nothing is said of it,
+ * nor where the shards were stopped in the middle.
  */
 static void check_progress(const struct sim_world *world)
 {
-    unsigned count = world->scenario->clients;
+    unsigned count = world->is_leaving ? world->scenario->clients : 0;
 
     for (unsigned i = 0; i < count; i++) {
         const struct sim_client *before = &world->clients[i];
         const struct sim_client *client = &world->clients[(i + 1) % count];
 
-        if (client->version == NOC_V5 && client->ring_answered == 0) {
+        if (client->version == NOC_V5 && client->ring_said > 0 && client->ring_answered == 0) {
             sim_fail(world, "client %s was never answered", client->id);
         }
-        if (client->version == NOC_V5 && before->version == NOC_V5 && client->ring_seen == 0) {
+        if (client->version == NOC_V5 && before->version == NOC_V5 && before->ring_taken >= 8 &&
+            client->ring_seen == 0) {
             sim_fail(world, "client %s has heard nothing", client->id);
         }
     }
