@@ -101,7 +101,7 @@ static int read_client_first(struct noc_slice text, struct client_first *ret_fir
     }
     first.username = value_of(attribute, 'n');
     first.nonce = value_of(take_attribute(&text), 'r');
-    if (first.username.n == 0 || !nonce_is_valid(first.nonce)) {
+    if (first.username.n == 0 || first.nonce.at == NULL || !nonce_is_valid(first.nonce)) {
         return NOC_EMALFORMED;
     }
     *ret_first = first;
