@@ -388,10 +388,18 @@ static struct noc_publication open_message(const struct noc_record_message *what
     return publication;
 }
 
+/*
+ * They go on when the mail is worked off, the first of them whatever there is in the mailbox by
+ * then: else workers that do nothing but tell each other to go on could keep all waiting for ever.
+ */
 static void resume_paused(struct noc_shard *shard, unsigned worker)
 {
-    /* They go on when the mail is worked off. */
-    noc_list_join(&shard->held, &shard->paused[worker]);
+    struct noc_list *paused = &shard->paused[worker];
+
+    if (!noc_list_is_empty(paused)) {
+        NOC_CONTAINER(paused->next, struct noc_link, paused)->paused_for = (uint8_t)shard->number;
+        noc_list_join(&shard->held, paused);
+    }
 }
 
 static void work_off(struct noc_shard *shard, struct noc_record *record)

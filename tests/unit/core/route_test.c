@@ -596,6 +596,33 @@ static void paused_publishers_go_on_one_by_one(void **state)
     world_close(&w);
 }
 
+/* What fills it in between may be word of other mailboxes alone, and that for ever. */
+static void each_time_a_mailbox_was_low_one_publisher_goes_on(void **state)
+{
+    struct world w;
+    struct client *b = open_with_high(&w, 1), *p[2];
+    uint8_t bytes[5 * 9];
+    const size_t n = put_publishes(bytes, 1, 5);
+
+    (void)state;
+    p[0] = join_at(&w, 0, "p");
+    (void)join_at(&w, 1, "c");
+    p[1] = join_at(&w, 0, "q");
+    w.is_frozen[1] = true;
+    say(p[0], bytes, n);
+    say(p[1], bytes, n);
+    world_turn(&w, 1);
+    atomic_fetch_add(&w.shards[1].mailbox.weight, 100);
+    world_turn(&w, 0);
+    assert_int_equal(p[0]->link.partial_n, n - (size_t)3 * 9);
+    assert_int_equal(p[1]->link.partial_n, n - (size_t)1 * 9);
+    atomic_fetch_sub(&w.shards[1].mailbox.weight, 100);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    assert_int_equal(hears_count(b, "PUBLISH"), 10);
+    world_close(&w);
+}
+
 static void who_says_goodbye_behind_a_pause_has_said_all_before_it(void **state)
 {
     static const char bytes[] = "\x30\5\0\1t\0"
@@ -669,6 +696,7 @@ int main(void)
         cmocka_unit_test(a_publisher_waits_in_the_middle_of_what_was_read),
         cmocka_unit_test(large_messages_are_weighed_by_what_they_hold),
         cmocka_unit_test(paused_publishers_go_on_one_by_one),
+        cmocka_unit_test(each_time_a_mailbox_was_low_one_publisher_goes_on),
         cmocka_unit_test(who_says_goodbye_behind_a_pause_has_said_all_before_it),
         cmocka_unit_test(a_paused_client_may_leave),
     };
