@@ -27,13 +27,13 @@
 /* ---- CONNACK ---- */
 
 /* The properties of a CONNACK: numbers, an assigned client id, method and data. */
-enum { NOC_CONNACK_PROPS_MAX = 32 + 100 + NOC_AUTH_METHOD_MAX + NOC_AUTH_DATA_MAX + 6 };
+enum { CONNACK_PROPS_MAX = 32 + 100 + NOC_AUTH_METHOD_MAX + NOC_AUTH_DATA_MAX + 6 };
 
 /* In the terms of the client's version; before version 5 most reasons have no code of their own. */
 static void send_connack(
     struct noc_link *link, bool session_present, uint8_t reason, struct noc_slice props)
 {
-    uint8_t packet[NOC_CONNACK_PROPS_MAX + 16];
+    uint8_t packet[CONNACK_PROPS_MAX + 16];
     uint8_t code = link->version == NOC_V5 ? reason : noc_reason_to_connack3(reason);
     size_t n =
         noc_connack_encode(link->version, session_present, code, props, packet, sizeof packet);
@@ -61,7 +61,7 @@ static void accept_client(struct noc_link *link, bool session_present)
 {
     const struct noc_limits *limits = &link->shard->core->limits;
     const struct noc_pending_connect *connect = link->connect;
-    uint8_t props[NOC_CONNACK_PROPS_MAX], *at = props;
+    uint8_t props[CONNACK_PROPS_MAX], *at = props;
 
     if (link->version != NOC_V5) {
         send_connack(link, session_present, NOC_RC_SUCCESS, noc_slice(NULL, 0));

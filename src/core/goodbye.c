@@ -66,7 +66,7 @@ void noc_log_protocol_error(
     struct noc_shard *shard = link->shard;
     const char *field = fault == NULL || fault->field == NULL ? "" : fault->field;
 
-    if (strcmp(field, "password flag") == 0) {
+    if (strcmp(field, NOC_FIELD_PASSWORD_FLAG) == 0) {
         noc_shard_log(shard, NOC_LOG_INFORMATION,
             "Protocol error from %.*s: password without username, closing connection.",
             NOC_SLICE_ARG(noc_link_name(link)));

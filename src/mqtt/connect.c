@@ -60,7 +60,7 @@ static unsigned read_flags(struct noc_wire *wire, struct noc_connect *connect)
         wrong = "will QoS"; /* [MQTT-3.1.2-12] */
     } else if (connect->version != NOC_V5 && (flags & FLAG_PASSWORD) != 0 &&
                (flags & FLAG_USERNAME) == 0) {
-        wrong = "password flag"; /* [MQTT-3.1.2-22] of 3.1.1 */
+        wrong = NOC_FIELD_PASSWORD_FLAG; /* [MQTT-3.1.2-22] of 3.1.1 */
     }
     if (wrong != NULL && wire->err == NOC_OK) {
         wire->at--;

@@ -53,6 +53,9 @@ enum noc_version { NOC_V31 = 3, NOC_V311 = 4, NOC_V5 = 5 };
 
 #define NOC_REMAINING_MAX 268435455u /* largest remaining length, 2.1.4 */
 
+/* The field of a fault that the log has words of its own for. */
+#define NOC_FIELD_PASSWORD_FLAG "password flag"
+
 /* What was wrong in a packet. */
 struct noc_fault {
     const char *field; /* static text: "topic", "property 0x11", "packet identifier", ... */
