@@ -2,7 +2,7 @@
 #include "auth/acl_file.h"
 
 #include "auth/text_file.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { SHOWN_MAX = 100 };
 

@@ -16,9 +16,9 @@
 
 #include "auth/report.h"
 #include "base/macros.h"
-#include "base/slice.h"
 #include "core/acl.h"
 #include "core/acl_build.h"
+#include <noctule/slice.h>
 
 struct noc_acl_file_options {
     struct noc_acl_options acl;

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/error.h"
 #include "base/lock.h"
+#include <noctule/error.h>
 
 enum { PLACES = 4, KEY_BYTES = 32 };
 

@@ -15,7 +15,7 @@
 
 #include "auth/password_file.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 enum { NOC_AUTH_DIGEST_BYTES = 16, NOC_AUTH_MEMORY_DEFAULT = 65536 };
 

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 #include "auth/text_file.h"
-#include "base/error.h"
 #include "base/hash.h"
+#include <noctule/error.h>
 
 enum { FIRST_ENTRIES = 16, KINDS_MAX = 16, NAME_MAX_BYTES = 65535, NAME_SHOWN = 64 };
 

@@ -17,7 +17,7 @@
 #include "auth/password_hash.h"
 #include "auth/report.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 enum { NOC_LINE_DIGEST_BYTES = 16 };
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/base64.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum {
     SHA512_BYTES = 64,

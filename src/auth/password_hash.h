@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 enum noc_password_scheme {
     NOC_PASSWORD_NONE, /* nothing ever matches */

@@ -18,8 +18,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "base/list.h"
+#include <noctule/error.h>
 
 enum { ADDRESS_SHARE = 8, ADDRESS_LEAST = 16, THREADS_MAX = 256 };
 

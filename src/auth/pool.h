@@ -14,7 +14,7 @@
 #include "auth/memory.h"
 #include "auth/security.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 enum { NOC_AUTH_QUEUE_DEFAULT = 4096 };
 

@@ -8,7 +8,7 @@
  */
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 enum { NOC_REPORT_TEXT = 512, NOC_REPORT_WARNINGS_MAX = 100 };
 

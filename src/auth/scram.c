@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "base/base64.h"
-#include "base/error.h"
 #include "base/utf8.h"
+#include <noctule/error.h>
 
 enum {
     SHA512_BYTES = 64,

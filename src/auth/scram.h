@@ -34,7 +34,7 @@
 
 #include "auth/password_file.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 #define NOC_SCRAM_METHOD "SCRAM-SHA-512"
 

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 struct noc_security *noc_security_new(uint64_t version, bool allow_anonymous,
     struct noc_passwords *take_passwords, struct noc_acl *take_acl)

@@ -18,8 +18,8 @@
 
 #include "auth/password_file.h"
 #include "base/macros.h"
-#include "base/slice.h"
 #include "core/acl.h"
+#include <noctule/slice.h>
 
 struct noc_security {
     /* All constant but for the references. */

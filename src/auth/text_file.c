@@ -13,7 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { FIRST_BYTES = 4096 };
 

@@ -12,7 +12,7 @@
 
 #include "auth/report.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 #define NOC_TEXT_FILE_MAX_BYTES ((size_t)256 << 20)
 

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 /* Characters of n bytes, padding included, no zero byte. */
 #define NOC_BASE64_SIZE(n) (((size_t)(n) + 2) / 3 * 4)

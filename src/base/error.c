@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/error.h"
+#include <noctule/error.h>
 
 const char *noc_error_text(int err)
 {

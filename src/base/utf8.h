@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 /*
  * Is text well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at

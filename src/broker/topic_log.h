@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 struct noc_worker;
 

@@ -13,9 +13,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "cli/bench.h"
 #include "mqtt/packet.h"
+#include <noctule/error.h>
 
 #define UNSENT_MAX ((size_t)256 * 1024 * 1024)
 

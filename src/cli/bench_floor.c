@@ -23,12 +23,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/list.h"
 #include "cli/bench.h"
 #include "mqtt/packet.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include <noctule/error.h>
 
 enum { EVENTS_PER_TURN = 256 };
 

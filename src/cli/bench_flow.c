@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "cli/bench.h"
+#include <noctule/error.h>
 
 #define STALL_NS     (3 * NOC_BENCH_SECOND_NS)
 #define IDLE_TURN_NS (5 * UINT64_C(1000000))

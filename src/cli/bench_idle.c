@@ -6,8 +6,8 @@
 #define _GNU_SOURCE
 #include <stdio.h>
 
-#include "base/error.h"
 #include "cli/bench.h"
+#include <noctule/error.h>
 
 static void on_message(
     struct noc_bench_worker *worker, struct noc_bench_conn *conn, const uint8_t *payload)

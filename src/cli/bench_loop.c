@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "cli/bench.h"
+#include <noctule/error.h>
 
 enum { EVENTS_PER_TURN = 512, OPEN_SECONDS_MAX = 120 };
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "mqtt/packet.h"
+#include <noctule/error.h>
 
 /*
  * The mask is fixed: it hides nothing on a benchmark's own loopback, and so

@@ -7,11 +7,11 @@
  * a refusal.
  */
 #define _GNU_SOURCE
-#include "base/error.h"
 #include "base/macros.h"
 #include "broker/broker.h"
 #include "cli/commands.h"
 #include "cli/json_table.h"
+#include <noctule/error.h>
 
 #include <errno.h>
 #include <getopt.h>

@@ -5,7 +5,7 @@
  */
 #include "cli/json_table.h"
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 #include <ctype.h>
 #include <stdbool.h>

@@ -15,7 +15,7 @@
  */
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 #include <stdio.h>
 

@@ -15,12 +15,12 @@
  */
 #define _GNU_SOURCE
 #include "auth/password_hash.h"
-#include "base/error.h"
 #include "base/macros.h"
 #include "cli/commands.h"
 #include "cli/quickstart.h"
 #include "net/listen.h"
 #include "net/port_holder.h"
+#include <noctule/error.h>
 
 #include <ctype.h>
 #include <errno.h>

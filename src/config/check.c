@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "config/config.h"
 #include "config/parser.h"
+#include <noctule/error.h>
 
 struct check {
     const struct noc_config *config;

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
-#include "base/slice.h"
 #include "config/parser.h"
+#include <noctule/error.h>
+#include <noctule/slice.h>
 
 enum command {
     COMMAND_CONFIG,

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/slice.h"
 #include "config/text.h"
+#include <noctule/slice.h>
 
 struct noc_config_parser;
 struct noc_option;

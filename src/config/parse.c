@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/utf8.h"
 #include "config/parser.h"
+#include <noctule/error.h>
 
 /* What a mistake in a path (a disk image, /dev/zero) is stopped at. */
 #define FILE_BYTES_MAX  ((size_t)16 * 1024 * 1024)

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "config/parser.h"
+#include <noctule/error.h>
 
 #define DEFAULT_PORT     1883
 #define PACKET_BYTES_2_1 2000000

@@ -14,8 +14,8 @@
 #include <strings.h>
 #include <sys/un.h>
 
-#include "base/error.h"
 #include "config/parser.h"
+#include <noctule/error.h>
 
 /* The path of a unix socket, its zero byte not counted. */
 #define UNIX_PATH_MAX_BYTES (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)

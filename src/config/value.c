@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "config/parser.h"
+#include <noctule/error.h>
 
 /* Of one scalar, whatever its type. */
 union scalar {

@@ -20,10 +20,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "core/acl_build.h"
 #include "mqtt/topic.h"
+#include <noctule/error.h>
 
 enum { FIRST_SLOTS = 16, FIRST_RULES = 4 };
 

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
 #include "core/acl.h"
+#include <noctule/slice.h>
 
 struct noc_acl_builder;
 

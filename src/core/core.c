@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/core.h"
 
-#include "base/error.h"
 #include "core/mail.h"
+#include <noctule/error.h>
 
 int noc_core_init(
     struct noc_core *core, unsigned shard_count, const struct noc_limits *limits, uint64_t seed)

@@ -19,13 +19,13 @@
 #include <stdint.h>
 
 #include "base/log_level.h"
-#include "base/slice.h"
 #include "base/timer.h"
 #include "core/acl.h"
 #include "core/directory.h"
 #include "core/index.h"
 #include "core/reclaim.h"
 #include "core/retained.h"
+#include <noctule/slice.h>
 
 struct noc_link;
 struct noc_shard;

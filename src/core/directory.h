@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 struct noc_directory;
 

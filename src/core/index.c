@@ -2,9 +2,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "core/index_internal.h"
+#include <noctule/error.h>
 
 enum { SCRATCH_MIN = NOC_CACHED_NODES_MAX };
 

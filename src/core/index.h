@@ -30,8 +30,8 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
 #include "core/reclaim.h"
+#include <noctule/slice.h>
 
 #define NOC_WORKERS_MAX 64
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 static size_t slot_of(const struct noc_map64 *map, uint64_t key)
 {

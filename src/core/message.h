@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 #define NOC_NEVER_MS UINT64_MAX
 

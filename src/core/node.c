@@ -2,8 +2,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "core/index_internal.h"
+#include <noctule/error.h>
 
 enum { ROOM_MIN = 4 };
 

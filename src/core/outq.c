@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 void noc_block_pool_init(struct noc_block_pool *pool, unsigned most)
 {

@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
 #include "core/message.h"
+#include <noctule/slice.h>
 
 /* Bytes in an ordinary block. */
 #define NOC_BLOCK_BYTES 8000u

@@ -2,9 +2,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "core/retained_internal.h"
+#include <noctule/error.h>
 
 /* A message that was exchanged, on its way to lose the index's reference. */
 struct replaced {

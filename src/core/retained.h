@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
 #include "core/message.h"
 #include "core/reclaim.h"
+#include <noctule/slice.h>
 
 struct noc_retained;
 

@@ -26,9 +26,9 @@
  */
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "core/retained_internal.h"
 #include "mqtt/topic.h"
+#include <noctule/error.h>
 
 void noc_retained_cursor_init(struct noc_retained_cursor *cursor, struct noc_slice filter)
 {

@@ -17,9 +17,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "core/index_internal.h"
+#include <noctule/error.h>
 
 enum { MEMBERS_MIN = 8 };
 

@@ -22,10 +22,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "base/slice.h"
 #include "core/message.h"
 #include "core/reclaim.h"
 #include "core/table.h"
+#include <noctule/slice.h>
 
 enum { NOC_SKIP_HEIGHT_MAX = 14 };
 

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { SLOTS_MIN = 16, SLOTS_MAX = 1 << 27, SHRINK_FROM = 1024 };
 

@@ -21,9 +21,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "core/index_internal.h"
+#include <noctule/error.h>
 
 static bool is_level(struct noc_slice level, char wildcard)
 {

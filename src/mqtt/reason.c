@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mqtt/reason.h"
+#include <noctule/reason.h>
 
 const char *noc_reason_text(uint8_t reason)
 {

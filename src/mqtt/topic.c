@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mqtt/topic.h"
 
-#include "base/error.h"
 #include "base/utf8.h"
 #include "mqtt/text.h"
+#include <noctule/error.h>
 
 static const char share_prefix[] = "$share/";
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 /* Levels in one topic or filter, at most (Mosquitto's limit too). */
 #define NOC_TOPIC_LEVELS_MAX 200

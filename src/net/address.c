@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/bytes.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 static void make_text(struct noc_address *address, int family)
 {

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 enum noc_address_family {
     NOC_ADDRESS_NONE, /* unknown */

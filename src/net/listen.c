@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { BACKLOG = 4096 };
 

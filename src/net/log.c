@@ -26,7 +26,7 @@
 #include <syslog.h>
 #include <time.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 #include "net/clock.h"
 #include "net/log_line.h"
 #include "net/log_output.h"

@@ -28,7 +28,7 @@
 
 #include "base/log_level.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 /* Where lines go, or'ed. */
 enum noc_log_destination {

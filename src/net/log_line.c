@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 /* Bytes of a character by its first byte; what can't begin one counts as one byte. */
 static size_t character_n(uint8_t first)

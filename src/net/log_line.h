@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 /*
  * Copy text so that it stays one line and moves no cursor: control characters (C0 but for tab,

@@ -12,8 +12,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "net/clock.h"
+#include <noctule/error.h>
 
 enum {
     RETRY_MS = 1000,     /* between two tries to open a file */

@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
 #include "net/log.h"
 #include "net/log_line.h"
+#include <noctule/slice.h>
 
 struct noc_log_file {
     char *path; /* or NULL: no file */

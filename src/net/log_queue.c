@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { GRANULE = 64, GRANULES_MIN = 64 };
 

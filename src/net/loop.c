@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { EVENTS_MAX = 256 }; /* taken from the kernel at once; 3 KiB of stack */
 

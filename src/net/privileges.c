@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 static const char default_user[] = "mosquitto";
 

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "base/utf8.h"
 #include "net/tls_internal.h"
+#include <noctule/error.h>
 
 static int tls_new(struct noc_tls_context *context, int fd, struct noc_tls **ret_tls)
 {

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 struct noc_tls_context;
 struct noc_tls;

@@ -19,9 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "net/tls.h"
 #include "net/tls_internal.h"
+#include <noctule/error.h>
 
 /* Where a failure's line goes. */
 struct report {

@@ -21,9 +21,9 @@
  * copied or moved as it is.
  */
 
-#include "base/error.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/error.h>
+#include <noctule/slice.h>
 
 enum noc_ws_opcode {
     NOC_WS_CONTINUATION = 0,

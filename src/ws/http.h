@@ -10,9 +10,9 @@
  * Freestanding C11: no allocation. Pure: any thread.
  */
 
-#include "base/error.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/error.h>
+#include <noctule/slice.h>
 
 /* One "Name: value" line. Blanks around the value are cut off. */
 struct noc_http_field {

@@ -7,9 +7,9 @@
  * Freestanding C11. Pure: any thread.
  */
 
-#include "base/error.h"
 #include "base/macros.h"
-#include "base/slice.h"
+#include <noctule/error.h>
+#include <noctule/slice.h>
 
 #define NOC_WS_KEY_BYTES   16u /* random bytes in a key */
 #define NOC_WS_KEY_SIZE    24u /* characters of Sec-WebSocket-Key */

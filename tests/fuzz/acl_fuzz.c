@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "auth/acl_file.h"
-#include "base/error.h"
 #include "mqtt/topic.h"
+#include <noctule/error.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "base/error.h"
 #include "config/config.h"
+#include <noctule/error.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "auth/password_file.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "auth/scram.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "auth/acl_file.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 static char last_warning[NOC_REPORT_TEXT];
 

@@ -11,7 +11,7 @@
 
 #include "auth/memory.h"
 #include "base/bytes.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { N = NOC_AUTH_DIGEST_BYTES };
 

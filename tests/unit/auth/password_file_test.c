@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "auth/password_file.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 /* Passwords: secret, oldpw; made by mosquitto_passwd 2.0.11. And one, with a single round. */
 #define ALICE                                                                                      \

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "auth/password_hash.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 /* "$7$": made by mosquitto_passwd 2.0.11, the last three by Python's hashlib. */
 #define ALICE                                                                                      \

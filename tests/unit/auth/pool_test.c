@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "auth/pool.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 /* The password of all of them: one. */
 #define HASH_ONE                                                                                   \

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "auth/scram.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 #define HASH                                                                                       \
     "$7$101$AQIDBAUGBwgJCgsM$zgzTralPhOyDrGhcXl/ZijEG58/4NN9y+pegNM5AvZ77og18GIvkrNxgpql9XM9Jnp9D" \

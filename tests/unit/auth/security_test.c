@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "auth/security.h"
-#include "base/error.h"
 #include "core/acl_build.h"
+#include <noctule/error.h>
 
 #define HASH_ONE                                                                                   \
     "$7$1$AA==$0n/IGVUgcIwAtfmuaQJdgt3BDMHE91r8lTGro1q8r6wQTfCmVJbgxe6QCgxZIoHfBL3fmKecQGAE4SteEA" \

@@ -15,7 +15,7 @@
 #include "auth/acl_file.h"
 #include "auth/password_file.h"
 #include "auth/text_file.h"
-#include "base/error.h"
+#include <noctule/error.h>
 
 struct place {
     char folder[64];

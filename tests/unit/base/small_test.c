@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "base/error.h"
 #include "base/list.h"
-#include "base/slice.h"
+#include <noctule/error.h>
+#include <noctule/slice.h>
 
 static void every_error_has_a_text_of_its_own(void **state)
 {

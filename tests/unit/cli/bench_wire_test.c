@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
 #include "cli/bench.h"
 #include "cli/bench_wire.h"
+#include <noctule/error.h>
 
 #define RANDOM_STEPS 20000u
 

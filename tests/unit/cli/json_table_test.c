@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "cli/json_table.h"
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

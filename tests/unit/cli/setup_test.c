@@ -4,8 +4,8 @@
 #include "cli/commands.h"
 
 #include "auth/password_hash.h"
-#include "base/error.h"
 #include "base/macros.h"
+#include <noctule/error.h>
 
 #include <arpa/inet.h>
 #include <dirent.h>

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
 #include "config/config.h"
+#include <noctule/error.h>
 
 struct reading {
     struct noc_config *config; /* NULL when it was refused */

@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
 #include "core/acl.h"
 #include "core/acl_build.h"
+#include <noctule/error.h>
 
 enum {
     READ = NOC_ACCESS_READ,

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "failing_memory.h"
 #include "index_world.h"
+#include <noctule/error.h>
 
 static const struct noc_slice no_group = {NULL, 0};
 

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "core/retained.h"
 #include "failing_memory.h"
+#include <noctule/error.h>
 
 static struct noc_message *message_of(const char *topic, const char *payload)
 {

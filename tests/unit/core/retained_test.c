@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/error.h"
 #include "core/retained.h"
 #include "mqtt/topic.h"
+#include <noctule/error.h>
 
 struct shelf {
     struct noc_reclaim *reclaim;

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 static struct noc_address parsed(const char *text, uint16_t port)
 {

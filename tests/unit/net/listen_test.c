@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
 #include "net/port_holder.h"
+#include <noctule/error.h>
 
 enum { ERROR_SIZE = 200 };
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
 #include "base/macros.h"
+#include <noctule/error.h>
 
 static void assert_escaped(const char *text, const char *expected)
 {

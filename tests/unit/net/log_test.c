@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 #include "net/clock.h"
 #include "net/log_queue.h"
 

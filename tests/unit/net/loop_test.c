@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
 #include "net/clock.h"
+#include <noctule/error.h>
 
 enum { EVENTS = 8 };
 

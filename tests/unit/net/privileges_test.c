@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { ERROR_SIZE = 300 };
 

@@ -26,7 +26,7 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 enum { PATH_SIZE = 128, ERROR_SIZE = 300, DAY = 24 * 3600 };
 

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "base/slice.h"
+#include <noctule/slice.h>
 
 struct guard {
     uint8_t *pages;

@@ -5,7 +5,7 @@
 
 #include <openssl/sha.h>
 
-#include "base/error.h"
+#include <noctule/error.h>
 
 static inline int test_sha1(const void *bytes, size_t n, uint8_t ret_digest[20])
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NOC_BASE_ERROR_H
-#define NOC_BASE_ERROR_H
+#ifndef NOCTULE_ERROR_H
+#define NOCTULE_ERROR_H
 /*
  * Every way in which a call of ours can fail. 0 is success, a failure is
  * negative. These are never MQTT reason codes: see mqtt/reason.h for those.

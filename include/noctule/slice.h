@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NOC_BASE_SLICE_H
-#define NOC_BASE_SLICE_H
+#ifndef NOCTULE_SLICE_H
+#define NOCTULE_SLICE_H
 /*
  * A slice is a borrowed run of bytes, passed by value: text (no zero byte at
  * its end) or binary. Who owns the bytes, and how long they live, is said by

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NOC_MQTT_REASON_H
-#define NOC_MQTT_REASON_H
+#ifndef NOCTULE_REASON_H
+#define NOCTULE_REASON_H
 /*
  * MQTT 5 reason codes (section 2.4), and the return codes of CONNACK in
  * MQTT 3 that stand for them (3.1.1, table 3.1). A type of its own: never
