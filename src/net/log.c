@@ -26,11 +26,11 @@
 #include <syslog.h>
 #include <time.h>
 
-#include <noctule/error.h>
 #include "net/clock.h"
 #include "net/log_line.h"
 #include "net/log_output.h"
 #include "net/log_queue.h"
+#include <noctule/error.h>
 
 enum {
     QUEUE_BYTES = 512 * 1024,
@@ -363,6 +363,9 @@ uint64_t noc_log_dropped_mt(const struct noc_log *log)
     return atomic_load_explicit(&log->writer->dropped, memory_order_relaxed);
 }
 
+/* What a flood of the other kinds must not push out of a full queue. */
+enum { URGENT_LEVELS = NOC_LOG_ERROR | NOC_LOG_WARNING | NOC_LOG_NOTICE };
+
 /* Without a writer thread: write now, after what may still be queued. */
 static void write_directly(
     struct noc_log_writer *writer, const struct record_head *head, struct noc_slice text)
@@ -403,7 +406,8 @@ void noc_log_v(struct noc_log *log, unsigned level, const char *format, va_list 
         text_n = noc_log_escape(noc_slice(raw, raw_n), text, sizeof(text));
         if (!atomic_load_explicit(&log->writer->is_started, memory_order_acquire)) {
             write_directly(log->writer, &head, noc_slice(text, text_n));
-        } else if (noc_log_queue_put_mt(&log->writer->queue, &head, sizeof(head), text, text_n)) {
+        } else if (noc_log_queue_put_mt(&log->writer->queue, (level & URGENT_LEVELS) != 0, &head,
+                       sizeof(head), text, text_n)) {
             ring(log->writer);
         } else {
             lost(log->writer, 1);

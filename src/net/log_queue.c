@@ -57,11 +57,12 @@ static void copy_in(struct noc_log_queue *queue, uint64_t at, const void *from, 
     }
 }
 
-bool noc_log_queue_put_mt(
-    struct noc_log_queue *queue, const void *head, size_t head_n, const void *body, size_t body_n)
+bool noc_log_queue_put_mt(struct noc_log_queue *queue, bool is_urgent, const void *head,
+    size_t head_n, const void *body, size_t body_n)
 {
     size_t n = head_n + body_n;
     uint64_t need = granules_of(n);
+    uint64_t usable = is_urgent ? queue->granules : queue->granules - queue->granules / 8;
     uint64_t at = atomic_load_explicit(&queue->reserved, memory_order_relaxed);
 
     assert(n > 0 && need <= queue->granules);
@@ -70,7 +71,7 @@ bool noc_log_queue_put_mt(
         uint64_t released = atomic_load_explicit(&queue->released, memory_order_acquire);
 
         /* at may be older than released; then the swap below fails anyway. */
-        if (at >= released && at + need - released > queue->granules) {
+        if (at >= released && at + need - released > usable) {
             return false;
         }
     } while (!atomic_compare_exchange_weak_explicit(

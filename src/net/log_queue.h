@@ -39,9 +39,12 @@ struct noc_log_queue {
 NOC_MUST_CHECK int noc_log_queue_init(struct noc_log_queue *queue, size_t bytes);
 void noc_log_queue_done(struct noc_log_queue *queue);
 
-/* Put one record in, made of a head and a body. False: no room. Any thread, never waits. */
-NOC_MUST_CHECK bool noc_log_queue_put_mt(
-    struct noc_log_queue *queue, const void *head, size_t head_n, const void *body, size_t body_n);
+/*
+ * Put one record in, made of a head and a body. False: no room. An eighth of the ring is for
+ * urgent records alone, so that a flood of others does not push them out. Any thread, never waits.
+ */
+NOC_MUST_CHECK bool noc_log_queue_put_mt(struct noc_log_queue *queue, bool is_urgent,
+    const void *head, size_t head_n, const void *body, size_t body_n);
 
 /* Copy the oldest record out. Returns its bytes, 0 if there is none. Consumer only. */
 size_t noc_log_queue_take(struct noc_log_queue *queue, void *record, size_t size);

@@ -17,9 +17,9 @@
 
 #include <cmocka.h>
 
-#include <noctule/error.h>
 #include "net/clock.h"
 #include "net/log_queue.h"
+#include <noctule/error.h>
 
 enum { FILE_MAX = 16 * 1024 * 1024 };
 
@@ -329,18 +329,38 @@ static void the_queue_wraps_and_refuses_when_full(void **state)
         size_t n = round * 7 % sizeof(body);
 
         memset(body, (int)('a' + round % 26), sizeof(body));
-        assert_true(noc_log_queue_put_mt(&queue, "head", 4, body, n));
+        assert_true(noc_log_queue_put_mt(&queue, true, "head", 4, body, n));
         assert_int_equal(noc_log_queue_take(&queue, record, sizeof(record)), n + 4);
         assert_memory_equal(record, "head", 4);
         assert_memory_equal(record + 4, body, n);
     }
-    while (noc_log_queue_put_mt(&queue, "head", 4, body, 60)) {
+    while (noc_log_queue_put_mt(&queue, true, "head", 4, body, 60)) {
         puts++;
     }
     assert_int_equal(puts, queue.granules);
     assert_int_equal(noc_log_queue_take(&queue, record, sizeof(record)), 64);
-    assert_true(noc_log_queue_put_mt(&queue, "head", 4, body, 60));
-    assert_false(noc_log_queue_put_mt(&queue, "head", 4, body, 1));
+    assert_true(noc_log_queue_put_mt(&queue, true, "head", 4, body, 60));
+    assert_false(noc_log_queue_put_mt(&queue, true, "head", 4, body, 1));
+    noc_log_queue_done(&queue);
+}
+
+/* A flood of debug lines once pushed out the warning that memory was short. */
+static void the_last_eighth_is_for_what_is_urgent(void **state)
+{
+    struct noc_log_queue queue;
+    char body[60] = "";
+    unsigned puts = 0;
+
+    memset(&queue, 0, sizeof(queue));
+    assert_int_equal(noc_log_queue_init(&queue, 1), NOC_OK);
+    while (noc_log_queue_put_mt(&queue, false, "head", 4, body, sizeof(body))) {
+        puts++;
+    }
+    assert_int_equal(puts, queue.granules - queue.granules / 8);
+    while (noc_log_queue_put_mt(&queue, true, "head", 4, body, sizeof(body))) {
+        puts++;
+    }
+    assert_int_equal(puts, queue.granules);
     noc_log_queue_done(&queue);
 }
 
@@ -599,6 +619,7 @@ int main(void)
         LOG_TEST(a_stopped_log_writes_directly_and_can_start_again),
         LOG_TEST(many_threads_lose_nothing_uncounted),
         cmocka_unit_test(the_queue_wraps_and_refuses_when_full),
+        cmocka_unit_test(the_last_eighth_is_for_what_is_urgent),
         LOG_TEST(rotation_continues_in_a_new_file),
         LOG_TEST(a_reload_changes_the_destination),
         LOG_TEST(a_vanished_folder_is_told_once_and_recovered_from),
