@@ -4,14 +4,14 @@
 
 #include <stddef.h>
 
+#include <noctule/config.h>
+
 #if defined(__GNUC__)
-#define NOC_MUST_CHECK         __attribute__((warn_unused_result))
 #define NOC_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define NOC_LIKELY(x)          __builtin_expect(!!(x), 1)
 #define NOC_UNLIKELY(x)        __builtin_expect(!!(x), 0)
 #define NOC_PREFETCH(address)  __builtin_prefetch(address)
 #else
-#define NOC_MUST_CHECK
 #define NOC_PRINTF(fmt, first)
 #define NOC_LIKELY(x)         (x)
 #define NOC_UNLIKELY(x)       (x)

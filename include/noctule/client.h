@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NOCTULE_CLIENT_H
+#define NOCTULE_CLIENT_H
+/*
+ * An MQTT client (3.1, 3.1.1, 5) as a state machine over bytes. It calls no
+ * system, allocates nothing and has no variables of its own: the caller gives
+ * memory, time and randomness, carries bytes between it and a connection, and
+ * takes events from it.
+ *
+ *            noc_client_room(), noc_client_received()      noc_client_next()
+ *   network ────────────────────────────────────► client ─────────────────────► application
+ *           ◄────────────────────────────────────        ◄─────────────────────
+ *            noc_client_peek(), noc_client_sent()          noc_client_publish(), _subscribe() ...
+ *
+ * A connection's life:
+ *
+ *   IDLE ──start()──► UPGRADING ──101──► CONNECTING ──CONNACK──► OPEN ──┐
+ *     ▲                  (WebSocket)                                    │ anything that ends it:
+ *     └──────────────────── NOC_EVENT_CLOSED, with the cause ◄──────────┘ close the transport
+ *
+ * After NOC_EVENT_CLOSED the caller closes its transport, waits as long as
+ * noc_backoff_ms() (backoff.h) says, opens it again and calls start(). What the
+ * outbox holds is then sent: again if the server kept the session, else anew.
+ *
+ * The loop is the same everywhere:
+ *
+ *     while (noc_client_next(&client, now, &event)) { handle it }
+ *     bytes = noc_client_peek(&client, now, &n);      write them, then noc_client_sent()
+ *     at = noc_client_room(&client, &room);           read there, then noc_client_received()
+ *     sleep until noc_client_wait_ms(&client, now) is over or bytes come
+ *
+ * Time is a counter of milliseconds that may wrap around. One object belongs to
+ * one thread at a time. Slices in events point into the input buffer and live
+ * until the next call of noc_client_next(), _room() or _received(). A message of
+ * QoS 1 or 2 is acknowledged by the noc_client_next() that follows its event, so
+ * what the application did until then is done once the server forgets it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <noctule/config.h>
+#include <noctule/error.h>
+#include <noctule/outbox.h>
+#include <noctule/property.h>
+#include <noctule/reason.h>
+#include <noctule/slice.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- options ---- */
+
+/* Published by the server when the connection ends without a DISCONNECT. */
+struct noc_client_will {
+    struct noc_slice topic, payload;
+    struct noc_slice props; /* MQTT 5, in wire form; see property.h */
+    uint8_t qos;
+    bool retain;
+};
+
+/* MQTT over WebSocket (RFC 6455). */
+struct noc_client_websocket {
+    struct noc_slice host; /* the Host header: name or address, with ":port" if not the usual one */
+    struct noc_slice path; /* with its query; absent: "/" */
+    struct noc_slice subprotocol; /* absent: "mqtt" */
+    struct noc_slice user_agent;  /* absent: no such line */
+    struct noc_slice headers;     /* more lines "Name: value\r\n", or absent */
+    /* Called with each header of the answer, in order; may be NULL. The slices live during the call. */
+    void (*on_header)(void *context, struct noc_slice name, struct noc_slice value);
+};
+
+/* Enhanced authentication (MQTT 5, 4.12); see scram.h. */
+struct noc_client_auth {
+    struct noc_slice method;
+    /*
+     * Answer the server's data (absent: the first message of the client). Writes to
+     * at[0..room). Returns the bytes, or an error: the connection is then given up.
+     */
+    int (*step)(void *context, struct noc_slice data, uint8_t *at, size_t room);
+    /* Judge the data that came with success. Anything but NOC_OK gives the connection up. */
+    int (*finish)(void *context, struct noc_slice data);
+    void *context;
+};
+
+/* Topics that the server gives a number (MQTT 5). */
+struct noc_client_aliases {
+    char *at;           /* count * topic_max bytes: alias 1, alias 2, ... */
+    uint16_t *lengths;  /* count of them */
+    uint16_t topic_max; /* longest topic; a longer one with an alias ends the connection */
+    uint16_t count;     /* the topic alias maximum that CONNECT announces */
+};
+
+enum {
+    NOC_KEEP_ALIVE_DEFAULT_S = 45, /* below the idle limits of tunnels and proxies */
+    NOC_KEEP_ALIVE_OFF = 0xffff,
+};
+
+/*
+ * What a client is to be; zero is a default everywhere. The struct and all that
+ * it points to stay the caller's, and must live and stay as they are while the
+ * client is used. They may be constant, in flash.
+ */
+struct noc_client_options {
+    struct noc_slice
+        client_id; /* empty: the server makes one (version 5), or there is none to resume */
+    struct noc_slice username, password; /* absent: none */
+    struct noc_slice connect_props;      /* MQTT 5, in wire form; see below */
+    const struct noc_client_will *will;
+    const struct noc_client_websocket *websocket; /* NULL: MQTT right on the transport */
+    const struct noc_client_auth *auth;
+    const struct noc_client_aliases *aliases;
+    struct noc_outbox *outbox; /* for QoS 1 and 2 to the server; NULL: QoS 0 only */
+    uint16_t *received;        /* packet ids of QoS 2 from the server that are under way; 0: free */
+    uint16_t
+        received_max; /* how many; announced as receive maximum (version 5). 0: QoS 2 ends the connection */
+    uint16_t keep_alive_s; /* 0: NOC_KEEP_ALIVE_DEFAULT_S */
+    uint16_t inflight_max; /* messages of QoS 1 and 2 sent and not acknowledged; 0: 20 */
+    uint16_t answer_s;     /* how long upgrade, CONNACK and PINGRESP may take; 0: 10 */
+    uint8_t version;       /* 3, 4 (3.1.1), 5; 0: 4 */
+    bool keep_session;     /* clean session (clean start) off */
+    /* 32 random bits, unpredictable where there is a WebSocket. */
+    uint32_t (*random)(void *context);
+    /*
+     * Called with the start of each packet that comes or goes: its fixed header and
+     * as much of its body as stands in one piece. NULL: nobody looks.
+     */
+    void (*trace)(void *context, bool is_outgoing, const uint8_t *packet, size_t n);
+    void *context; /* of random, trace and websocket->on_header */
+};
+/*
+ * connect_props may not hold receive maximum, topic alias maximum,
+ * authentication method and data: those follow from the other fields.
+ */
+
+/* ---- why a connection ended ---- */
+
+#define NOC_CAUSE_MAP(X)                                                                           \
+    X(NOC_CAUSE_NONE, "still there")                                                               \
+    X(NOC_CAUSE_ASKED, "closed by noc_client_disconnect()")                                        \
+    X(NOC_CAUSE_LOST, "the connection was lost")                                                   \
+    X(NOC_CAUSE_UPGRADE_TIMEOUT, "no answer to the WebSocket upgrade")                             \
+    X(NOC_CAUSE_CONNECT_TIMEOUT, "no answer to CONNECT")                                           \
+    X(NOC_CAUSE_PING_TIMEOUT, "no answer to PINGREQ")                                              \
+    X(NOC_CAUSE_HTTP, "the server refused the WebSocket")          /* code: HTTP status */         \
+    X(NOC_CAUSE_UPGRADE, "the answer opens no WebSocket for MQTT") /* code: noc_ws_answer_kind */  \
+    X(NOC_CAUSE_WEBSOCKET, "the server closed the WebSocket")      /* code: close code */          \
+    X(NOC_CAUSE_REFUSED, "the server refused the connection")      /* code: of CONNACK */          \
+    X(NOC_CAUSE_DISCONNECTED, "the server disconnected")           /* code: of DISCONNECT */       \
+    X(NOC_CAUSE_PROTOCOL, "the server broke the protocol")         /* code: what was sent to it */ \
+    X(NOC_CAUSE_AUTH, "the server could not be authenticated")                                     \
+    X(NOC_CAUSE_OUTBOX, "the outbox failed")
+
+enum noc_cause_kind {
+#define NOC_CAUSE_ENUM(name, text) name,
+    NOC_CAUSE_MAP(NOC_CAUSE_ENUM)
+#undef NOC_CAUSE_ENUM
+};
+
+struct noc_cause {
+    uint8_t kind;           /* enum noc_cause_kind */
+    uint16_t code;          /* see above; for REFUSED before version 5 the return code, 1 to 5 */
+    uint16_t retry_after_s; /* what the server asked for (Retry-After), 0: nothing */
+};
+
+/* The text of a kind of cause, or of a refused upgrade; static, never NULL. Any thread. */
+NOC_PUBLIC const char *noc_cause_text(const struct noc_cause *cause);
+
+/* ---- events ---- */
+
+enum noc_event_kind {
+    NOC_EVENT_CONNECTED,     /* session_present, props: of CONNACK */
+    NOC_EVENT_MESSAGE,       /* topic, payload, qos, retain, dup, packet_id, props */
+    NOC_EVENT_MESSAGE_BEGIN, /* one too large for the buffer: the same without payload; its size */
+    NOC_EVENT_MESSAGE_CHUNK, /* payload: the next bytes */
+    NOC_EVENT_MESSAGE_END,   /* that was all of it */
+    NOC_EVENT_PUBLISHED,     /* packet_id, reason, props: acknowledged by the server, or refused */
+    NOC_EVENT_SUBSCRIBED,    /* packet_id, payload: a reason code for each filter, props */
+    NOC_EVENT_UNSUBSCRIBED,  /* the same; no reason codes before version 5 */
+    NOC_EVENT_PONG,          /* PINGRESP */
+    NOC_EVENT_CLOSED, /* cause; payload: a reason string, or the start of an HTTP body; props */
+};
+
+struct noc_event {
+    enum noc_event_kind kind;
+    uint16_t packet_id;
+    uint8_t reason; /* a reason code */
+    uint8_t qos;
+    bool retain, dup, session_present;
+    uint32_t size; /* of the whole payload */
+    struct noc_slice topic, payload;
+    struct noc_cause cause;
+    struct noc_props props; /* version 5; all zero otherwise */
+};
+
+/* ---- the client ---- */
+
+enum noc_client_state {
+    NOC_CLIENT_IDLE,
+    NOC_CLIENT_UPGRADING,
+    NOC_CLIENT_CONNECTING,
+    NOC_CLIENT_OPEN,
+    NOC_CLIENT_CLOSING, /* DISCONNECT and close are on their way; NOC_EVENT_CLOSED comes when they are sent */
+};
+
+/* The fields are the client's own; what may be known of them has functions below. */
+struct noc_client {
+    const struct noc_client_options *options;
+    /* to be laid out by its implementation */
+};
+
+/*
+ * Make a client in the caller's storage. in[0..in_room) takes what comes: at least
+ * 256 bytes, and as much as the largest packet other than PUBLISH, and the topic
+ * and properties of any PUBLISH; larger payloads come in chunks. out[0..out_room)
+ * gathers what goes: at least 128 bytes, and as much as the largest packet, but
+ * for PUBLISH with QoS above 0 and those published in chunks.
+ * Returns NOC_OK or NOC_EINVAL. Packet identifiers start behind those in the outbox.
+ */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_init(struct noc_client *client,
+    const struct noc_client_options *options, uint8_t *in, size_t in_room, uint8_t *out,
+    size_t out_room);
+
+/*
+ * A transport is open: begin with the upgrade or CONNECT. NOC_OK, NOC_EINVAL (not idle, or
+ * options that make no packet), NOC_ETOOLARGE (CONNECT does not fit into out).
+ */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_start(struct noc_client *client, uint32_t now_ms);
+
+/* The transport failed or the peer closed it. NOC_EVENT_CLOSED follows; what had come before it first. */
+NOC_PUBLIC void noc_client_lost(struct noc_client *client);
+
+NOC_PUBLIC enum noc_client_state noc_client_state(const struct noc_client *client);
+
+/* ---- bytes in and out, and time ---- */
+
+/* Where the next bytes are to be read to, and how many; none (0) until events are taken. */
+NOC_PUBLIC uint8_t *noc_client_room(struct noc_client *client, size_t *ret_n);
+
+/* So many were read there. */
+NOC_PUBLIC void noc_client_received(struct noc_client *client, size_t n, uint32_t now_ms);
+
+/* What is to be written, until the next call on the client; *ret_n == 0: nothing now. */
+NOC_PUBLIC const uint8_t *noc_client_peek(
+    struct noc_client *client, uint32_t now_ms, size_t *ret_n);
+
+/* So many of them were written. */
+NOC_PUBLIC void noc_client_sent(struct noc_client *client, size_t n, uint32_t now_ms);
+
+/*
+ * Take the next event, and do what time asks for (keep-alive, deadlines). False: nothing
+ * more until bytes came, were written, or noc_client_wait_ms() is over.
+ */
+NOC_PUBLIC bool noc_client_next(
+    struct noc_client *client, uint32_t now_ms, struct noc_event *ret_event);
+
+/* Milliseconds until noc_client_next() must be called again though nothing came; UINT32_MAX: never. */
+NOC_PUBLIC uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms);
+
+/* ---- what an application asks for ---- */
+
+struct noc_client_message {
+    struct noc_slice topic, payload;
+    struct noc_slice props; /* MQTT 5, in wire form, without topic alias */
+    uint16_t
+        alias; /* MQTT 5, QoS 0: a number (1 to 32) that always stands for this topic; 0: none */
+    uint8_t qos;
+    bool retain;
+};
+
+/*
+ * Publish. QoS 0 goes to the output buffer, if the client is open. QoS 1 and 2
+ * go to the outbox, whether it is open or not; *ret_packet_id (may be NULL) is then what
+ * NOC_EVENT_PUBLISHED will name. An alias beyond what the server takes is left out.
+ *
+ * NOC_OK; NOC_EAGAIN: no room in the buffer now, take what is in it first; NOC_EFULL: no room in
+ * the outbox until something is acknowledged; NOC_ETOOLARGE: never, or larger than the server takes;
+ * NOC_ECLOSED: not open; NOC_ENOTSUP: the server takes no such QoS or no retained messages, or there is
+ * no outbox; NOC_EINVAL: topic or QoS; NOC_EIO: the outbox failed.
+ */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_publish(
+    struct noc_client *client, const struct noc_client_message *message, uint16_t *ret_packet_id);
+
+/*
+ * Publish in pieces: message->payload.n tells how much there will be, its address is
+ * not looked at. Errors as above. Until all of it was given nothing else can be sent
+ * (QoS 0) or published (QoS 1 and 2).
+ */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_publish_begin(
+    struct noc_client *client, const struct noc_client_message *message, uint16_t *ret_packet_id);
+
+/* The next bytes of it. Returns how many were taken, perhaps 0, or an error as above. */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_publish_chunk(
+    struct noc_client *client, const void *bytes, size_t n);
+
+struct noc_client_filter {
+    struct noc_slice filter;
+    uint8_t
+        options; /* QoS; version 5 also no local 4, retain as published 8, retain handling 0x10, 0x20 */
+};
+
+/* Both: NOC_OK, NOC_EAGAIN, NOC_ETOOLARGE, NOC_ECLOSED, NOC_EINVAL. props: MQTT 5, in wire form. */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_subscribe(struct noc_client *client,
+    const struct noc_client_filter *filters, size_t count, struct noc_slice props,
+    uint16_t *ret_packet_id);
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_unsubscribe(struct noc_client *client,
+    const struct noc_slice *filters, size_t count, struct noc_slice props, uint16_t *ret_packet_id);
+
+/* Send a PINGREQ now. NOC_OK, NOC_EAGAIN or NOC_ECLOSED. */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_ping(struct noc_client *client, uint32_t now_ms);
+
+/* Authenticate again (version 5), with options->auth. NOC_OK, NOC_EAGAIN, NOC_ECLOSED, NOC_EINVAL, or what step() said. */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_authenticate(struct noc_client *client);
+
+/* Say goodbye and end the connection. reason, props: version 5. NOC_OK, NOC_EAGAIN or NOC_ECLOSED. */
+NOC_PUBLIC NOC_MUST_CHECK int noc_client_disconnect(
+    struct noc_client *client, uint8_t reason, struct noc_slice props, uint32_t now_ms);
+
+/* ---- what is known of it ---- */
+
+/* Is everything that was published acknowledged (QoS 1, 2) or written to the transport (QoS 0)? */
+NOC_PUBLIC bool noc_client_is_idle(struct noc_client *client);
+
+/* The name and value of a static text for the log: what the last NOC_CAUSE_PROTOCOL was about; never NULL. */
+NOC_PUBLIC const char *noc_client_fault(const struct noc_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
