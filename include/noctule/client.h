@@ -65,11 +65,14 @@ struct noc_client_will {
 struct noc_client_websocket {
     struct noc_slice host; /* the Host header: name or address, with ":port" if not the usual one */
     struct noc_slice path; /* with its query; absent: "/" */
-    struct noc_slice subprotocol; /* absent: "mqtt" */
+    struct noc_slice subprotocol; /* one; absent: "mqtt" */
     struct noc_slice user_agent;  /* absent: no such line */
     struct noc_slice headers;     /* more lines "Name: value\r\n", or absent */
-    /* Called with each header of the answer, in order; may be NULL. The slices live during the call. */
-    void (*on_header)(void *context, struct noc_slice name, struct noc_slice value);
+    /*
+     * Called with each header of the answer, in order: "Name: value", without the line's
+     * end, cut off where the input buffer was full. May be NULL. The slice lives during the call.
+     */
+    void (*on_header)(void *context, struct noc_slice line);
 };
 
 /* Enhanced authentication (MQTT 5, 4.12); see scram.h. */

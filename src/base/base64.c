@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base64.h"
 
-static const char digits[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static char digit_of(unsigned value)
+{
+    unsigned digit = value < 26   ? value + 'A'
+                     : value < 52 ? value + ('a' - 26)
+                                  : value - (52 - '0');
+
+    return (char)(value < 62 ? digit : value == 62 ? '+' : '/');
+}
 
 char *noc_base64_encode(char *at, const void *bytes, size_t n)
 {
-    const uint8_t *from = bytes;
+    const uint8_t *from = bytes, *end = from + n;
 
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t group = (uint32_t)from[i] << 16;
+    while (from < end) {
+        uint32_t group = 0;
+        const uint8_t *start = from;
 
-        group |= i + 1 < n ? (uint32_t)from[i + 1] << 8 : 0;
-        group |= i + 2 < n ? from[i + 2] : 0;
-        *at++ = digits[group >> 18];
-        *at++ = digits[group >> 12 & 63];
-        *at++ = i + 1 < n ? digits[group >> 6 & 63] : '=';
-        *at++ = i + 2 < n ? digits[group & 63] : '=';
+        for (unsigned i = 0; i < 3; i++) {
+            group = group << 8 | (from < end ? *from : 0);
+            from++;
+        }
+        for (unsigned i = 0; i < 4; i++) {
+            *at++ = start + i <= end ? digit_of(group >> 18 & 63) : '=';
+            group <<= 6;
+        }
     }
     return at;
 }

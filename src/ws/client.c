@@ -8,74 +8,71 @@
 
 static struct noc_slice asked_subprotocol(const struct noc_client_websocket *options)
 {
-    return options->subprotocol.n > 0 ? options->subprotocol : noc_slice_of("mqtt");
+    return options->subprotocol.n > 0 ? options->subprotocol : noc_slice("mqtt", 4);
 }
 
 /* ---- the request ---- */
 
-/* Text is appended while it fits and is sound; an error stays. */
-struct out {
-    char *at, *end;
-    int err;
-};
+/*
+ * Bytes of it up to KEY stand for a text: one of the options' slices, by their
+ * order, or the key.
+ */
+enum { PATH = 2, ASKED = 3, HEADERS = 5, KEY = 6 };
 
-/* A text of ours, and one from outside whose bytes may not be below lowest. */
-static void put(struct out *out, const char *name, struct noc_slice value, uint8_t lowest)
+#define REQUEST                                                                    \
+    "GET \2 HTTP/1.1\r\nHost: \1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \6\r\nSec-WebSocket-Protocol: \3\r\n"
+#define USER_AGENT "User-Agent: \4\r\n"
+#define END        "\5\r\n"
+
+_Static_assert(offsetof(struct noc_client_websocket, path) == sizeof(struct noc_slice) &&
+                   offsetof(struct noc_client_websocket, headers) == 4 * sizeof(struct noc_slice),
+    "the request names the slices by their place");
+
+/* The text that a byte of the request stands for. */
+static struct noc_slice text_of(const struct noc_client_websocket *options, unsigned which)
 {
-    size_t name_n = strlen(name);
+    struct noc_slice text = (&options->host)[which - 1];
 
-    if (name_n + value.n > (size_t)(out->end - out->at)) {
-        out->err = NOC_ETOOLARGE;
-        return;
+    if (which == PATH && text.n == 0) {
+        return noc_slice("/", 1);
     }
-    memcpy(out->at, name, name_n);
-    out->at += name_n;
-    for (size_t i = 0; i < value.n; i++) {
-        uint8_t byte = (uint8_t)value.at[i];
-
-        if (byte < lowest || byte == 0x7f) {
-            out->err = NOC_EINVAL;
-        }
-        *out->at++ = (char)byte;
-    }
-}
-
-/* Do the lines end one, so that nothing which follows becomes part of them? */
-static bool is_ended(struct noc_slice lines)
-{
-    return lines.n == 0 || lines.at[lines.n - 1] == '\n';
+    return which == ASKED ? asked_subprotocol(options) : text;
 }
 
 int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
     uint8_t *at, size_t room)
 {
-    static const uint8_t solid = 0x21, text = 0x20, lines = '\n';
-    struct out out = {(char *)at, (char *)at + room, NOC_OK};
     char key[NOC_WS_KEY_SIZE];
+    uint8_t *start = at, *end = at + room;
 
-    answer->status = answer->retry_after_s = 0;
-    answer->kind = answer->seen = 0;
-    noc_ws_key_write(answer->key, key);
-    if (options->host.n == 0 || (options->path.n > 0 && options->path.at[0] != '/') ||
-        !is_ended(options->headers)) {
-        return NOC_EINVAL;
+    answer->status = answer->retry_after_s = answer->seen = answer->kind = 0;
+    noc_base64_encode(key, answer->key, sizeof answer->key);
+    for (const char *next = REQUEST USER_AGENT END; *next != 0; next++) {
+        unsigned which = (uint8_t)*next;
+        struct noc_slice text = {next, 1};
+
+        if (which == KEY) {
+            text = noc_slice(key, sizeof key);
+        } else if (which < KEY) {
+            text = text_of(options, which);
+        } else if (which == 'U' && next[1] == 's' && options->user_agent.n == 0) {
+            next += sizeof USER_AGENT - 2;
+            continue;
+        }
+        for (; text.n > 0; text.n--) {
+            uint8_t byte = (uint8_t)*text.at++;
+
+            if (at == end) {
+                return NOC_ETOOLARGE;
+            }
+            if (byte < ' ' && which < HEADERS) {
+                return NOC_EINVAL;
+            }
+            *at++ = byte;
+        }
     }
-    put(&out, "GET ", options->path.n > 0 ? options->path : noc_slice_of("/"), solid);
-    put(&out, " HTTP/1.1\r\nHost: ", options->host, solid);
-    put(&out,
-        "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: ",
-        noc_slice(key, sizeof key), solid);
-    put(&out,
-        "\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Protocol: ",
-        asked_subprotocol(options), text);
-    if (options->user_agent.n > 0) {
-        put(&out, "\r\nUser-Agent: ", options->user_agent, text);
-    }
-    put(&out, "\r\n", options->headers, lines);
-    put(&out, "\r\n", noc_slice(NULL, 0), 0);
-    return out.err < 0 ? out.err : (int)(out.at - (char *)at);
+    return (int)(at - start);
 }
 
 /* Headers that are ours to write: said twice or otherwise, they would break the handshake. */
@@ -116,393 +113,281 @@ const char *noc_ws_answer_text(enum noc_ws_answer_kind kind)
     return text[(size_t)kind < NOC_COUNT(text) ? kind : NOC_WS_ANSWER_PENDING];
 }
 
-/* What an answer had. A header that must come once is bad when it comes again. */
-enum seen {
-    SEEN_UPGRADE = 0x01,
-    SEEN_CONNECTION = 0x02,
-    SEEN_ACCEPT = 0x04,
-    SEEN_BAD_ACCEPT = 0x08,
-    SEEN_SUBPROTOCOL = 0x10,
-    SEEN_BAD_SUBPROTOCOL = 0x20,
-    SEEN_EXTENSION = 0x40,
-    SEEN_PART = 0x80, /* the rest of this line is passed over */
-};
+/* The headers that are looked at. The first five have a bit in GOOD() and one in BAD(). */
+enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, RETRY_AFTER, HEADER_COUNT };
 
-/* The headers that are looked at. */
-static const char names[] = "upgrade,connection,sec-websocket-accept,sec-websocket-protocol,"
-                            "sec-websocket-extensions,retry-after";
-enum { UPGRADE, CONNECTION, ACCEPT, SUBPROTOCOL, EXTENSIONS, RETRY_AFTER };
+#define GOOD(header) (1u << (header))
+#define BAD(header)  (0x100u << (header))
 
-static bool is_blank(char byte)
+/*
+ * Their names, as hash_name() makes them. That another name has the same by
+ * chance is not to be expected; a server that made one up would refuse itself.
+ */
+static const uint32_t hashes[] = {
+    0xf2389a1c, 0xd1c47ede, 0xdc26dbca, 0x4fd061d6, 0xb2db0cda, 0x733c9e77};
+
+enum { ANY_CASE = 0xdf, EXACT = 0xff };
+
+/*
+ * Is the word one of those at at[0..end), case of letters aside (ANY_CASE) or to
+ * the bit (EXACT)? Takes as long for any word of its length.
+ */
+static bool has_word(const char *at, const char *end, struct noc_slice word, unsigned mask)
 {
-    return byte == ' ' || byte == '\t';
-}
+    for (; at < end; at++) {
+        unsigned difference = 0;
+        size_t i = 0;
 
-static struct noc_slice trim(const char *at, const char *end)
-{
-    while (at < end && is_blank(*at)) {
-        at++;
-    }
-    while (at < end && is_blank(end[-1])) {
-        end--;
-    }
-    return noc_slice(at, (size_t)(end - at));
-}
-
-/* fold: 0x20 for letters of either case, where one side is letters and hyphens only; else 0. */
-static bool is_same(struct noc_slice a, struct noc_slice b, unsigned fold)
-{
-    size_t i = 0;
-
-    if (a.n != b.n) {
-        return false;
-    }
-    while (i < a.n && ((unsigned)a.at[i] | fold) == ((unsigned)b.at[i] | fold)) {
-        i++;
-    }
-    return i == a.n;
-}
-
-/* The place of an item in a comma separated list, from 0 on; -1: it is not there. */
-static int list_find(struct noc_slice list, struct noc_slice item, unsigned fold)
-{
-    const char *at = list.at, *end = list.at + list.n;
-    int place = 0;
-
-    while (at < end) {
-        const char *start = at;
-
-        while (at < end && *at != ',') {
-            at++;
+        for (; at < end && *at != ',' && *at != ':' && (uint8_t)*at > ' '; at++, i++) {
+            difference |= i < word.n ? (unsigned)(word.at[i] ^ *at) & mask : 1;
         }
-        if (is_same(trim(start, at), item, fold)) {
-            return place;
+        if (difference == 0 && i == word.n) {
+            return true;
         }
-        at++;
-        place++;
     }
-    return -1;
+    return false;
 }
 
-/* Is it what Sec-WebSocket-Accept must be? Takes as long for any text of the right length. */
-static bool is_accept(const struct noc_ws_answer *answer, struct noc_slice value)
+static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+enum { HASHED_SIZE = NOC_WS_KEY_SIZE + sizeof guid - 1 };
+
+/* What Sec-WebSocket-Accept must be. text has room for what is hashed. */
+static struct noc_slice accept_of(const struct noc_ws_answer *answer, char text[HASHED_SIZE])
 {
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    char text[NOC_WS_KEY_SIZE + sizeof guid - 1];
     uint8_t digest[NOC_SHA1_SIZE];
-    unsigned difference = 0;
 
-    noc_ws_key_write(answer->key, text);
-    memcpy(text + NOC_WS_KEY_SIZE, guid, sizeof guid - 1);
-    noc_sha1(text, sizeof text, digest);
+    memcpy(noc_base64_encode(text, answer->key, sizeof answer->key), guid, sizeof guid - 1);
+    noc_sha1(text, HASHED_SIZE, digest);
     noc_base64_encode(text, digest, sizeof digest);
-    if (value.n != NOC_WS_ACCEPT_SIZE) {
-        return false;
-    }
-    for (size_t i = 0; i < NOC_WS_ACCEPT_SIZE; i++) {
-        difference |= (unsigned)(text[i] ^ value.at[i]);
-    }
-    return difference == 0;
+    return noc_slice(text, NOC_WS_ACCEPT_SIZE);
 }
 
-/* A number of digits only, cut off at 65535; 0 for anything else. */
-static uint16_t number(struct noc_slice text)
+/* The number behind colon and blanks, cut off at 65535; 0 if there is none. */
+static uint32_t number(const char *at, const char *end)
 {
     uint32_t value = 0;
 
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned digit = (unsigned)(text.at[i] - '0');
-
-        if (digit > 9) {
-            return 0;
-        }
-        value = value * 10 + digit;
+    while (at < end && (*at == ' ' || *at == ':')) {
+        at++;
+    }
+    for (; at < end && (uint8_t)(*at - '0') < 10; at++) {
+        value = value * 10 + (uint8_t)(*at - '0');
         value = value > UINT16_MAX ? UINT16_MAX : value;
     }
-    return (uint16_t)value;
+    return value;
 }
 
-/* The bit of a header that must come once and be good; the next one says that it is bad. */
-static unsigned once(unsigned seen, unsigned bit, bool is_good)
+/* The kinds from NOC_WS_ANSWER_UPGRADE on have the order of the headers. */
+static uint32_t judge(const struct noc_ws_answer *answer)
 {
-    return is_good && (seen & bit) == 0 ? bit : bit << 1;
-}
+    unsigned wanted = GOOD(UPGRADE) | GOOD(CONNECTION) | GOOD(ACCEPT) | GOOD(SUBPROTOCOL);
+    unsigned faults = (~answer->seen & wanted) | answer->seen >> 8 | GOOD(RETRY_AFTER);
+    uint32_t kind = NOC_WS_ANSWER_UPGRADE;
 
-static void note_field(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
-    struct noc_slice name, struct noc_slice value)
-{
-    unsigned seen = answer->seen;
-
-    switch (list_find(noc_slice(names, sizeof names - 1), name, 0x20)) {
-    case UPGRADE:
-        seen |= list_find(value, noc_slice_of("websocket"), 0x20) < 0 ? 0 : SEEN_UPGRADE;
-        break;
-    case CONNECTION:
-        seen |= list_find(value, noc_slice_of("upgrade"), 0x20) < 0 ? 0 : SEEN_CONNECTION;
-        break;
-    case ACCEPT:
-        seen |= once(seen, SEEN_ACCEPT, is_accept(answer, value));
-        break;
-    case SUBPROTOCOL:
-        seen |= once(seen, SEEN_SUBPROTOCOL, list_find(asked_subprotocol(options), value, 0) >= 0);
-        break;
-    case EXTENSIONS:
-        seen |= value.n > 0 ? SEEN_EXTENSION : 0;
-        break;
-    case RETRY_AFTER:
-        answer->retry_after_s = number(value);
-        break;
-    default:
-        break;
-    }
-    answer->seen = (uint8_t)seen;
-}
-
-static enum noc_ws_answer_kind judge(unsigned status, unsigned seen)
-{
-    if (status != 101) {
+    if (answer->status != 101) {
         return NOC_WS_ANSWER_STATUS;
     }
-    if ((~seen & (SEEN_UPGRADE | SEEN_CONNECTION)) != 0) {
-        return NOC_WS_ANSWER_UPGRADE;
+    while ((faults & 1) == 0) {
+        faults >>= 1;
+        kind++;
     }
-    if ((seen & (SEEN_ACCEPT | SEEN_BAD_ACCEPT)) != SEEN_ACCEPT) {
-        return NOC_WS_ANSWER_ACCEPT;
-    }
-    if ((seen & SEEN_EXTENSION) != 0) {
-        return NOC_WS_ANSWER_EXTENSION;
-    }
-    if ((seen & SEEN_BAD_SUBPROTOCOL) != 0) {
-        return NOC_WS_ANSWER_SUBPROTOCOL;
-    }
-    return (seen & SEEN_SUBPROTOCOL) != 0 ? NOC_WS_ANSWER_GOOD : NOC_WS_ANSWER_NO_SUBPROTOCOL;
+    return kind == NOC_WS_ANSWER_SUBPROTOCOL && (answer->seen & BAD(SUBPROTOCOL)) == 0
+               ? (uint32_t)NOC_WS_ANSWER_NO_SUBPROTOCOL
+               : kind;
 }
 
-/* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
-static int note_status(struct noc_ws_answer *answer, struct noc_slice line)
+/* Look at a header: its name has that hash, its value stands at at[0..end). */
+static void note_header(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
+    uint32_t hash, const char *at, const char *end)
 {
-    if (line.n < 12 || memcmp(line.at, "HTTP/1.", 7) != 0 || line.at[8] != ' ' ||
-        (line.n > 12 && line.at[12] != ' ')) {
-        return NOC_EMALFORMED;
+    char text[HASHED_SIZE];
+    struct noc_slice word = {text, 0};
+    unsigned header = 0, mask = ANY_CASE;
+    bool is_good;
+
+    while (header < HEADER_COUNT && hashes[header] != hash) {
+        header++;
     }
-    answer->status = number(noc_slice(line.at + 9, 3));
-    return answer->status < 100 ? NOC_EMALFORMED : NOC_OK;
+    if (header == UPGRADE) {
+        word = noc_slice("websocket", 9);
+    } else if (header == CONNECTION) {
+        word = noc_slice("upgrade", 7);
+    } else if (header == ACCEPT) {
+        mask = EXACT;
+        word = accept_of(answer, text);
+    } else if (header == SUBPROTOCOL) {
+        mask = EXACT;
+        word = asked_subprotocol(options);
+    } else if (header == RETRY_AFTER) {
+        answer->retry_after_s = number(at, end);
+    }
+    if (header < RETRY_AFTER) {
+        is_good = word.n > 0 && has_word(at, end, word, mask);
+        answer->seen |= (is_good ? GOOD(0) : BAD(0)) << header;
+    }
 }
 
-static int note_line(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
-    void *context, struct noc_slice line)
+/* Look at a line at at[0..end), without its LF. */
+static void note_line(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
+    void *context, const char *at, const char *end)
 {
-    const char *colon;
-    struct noc_slice value;
+    const char *name_end = at;
+    uint32_t hash = 0;
 
+    if (end - at < 2 && answer->status != 0) {
+        answer->kind = judge(answer); /* Nothing, or a CR. */
+        return;
+    }
+    for (; name_end < end && *name_end != ':' && *name_end != ' '; name_end++) {
+        hash = hash * 31 + ((uint8_t)*name_end | 0x20u);
+    }
     if (answer->status == 0) {
-        return note_status(answer, line);
+        /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
+        answer->status = number(name_end, end);
+        return;
     }
-    if (line.n == 0) {
-        answer->kind = (uint8_t)judge(answer->status, answer->seen);
-        return NOC_OK;
-    }
-    colon = memchr(line.at, ':', line.n);
-    if (colon == NULL || colon == line.at || is_blank(*line.at)) {
-        return NOC_EMALFORMED; /* A folded line begins with a blank (RFC 9112, 5.2). */
-    }
-    value = trim(colon + 1, line.at + line.n);
-    line.n = (size_t)(colon - line.at);
-    note_field(answer, options, line, value);
+    note_header(answer, options, hash, name_end, end);
     if (options->on_header != NULL) {
-        options->on_header(context, line, value);
+        while (end > at && (uint8_t)end[-1] <= ' ') {
+            end--;
+        }
+        options->on_header(context, noc_slice(at, (size_t)(end - at)));
     }
-    return NOC_OK;
-}
-
-static bool is_text(uint8_t byte)
-{
-    return (byte >= 0x20 && byte != 0x7f) || byte == '\t';
 }
 
 int noc_ws_answer_read(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
     void *context, const uint8_t *bytes, size_t n, bool is_full)
 {
-    size_t used = 0;
+    const char *start = (const char *)bytes, *end = start + n, *at = start;
 
     while (answer->kind == NOC_WS_ANSWER_PENDING) {
-        size_t end = used;
-        bool is_part;
+        const char *line = at;
 
-        while (end < n && is_text(bytes[end])) {
-            end++;
-        }
-        is_part = end + 1 >= n;
-        if (is_part && (used > 0 || !is_full)) {
-            break;
-        }
-        if (!is_part && (bytes[end] != '\r' || bytes[end + 1] != '\n')) {
+        if (answer->status == 0 && n > 0 && *start != 'H') {
             return NOC_EMALFORMED;
         }
-        if ((answer->seen & SEEN_PART) == 0 &&
-            note_line(answer, options, context, noc_slice(bytes + used, end - used)) < 0) {
+        while (at < end && *at != '\n') {
+            at++;
+        }
+        if (at == end && (line != start || !is_full)) {
+            return (int)(line - start);
+        }
+        note_line(answer, options, context, line, at);
+        if (answer->status == 0) {
             return NOC_EMALFORMED;
         }
-        answer->seen |= SEEN_PART;
-        if (is_part) {
-            return (int)end;
+        if (at == end) {
+            /* What stays is no blank line, whatever follows it. */
+            return (int)n - 2;
         }
-        answer->seen ^= SEEN_PART;
-        used = end + 2;
+        at++;
     }
-    return (int)used;
+    return (int)(at - start);
 }
 
 /* ---- frames from the server ---- */
 
-enum state {
-    STATE_MESSAGE = 1, /* a fragmented message is open */
-    STATE_CLOSED = 2,
-    STATE_BROKEN = 4,
-};
+/* What the next byte is; those between SECOND and PAYLOAD are bytes of a length. */
+enum step { FIRST = 0, SECOND = 1, LENGTH8 = 2, LENGTH2 = 8, PAYLOAD = 10, CLOSED, BROKEN };
 
-/* The close code for what a head breaks, 0 if nothing (RFC 6455, 5.2, 5.4, 5.5). */
-static unsigned judge_head(unsigned first, unsigned second, unsigned state)
+/* The lowest first byte of a control frame; one of data is below it. */
+enum { CONTROL = 0x80 + NOC_WS_CLOSE };
+
+/* Take a byte of a head (RFC 6455, 5.2, 5.4, 5.5). Returns a close code, or 0. */
+static unsigned take(struct noc_ws_reader *reader, unsigned byte)
 {
-    unsigned opcode = first & 0x7f; /* and the reserved bits */
-
-    if (opcode >= NOC_WS_CLOSE) {
-        return opcode <= NOC_WS_PONG && first > 0x7f && second <= NOC_WS_CONTROL_MAX
-                   ? 0
-                   : NOC_WS_CLOSE_PROTOCOL;
+    if (reader->step == FIRST) {
+        reader->first = byte;
+        if (byte - CONTROL > NOC_WS_PONG - NOC_WS_CLOSE) {
+            if ((byte & 0x7d) != 0) {
+                return (byte & 0x7f) == NOC_WS_TEXT ? NOC_WS_CLOSE_UNSUPPORTED /* [MQTT-6.0.0-1] */
+                                                    : NOC_WS_CLOSE_PROTOCOL;
+            }
+            if (((byte & NOC_WS_BINARY) == 0) != reader->in_message) {
+                return NOC_WS_CLOSE_PROTOCOL;
+            }
+            reader->in_message = byte < 0x80;
+        }
+        reader->step = SECOND;
+    } else if (reader->step == SECOND) {
+        if (byte > (reader->first < CONTROL ? 127 : NOC_WS_CONTROL_MAX)) {
+            return NOC_WS_CLOSE_PROTOCOL;
+        }
+        reader->step = byte == 127 ? LENGTH8 : LENGTH2;
+        if (byte < 126) {
+            reader->left = byte;
+            reader->step = PAYLOAD;
+        }
+    } else {
+        if (reader->left >> 24 != 0) {
+            return NOC_WS_CLOSE_TOO_BIG;
+        }
+        reader->left = reader->left << 8 | byte;
+        reader->step++;
     }
-    if (opcode > NOC_WS_BINARY || second > 0x7f ||
-        (opcode == NOC_WS_CONTINUATION) != ((state & STATE_MESSAGE) != 0)) {
-        return NOC_WS_CLOSE_PROTOCOL;
-    }
-    return opcode == NOC_WS_TEXT ? NOC_WS_CLOSE_UNSUPPORTED : 0; /* [MQTT-6.0.0-1] */
+    return 0;
 }
 
-/*
- * Take the head at the start of at[0..n), and all of a control frame: their
- * bytes, 0 if they are not all here, or NOC_EPROTO with reader->code set.
- */
-static int take_head(struct noc_ws_reader *reader, const uint8_t *at, size_t n)
+int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n)
 {
-    uint32_t length;
-    size_t size = 2;
+    uint8_t *to = bytes + *plain_n, *at = to + reader->held, *end = bytes + *n;
+    int opcode = 0;
 
-    if (n < size) {
-        return 0;
+    if (reader->step == FIRST) {
+        reader->held = 0;
     }
-    length = at[1];
-    reader->code = (uint16_t)judge_head(at[0], length, reader->state);
-    if (reader->code != 0) {
-        return NOC_EPROTO;
-    }
-    if ((at[0] & NOC_WS_CLOSE) != 0) {
-        size += length;
-        return n < size ? 0 : (int)size;
-    }
-    if (length >= 126) {
-        size += length == 126 ? 2 : 8;
-        if (n < size) {
-            return 0;
+    while (at < end && opcode == 0 && reader->step <= PAYLOAD) {
+        uint8_t byte = *at++;
+
+        if (reader->step < PAYLOAD) {
+            reader->code = take(reader, byte);
+            if (reader->code != 0) {
+                reader->step = BROKEN;
+            }
+        } else {
+            to[reader->held++] = byte;
+            reader->left--;
         }
-        length = size == 4 ? noc_get_u16(at + 2) : noc_get_u32(at + 6);
-        if (size == 10 && noc_get_u32(at + 2) != 0) {
-            reader->code = NOC_WS_CLOSE_TOO_BIG;
-            return NOC_EPROTO;
+        if (reader->first < CONTROL) {
+            to += reader->held;
+            reader->held = 0;
         }
-        if (length < (size == 4 ? 126 : 65536)) {
-            reader->code = NOC_WS_CLOSE_PROTOCOL;
-            return NOC_EPROTO;
+        if (reader->step == PAYLOAD && reader->left == 0) {
+            reader->step = FIRST;
+            opcode = reader->first < CONTROL ? 0 : (int)(reader->first & 0x0f);
         }
     }
-    reader->left = length;
-    reader->state = at[0] > 0x7f ? 0 : STATE_MESSAGE;
-    return (int)size;
-}
-
-/* Give out the control frame of that size: its opcode, or NOC_EPROTO. */
-static int give_control(
-    struct noc_ws_reader *reader, const uint8_t *at, size_t size, struct noc_slice *ret_payload)
-{
-    int opcode = at[0] & 0x0f;
-
+    if (reader->step > PAYLOAD) {
+        opcode = reader->step == CLOSED ? NOC_ECLOSED : NOC_EPROTO;
+    }
     if (opcode == NOC_WS_CLOSE) {
-        reader->code = NOC_WS_CLOSE_NO_CODE;
-        if (size == 3) {
-            reader->code = NOC_WS_CLOSE_PROTOCOL;
-            return NOC_EPROTO;
-        }
-        if (size > 3) {
-            reader->code = noc_get_u16(at + 2);
-            at += 2;
-            size -= 2;
-        }
-        reader->state = STATE_CLOSED;
+        reader->step = CLOSED;
+        reader->code = reader->held > 1 ? (unsigned)to[0] << 8 | to[1] : NOC_WS_CLOSE_NO_CODE;
     }
-    *ret_payload = noc_slice(at + 2, size - 2);
+    *plain_n = (size_t)(to - bytes);
+    to += reader->held;
+    memmove(to, at, (size_t)(end - at));
+    *n = (size_t)(to + (end - at) - bytes);
     return opcode;
-}
-
-int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n,
-    struct noc_slice *ret_payload)
-{
-    size_t to = *plain_n, at = to + reader->drop, end = *n;
-    int size;
-
-    if (reader->state >= STATE_CLOSED) {
-        return reader->state == STATE_CLOSED ? NOC_ECLOSED : NOC_EPROTO;
-    }
-    for (;;) {
-        size_t part = reader->left < end - at ? reader->left : end - at;
-
-        memmove(bytes + to, bytes + at, part);
-        to += part;
-        at += part;
-        reader->left -= (uint32_t)part;
-        /* Inside of a frame nothing is left to read, so there is no head. */
-        size = take_head(reader, bytes + at, end - at);
-        if (size <= 0 || (bytes[at] & NOC_WS_CLOSE) != 0) {
-            break;
-        }
-        at += (size_t)size;
-    }
-    memmove(bytes + to, bytes + at, end - at);
-    *plain_n = to;
-    *n = to + (end - at);
-    reader->drop = 0;
-    if (size > 0) {
-        reader->drop = (uint8_t)size;
-        size = give_control(reader, bytes + to, (size_t)size, ret_payload);
-    }
-    if (size < 0) {
-        reader->state = STATE_BROKEN;
-    }
-    return size;
 }
 
 /* ---- frames to the server ---- */
 
 size_t noc_ws_seal(uint8_t *payload, size_t n, enum noc_ws_opcode opcode, uint32_t mask)
 {
-    size_t head_n = n < 126 ? 6 : 8;
-    uint8_t *key = noc_put_u32(payload - 4, mask) - 4;
-    uint8_t *head = payload - head_n;
+    uint8_t *head = payload - 6;
 
+    if (n > NOC_WS_CONTROL_MAX) {
+        noc_put_u16(payload - 6, (uint16_t)n);
+        head -= 2;
+    }
     head[0] = (uint8_t)(0x80u | (unsigned)opcode);
-    head[1] = (uint8_t)(0x80u | (n < 126 ? n : 126));
-    if (n >= 126) {
-        noc_put_u16(head + 2, (uint16_t)n);
+    head[1] = (uint8_t)(n > NOC_WS_CONTROL_MAX ? 0xfe : 0x80u | n);
+    /* The mask lies in front of the payload, as zeros that are masked too. */
+    payload -= 4;
+    for (size_t i = 0; i < n + 4; i++) {
+        payload[i] = (uint8_t)((i < 4 ? 0 : payload[i]) ^ mask);
+        mask = mask >> 8 | mask << 24;
     }
-    for (size_t i = 0; i < n; i++) {
-        payload[i] ^= key[i & 3];
-    }
-    return head_n;
-}
-
-size_t noc_ws_control_write(
-    uint8_t *at, enum noc_ws_opcode opcode, struct noc_slice payload, uint32_t mask)
-{
-    if (payload.n > 0) {
-        memcpy(at + 6, payload.at, payload.n);
-    }
-    return payload.n + noc_ws_seal(at + 6, payload.n, opcode, mask);
+    return (size_t)(payload + 4 - head);
 }

@@ -22,15 +22,16 @@
 
 /* ---- the handshake ---- */
 
-/* Why an answer is no WebSocket to speak MQTT on; zero: not judged yet. */
+/* What an answer is; zero: not judged yet. */
 #define NOC_WS_ANSWER_MAP(X)                                                              \
     X(NOC_WS_ANSWER_PENDING, "the answer is not complete")                                \
-    X(NOC_WS_ANSWER_GOOD, "the WebSocket is open")                                        \
     X(NOC_WS_ANSWER_STATUS, "the server refused the WebSocket")                           \
     X(NOC_WS_ANSWER_UPGRADE, "the answer does not upgrade to websocket")                  \
+    X(NOC_WS_ANSWER_CONNECTION, "the answer does not upgrade the connection")             \
     X(NOC_WS_ANSWER_ACCEPT, "the answer does not belong to our key")                      \
     X(NOC_WS_ANSWER_EXTENSION, "the server uses an extension that was not asked for")     \
     X(NOC_WS_ANSWER_SUBPROTOCOL, "the server chose a subprotocol that was not asked for") \
+    X(NOC_WS_ANSWER_GOOD, "the WebSocket is open")                                        \
     X(NOC_WS_ANSWER_NO_SUBPROTOCOL, "the server chose no subprotocol: probably no MQTT broker")
 
 enum noc_ws_answer_kind {
@@ -44,37 +45,37 @@ const char *noc_ws_answer_text(enum noc_ws_answer_kind kind);
 
 struct noc_ws_answer {
     uint8_t key[NOC_WS_KEY_BYTES]; /* random; the caller's to fill in, then left alone */
-    uint16_t status;               /* of HTTP; 0 before the first line */
-    uint16_t retry_after_s;        /* of Retry-After, if it is in seconds; 0: none */
-    uint8_t kind;                  /* enum noc_ws_answer_kind, set with the blank line */
-    uint8_t seen;                  /* bits of client.c */
+    uint32_t status;               /* of HTTP, or 65535; 0 before the first line */
+    uint32_t retry_after_s;        /* of Retry-After in seconds, at most 65535; 0: none */
+    uint32_t kind;                 /* enum noc_ws_answer_kind, set with the blank line */
+    uint32_t seen;                 /* bits of client.c */
 };
 
 /*
  * Write the request for answer->key to at[0..room), and get answer ready for
  * what comes back. Returns its bytes, NOC_ETOOLARGE if it does not fit, or
- * NOC_EINVAL: no host, a blank or line end where none may be, a path that does
- * not begin with '/', headers that do not end a line. An absent subprotocol is "mqtt".
+ * NOC_EINVAL for a control character where none may be. The caller sees to it
+ * that there is a host, that a path begins with '/', and that headers are sound.
  */
 NOC_MUST_CHECK int noc_ws_ask(struct noc_ws_answer *answer,
     const struct noc_client_websocket *options, uint8_t *at, size_t room);
 
 /*
  * May these lines go into a request (options->headers)? Each is "Name: value\r\n",
- * and none is one that noc_ws_ask() writes, or tells of a body. For what people
- * type; noc_ws_ask() itself looks at the end of the last line only.
+ * and none is one that noc_ws_ask() writes, or tells of a body.
  */
 bool noc_ws_headers_are_sound(struct noc_slice lines);
 
 /*
  * Read all whole lines of the answer that stand at the start of bytes[0..n), and
- * call options->on_header for each header. Returns their bytes (drop them; 0: no
- * whole line is here), or NOC_EMALFORMED: this is no HTTP. When answer->kind is
- * set the head is over, and what follows are frames, or the body of a refusal.
+ * call options->on_header with each header. Returns their bytes (drop them; 0: no
+ * whole line is here), or NOC_EMALFORMED: this is no HTTP, give it up. When
+ * answer->kind is set the head is over, and what follows are frames, or the body
+ * of a refusal. Lenient, as RFC 9112 (2.2) has it: what is no header is passed
+ * over, a line may end without CR.
  *
- * is_full: the buffer can take no more. A line that does not fit is then read as
- * far as it goes, and its rest passed over. What may be kept of answer->kind
- * must be taken before the object is used for anything else.
+ * is_full: the buffer, of 64 bytes or more, can take no more. A line that does not fit is
+ * then read as far as it goes, and its rest passed over.
  */
 NOC_MUST_CHECK int noc_ws_answer_read(struct noc_ws_answer *answer,
     const struct noc_client_websocket *options, void *context, const uint8_t *bytes, size_t n,
@@ -82,35 +83,36 @@ NOC_MUST_CHECK int noc_ws_answer_read(struct noc_ws_answer *answer,
 
 /* ---- frames from the server ---- */
 
-/* All zero at the start. */
+/* All zero at the start. Words, because those make the smallest code. */
 struct noc_ws_reader {
-    uint32_t left; /* payload of this data frame that is still to come */
-    uint16_t code; /* close code: the peer's, or the one to send after NOC_EPROTO */
-    uint8_t drop;  /* bytes of the control frame that was given out last */
-    uint8_t state; /* bits of client.c */
+    uint32_t left;       /* payload of this frame that is still to come, or its begun length */
+    uint32_t code;       /* close code: the peer's, or the one to send after NOC_EPROTO */
+    uint32_t step;       /* of the machine in client.c */
+    uint32_t first;      /* byte of this frame */
+    uint32_t held;       /* bytes of a control frame's payload, right behind the plain bytes */
+    uint32_t in_message; /* a fragmented message is open */
 };
 
-/* Bytes that bytes[*plain_n..*n) can hold after noc_ws_read() asked for more: one less. */
-#define NOC_WS_BEGUN_MAX 127u
-
 /*
- * Decode in place: bytes[0..*plain_n) is what was decoded before (perhaps
- * partly taken away since), bytes[*plain_n..*n) what was read. Payload is moved
- * down to follow the plain bytes, heads vanish; both counts are changed.
+ * Decode in place: bytes[0..*plain_n) is what was decoded before (perhaps partly
+ * taken away since, with both counts), bytes[*plain_n..*n) what was left then,
+ * and what was read. Payload is moved down to follow the plain bytes, heads
+ * vanish; both counts are changed.
  *
- * Returns 0: all is decoded, but for a begun head or control frame that stays in
- * bytes[*plain_n..*n). Or an opcode: NOC_WS_PING (to be answered with a
- * pong of the same payload), NOC_WS_PONG, NOC_WS_CLOSE (reader->code is the peer's
- * or NOC_WS_CLOSE_NO_CODE; the payload is the reason, not checked to be text);
- * call again for what follows. *ret_payload points into bytes and lives until
- * anything happens to them. Or NOC_EPROTO: the server broke a rule, close with
- * reader->code. Or NOC_ECLOSED: nothing may follow a close frame. Both also on
- * every later call; plain bytes in front of the fault are good.
+ * Returns 0: all is decoded. What is left in bytes[*plain_n..*n) is the payload of
+ * a begun control frame, at most 124 bytes. Or the opcode of a control frame:
+ * NOC_WS_PING (to be answered with a pong of the same payload), NOC_WS_PONG or
+ * NOC_WS_CLOSE (reader->code is the peer's or NOC_WS_CLOSE_NO_CODE, not judged);
+ * its payload is bytes[*plain_n..*plain_n + reader->held); call again for what follows.
+ * Or NOC_EPROTO: the server broke a rule, close with reader->code. Or
+ * NOC_ECLOSED: nothing may follow a close frame. Both also on every later call;
+ * plain bytes in front of the fault are good.
  *
- * A frame of 4 GiB or more is NOC_EPROTO with code NOC_WS_CLOSE_TOO_BIG.
+ * A frame of 4 GiB or more is NOC_EPROTO with code NOC_WS_CLOSE_TOO_BIG. A length
+ * in a longer form than need be is taken.
  */
-NOC_MUST_CHECK int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n,
-    size_t *n, struct noc_slice *ret_payload);
+NOC_MUST_CHECK int noc_ws_read(
+    struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n);
 
 /* ---- frames to the server ---- */
 
@@ -128,7 +130,13 @@ size_t noc_ws_seal(uint8_t *payload, size_t n, enum noc_ws_opcode opcode, uint32
  * Write a control frame of 6 + payload.n bytes to at (payload.n <= NOC_WS_CONTROL_MAX) and
  * return them. The payload of a close is its code, two bytes, or nothing.
  */
-size_t noc_ws_control_write(
-    uint8_t *at, enum noc_ws_opcode opcode, struct noc_slice payload, uint32_t mask);
+static inline size_t noc_ws_control_write(
+    uint8_t *at, enum noc_ws_opcode opcode, struct noc_slice payload, uint32_t mask)
+{
+    if (payload.n > 0) {
+        memcpy(at + 6, payload.at, payload.n);
+    }
+    return payload.n + noc_ws_seal(at + 6, payload.n, opcode, mask);
+}
 
 #endif
