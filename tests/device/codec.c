@@ -7,7 +7,8 @@
  *
  *     p   packets: the first byte chooses version and direction
  *     w   frames of WebSocket: the first byte chooses side, leniency, and how they are cut
- *     h   the answer to a WebSocket client: the first byte says nothing
+ *     c   what comes to a WebSocket client: the first byte chooses how it is cut, the second is
+ *         not looked at
  *
  * Status 1 when the input is cut off or a record is larger than RECORD_MAX.
  */
@@ -149,26 +150,10 @@ static void run_frames(unsigned mode, uint8_t *bytes, size_t n)
         noc_ws_decoder_close_code(&decoder));
 }
 
-/* Not SHA-1: what a device hashes with is not what is tried here. */
-static int zero_sha1(const void *bytes, size_t n, uint8_t ret_digest[20])
+static void say_request(struct noc_ws_answer *answer, const struct noc_client_websocket *options)
 {
-    (void)bytes;
-    (void)n;
-    memset(ret_digest, 0, 20);
-    return NOC_OK;
-}
-
-static void say_request(const char *key)
-{
-    const struct noc_slice headers[] = {noc_slice_of("CF-Access-Client-Id: x")};
-    const struct noc_ws_ask ask = {.host = noc_slice_of("mqtt.example:8084"),
-        .path = noc_slice_of("/mqtt"),
-        .key = noc_slice(key, NOC_WS_KEY_SIZE),
-        .subprotocol = noc_slice_of("mqtt"),
-        .headers = headers,
-        .header_count = NOC_COUNT(headers)};
-    char request[512];
-    int n = noc_ws_ask_write(request, sizeof request, &ask);
+    uint8_t request[512];
+    int n = noc_ws_ask(answer, options, request, sizeof request);
 
     if (n < 0) {
         abort();
@@ -176,31 +161,55 @@ static void say_request(const char *key)
     say_hex(request, (size_t)n);
 }
 
+static void say_header(void *context, struct noc_slice line_of_answer)
+{
+    (void)context;
+    say_hex(line_of_answer.at, line_of_answer.n);
+}
+
 static void run_answer(const uint8_t *bytes, size_t n)
 {
-    static const uint8_t random[NOC_WS_KEY_BYTES] = {0};
-    struct noc_ws_answer answer;
-    struct noc_http_field field;
-    char key[NOC_WS_KEY_SIZE];
-    int used = 1;
+    const struct noc_client_websocket options = {.host = noc_slice_of("mqtt.example:8084"),
+        .path = noc_slice_of("/mqtt"),
+        .headers = noc_slice_of("CF-Access-Client-Id: x\r\n"),
+        .on_header = say_header};
+    struct noc_ws_answer answer = {{0}, 0, 0, 0, 0};
+    int used;
 
-    noc_ws_key_write(random, key);
-    say_request(key);
-    if (noc_ws_answer_init(&answer, zero_sha1, noc_slice(key, sizeof key), noc_slice_of("mqtt")) <
-        0) {
-        abort();
-    }
+    say_request(&answer, &options);
     say("%s\t", noc_first_bytes_text(noc_first_bytes_kind(bytes, n)));
-    while (used > 0 && answer.kind == NOC_WS_ANSWER_PENDING) {
-        used = noc_ws_answer_line(&answer, bytes, n, &field);
-        if (used > 0) {
-            say_hex(field.name.at, field.name.n);
-            say_hex(field.value.at, field.value.n);
-            bytes += used;
-            n -= (size_t)used;
-        }
+    used = noc_ws_answer_read(&answer, &options, NULL, bytes, n, false);
+    say("%d %s %u %u\t", used, noc_ws_answer_text((enum noc_ws_answer_kind)answer.kind),
+        (unsigned)answer.status, (unsigned)answer.retry_after_s);
+}
+
+/* The same bytes as frames from a server; what is heard goes back to it. */
+static void run_client_frames(size_t step, uint8_t *bytes, size_t n)
+{
+    static uint8_t sealed[NOC_WS_SEAL_ROOM + RECORD_MAX];
+    struct noc_ws_reader reader = {0, 0, 0, 0, 0, 0};
+    size_t plain_n = 0, held = 0;
+    int opcode = 0;
+
+    for (size_t given = 0; opcode >= 0 && given < n; given += step) {
+        size_t part = step < n - given ? step : n - given;
+
+        /* What was read is never behind what is still to come. */
+        memmove(bytes + held, bytes + given, part);
+        held += part;
+        do {
+            opcode = noc_ws_read(&reader, bytes, &plain_n, &held);
+            if (opcode > 0) {
+                say("%d %u ", opcode, (unsigned)reader.code);
+                say_hex(bytes + plain_n, reader.held);
+            }
+        } while (opcode > 0);
     }
-    say("%s %u", noc_ws_answer_text(answer.kind), answer.status);
+    say("%d %u ", opcode, (unsigned)reader.code);
+    say_hex(bytes, plain_n);
+    memcpy(sealed + NOC_WS_SEAL_ROOM, bytes, plain_n);
+    n = noc_ws_seal(sealed + NOC_WS_SEAL_ROOM, plain_n, NOC_WS_BINARY, 0x3d21fa37);
+    say_hex(sealed + NOC_WS_SEAL_ROOM - n, n + plain_n);
 }
 
 static void run_record(char kind, uint8_t *bytes, size_t n)
@@ -212,8 +221,9 @@ static void run_record(char kind, uint8_t *bytes, size_t n)
         run_packets(bytes[0], bytes + 1, n - 1);
     } else if (kind == 'w') {
         run_frames(bytes[0], bytes + 1, n - 1);
-    } else if (kind == 'h') {
-        run_answer(bytes + 1, n - 1);
+    } else if (kind == 'c' && n > 1) {
+        run_answer(bytes + 2, n - 2);
+        run_client_frames(1 + bytes[0] % 32, bytes + 2, n - 2);
     }
 }
 
