@@ -179,8 +179,9 @@ static void run_answer(const uint8_t *bytes, size_t n)
     say_request(&answer, &options);
     say("%s\t", noc_first_bytes_text(noc_first_bytes_kind(bytes, n)));
     used = noc_ws_answer_read(&answer, &options, NULL, bytes, n, false);
-    say("%d %s %u %u\t", used, noc_ws_answer_text((enum noc_ws_answer_kind)answer.kind),
-        (unsigned)answer.status, (unsigned)answer.retry_after_s);
+    say("%u %s %s %u %u\t", used < 0 ? 0 : (unsigned)used, noc_error_text(used < 0 ? used : 0),
+        noc_ws_answer_text((enum noc_ws_answer_kind)answer.kind), (unsigned)answer.status,
+        (unsigned)answer.retry_after_s);
 }
 
 /* The same bytes as frames from a server; what is heard goes back to it. */
@@ -200,12 +201,12 @@ static void run_client_frames(size_t step, uint8_t *bytes, size_t n)
         do {
             opcode = noc_ws_read(&reader, bytes, &plain_n, &held);
             if (opcode > 0) {
-                say("%d %u ", opcode, (unsigned)reader.code);
+                say("%u %u ", (unsigned)opcode, (unsigned)reader.code);
                 say_hex(bytes + plain_n, reader.held);
             }
         } while (opcode > 0);
     }
-    say("%d %u ", opcode, (unsigned)reader.code);
+    say("%s %u ", noc_error_text(opcode < 0 ? opcode : 0), (unsigned)reader.code);
     say_hex(bytes, plain_n);
     memcpy(sealed + NOC_WS_SEAL_ROOM, bytes, plain_n);
     n = noc_ws_seal(sealed + NOC_WS_SEAL_ROOM, plain_n, NOC_WS_BINARY, 0x3d21fa37);
