@@ -27,6 +27,11 @@
 #define NOC_WITH_WEBSOCKET 1
 #endif
 
+/* Texts that say which field of a packet was wrong. */
+#ifndef NOC_WITH_TEXTS
+#define NOC_WITH_TEXTS 1
+#endif
+
 /* NOC_PUBLIC: what the shared library exports. NOC_MUST_CHECK: a result that tells of failure. */
 #if defined(__GNUC__)
 #define NOC_PUBLIC     __attribute__((visibility("default")))
@@ -35,6 +40,9 @@
 #define NOC_PUBLIC
 #define NOC_MUST_CHECK
 #endif
+
+/* A static text that says what was wrong; NULL where those are left out. */
+#define NOC_TEXT(text) (NOC_WITH_TEXTS ? (text) : NULL)
 
 /* Is MQTT 5 spoken? False at compile time where it is left out. */
 #define NOC_IS_V5(version) (NOC_WITH_V5 && (version) == 5)

@@ -18,6 +18,13 @@
 #define NOC_PREFETCH(address) ((void)(address))
 #endif
 
+/* Is this compiled for size (-Os)? Then a plain loop is better than a fast one. */
+#if defined(__OPTIMIZE_SIZE__)
+#define NOC_IS_SMALL 1
+#else
+#define NOC_IS_SMALL 0
+#endif
+
 #define NOC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds a member, from the member's address. */

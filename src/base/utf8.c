@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/utf8.h"
 
+#include "base/macros.h"
+
 #define ONES  UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -17,36 +19,29 @@ static bool is_plain_word(const uint8_t *at)
     return ((word | (word - ONES)) & HIGHS) == 0;
 }
 
-static bool is_tail(uint8_t byte)
-{
-    return (byte & 0xc0) == 0x80;
-}
-
 /*
  * Length of the character of two to four bytes at at[0..n), 0 when it is not
- * well-formed. The bounds of the second byte keep out overlong forms (e0, f0),
- * surrogates (ed) and what lies above U+10FFFF (f4): RFC 3629, section 4.
+ * well-formed: RFC 3629, section 4.
  */
 static size_t long_character(const uint8_t *at, size_t n)
 {
-    uint8_t first = at[0];
+    size_t size = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    uint32_t value = at[0] & 0x7fu >> size;
 
-    if (first >= 0xc2 && first <= 0xdf) {
-        return n >= 2 && is_tail(at[1]) ? 2 : 0;
+    if (at[0] < 0xc2 || at[0] > 0xf4 || n < size) {
+        return 0;
     }
-    if (first >= 0xe0 && first <= 0xef) {
-        uint8_t low = first == 0xe0 ? 0xa0 : 0x80;
-        uint8_t high = first == 0xed ? 0x9f : 0xbf;
-
-        return n >= 3 && at[1] >= low && at[1] <= high && is_tail(at[2]) ? 3 : 0;
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        value = value << 6 | (at[i] & 0x3fu);
     }
-    if (first >= 0xf0 && first <= 0xf4) {
-        uint8_t low = first == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = first == 0xf4 ? 0x8f : 0xbf;
-
-        return n >= 4 && at[1] >= low && at[1] <= high && is_tail(at[2]) && is_tail(at[3]) ? 4 : 0;
+    /* Overlong forms (those of two bytes begin with c0 or c1), surrogates, beyond U+10FFFF. */
+    if (value >> (5 * size - 4) == 0 || value >> 11 == 0xd800 >> 11 || value > 0x10ffff) {
+        return 0;
     }
-    return 0;
+    return size;
 }
 
 bool noc_utf8_is_valid(struct noc_slice text)
@@ -57,7 +52,7 @@ bool noc_utf8_is_valid(struct noc_slice text)
     while (left > 0) {
         size_t step;
 
-        if (left >= 8 && is_plain_word(at)) {
+        if (!NOC_IS_SMALL && left >= 8 && is_plain_word(at)) {
             step = 8;
         } else if (at[0] < 0x80) {
             if (at[0] == 0) {

@@ -7,6 +7,9 @@
 /* Mosquitto's bridges set this bit of the version byte to be known as such. */
 #define BRIDGE_BIT 0x80
 
+/* The last return code of version 3. */
+#define CONNACK3_MAX 5
+
 /* The connect flags, 3.1.2.3. */
 enum {
     FLAG_RESERVED = 0x01,
@@ -28,8 +31,8 @@ static struct noc_slice protocol_name(unsigned version)
 /* Read name and version; NOC_ENOTSUP for a pair that nobody knows [MQTT-3.1.2-1], [MQTT-3.1.2-2]. */
 static void read_version(struct noc_wire *wire, struct noc_connect *ret_connect)
 {
-    struct noc_slice name = noc_wire_binary(wire, "protocol name");
-    uint8_t byte = noc_wire_u8(wire, "protocol version");
+    struct noc_slice name = noc_wire_binary(wire, NOC_TEXT("protocol name"));
+    uint8_t byte = noc_wire_u8(wire, NOC_TEXT("protocol version"));
     uint8_t version = byte & (uint8_t)~BRIDGE_BIT;
     bool is_known = version >= NOC_V31 && version <= NOC_V5;
 
@@ -49,7 +52,7 @@ static void read_version(struct noc_wire *wire, struct noc_connect *ret_connect)
 /* Read the connect flags; returns them, checked against each other. */
 static unsigned read_flags(struct noc_wire *wire, struct noc_connect *connect)
 {
-    unsigned flags = noc_wire_u8(wire, "connect flags");
+    unsigned flags = noc_wire_u8(wire, NOC_TEXT("connect flags"));
     const char *wrong = NULL;
 
     if ((flags & FLAG_RESERVED) != 0) {
@@ -58,7 +61,7 @@ static unsigned read_flags(struct noc_wire *wire, struct noc_connect *connect)
         wrong = "will flags"; /* [MQTT-3.1.2-11], [MQTT-3.1.2-13] */
     } else if ((flags & FLAG_WILL_QOS) == FLAG_WILL_QOS) {
         wrong = "will QoS"; /* [MQTT-3.1.2-12] */
-    } else if (connect->version != NOC_V5 && (flags & FLAG_PASSWORD) != 0 &&
+    } else if (!NOC_IS_V5(connect->version) && (flags & FLAG_PASSWORD) != 0 &&
                (flags & FLAG_USERNAME) == 0) {
         wrong = NOC_FIELD_PASSWORD_FLAG; /* [MQTT-3.1.2-22] of 3.1.1 */
     }
@@ -80,16 +83,17 @@ static void read_will(
 
     ret_will->qos = (uint8_t)((flags & FLAG_WILL_QOS) >> 3);
     ret_will->retain = (flags & FLAG_WILL_RETAIN) != 0;
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         noc_wire_props(wire, NOC_PROPS_OF_WILL, &ret_will->props);
     }
     before = wire->at;
-    ret_will->topic = noc_wire_text(wire, "will topic");
+    ret_will->topic = noc_wire_text(wire, NOC_TEXT("will topic"));
     if (wire->err == NOC_OK && !noc_topic_is_valid(ret_will->topic)) {
         wire->at = before;
-        noc_wire_fail(wire, NOC_EPROTO, "will topic"); /* [MQTT-4.7.0-1], [MQTT-4.7.3-1] */
+        noc_wire_fail(
+            wire, NOC_EPROTO, NOC_TEXT("will topic")); /* [MQTT-4.7.0-1], [MQTT-4.7.3-1] */
     }
-    ret_will->payload = noc_wire_binary(wire, "will payload");
+    ret_will->payload = noc_wire_binary(wire, NOC_TEXT("will payload"));
 }
 
 int noc_connect_decode(
@@ -106,11 +110,11 @@ int noc_connect_decode(
         return wire.err;
     }
     flags = read_flags(&wire, &connect);
-    connect.keep_alive_s = noc_wire_u16(&wire, "keep alive");
-    if (connect.version == NOC_V5) {
+    connect.keep_alive_s = noc_wire_u16(&wire, NOC_TEXT("keep alive"));
+    if (NOC_IS_V5(connect.version)) {
         noc_wire_props(&wire, NOC_CONNECT, &connect.props);
     }
-    connect.client_id = noc_wire_text(&wire, "client identifier");
+    connect.client_id = noc_wire_text(&wire, NOC_TEXT("client identifier"));
     if (connect.has_will) {
         read_will(&wire, connect.version, flags, &connect.will);
     }
@@ -119,13 +123,13 @@ int noc_connect_decode(
         connect.has_username = connect.has_username && noc_wire_left(&wire) > 0;
     }
     if (connect.has_username) {
-        connect.username = noc_wire_text(&wire, "user name");
+        connect.username = noc_wire_text(&wire, NOC_TEXT("user name"));
     }
     if (connect.version == NOC_V31) {
         connect.has_password = connect.has_password && noc_wire_left(&wire) > 0;
     }
     if (connect.has_password) {
-        connect.password = noc_wire_binary(&wire, "password");
+        connect.password = noc_wire_binary(&wire, NOC_TEXT("password"));
     }
     noc_wire_finish(&wire);
     if (wire.err == NOC_OK) {
@@ -138,7 +142,7 @@ int noc_connect_decode(
 static size_t measure(const struct noc_connect *connect)
 {
     const struct noc_will *will = &connect->will;
-    bool is_v5 = connect->version == NOC_V5;
+    bool is_v5 = NOC_IS_V5(connect->version);
     size_t n = 2 + protocol_name(connect->version).n + 4 + 2 + connect->client_id.n;
     bool fits = noc_wire_fits(connect->client_id);
 
@@ -179,7 +183,7 @@ static uint8_t flags_of(const struct noc_connect *connect)
 
 size_t noc_connect_encode(const struct noc_connect *connect, uint8_t *at, size_t room)
 {
-    bool is_v5 = connect->version == NOC_V5;
+    bool is_v5 = NOC_IS_V5(connect->version);
     size_t remaining = measure(connect);
     uint8_t *start = at;
 
@@ -211,41 +215,6 @@ size_t noc_connect_encode(const struct noc_connect *connect, uint8_t *at, size_t
     return (size_t)(at - start);
 }
 
-/* Does CONNACK list this reason (table 3-1), or return code in version 3? */
-static bool reason_is_listed(unsigned version, uint8_t reason)
-{
-    if (version != NOC_V5) {
-        return reason <= 5;
-    }
-    switch (reason) {
-    case NOC_RC_SUCCESS:
-    case NOC_RC_UNSPECIFIED:
-    case NOC_RC_MALFORMED_PACKET:
-    case NOC_RC_PROTOCOL_ERROR:
-    case NOC_RC_IMPLEMENTATION_SPECIFIC:
-    case NOC_RC_UNSUPPORTED_VERSION:
-    case NOC_RC_CLIENT_ID_NOT_VALID:
-    case NOC_RC_BAD_CREDENTIALS:
-    case NOC_RC_NOT_AUTHORIZED:
-    case NOC_RC_SERVER_UNAVAILABLE:
-    case NOC_RC_SERVER_BUSY:
-    case NOC_RC_BANNED:
-    case NOC_RC_BAD_AUTHENTICATION_METHOD:
-    case NOC_RC_TOPIC_NAME_INVALID:
-    case NOC_RC_PACKET_TOO_LARGE:
-    case NOC_RC_QUOTA_EXCEEDED:
-    case NOC_RC_PAYLOAD_FORMAT_INVALID:
-    case NOC_RC_RETAIN_NOT_SUPPORTED:
-    case NOC_RC_QOS_NOT_SUPPORTED:
-    case NOC_RC_USE_ANOTHER_SERVER:
-    case NOC_RC_SERVER_MOVED:
-    case NOC_RC_CONNECTION_RATE_EXCEEDED:
-        return true;
-    default:
-        return false;
-    }
-}
-
 int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
     struct noc_connack *ret_connack, struct noc_fault *fault)
 {
@@ -254,9 +223,9 @@ int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
     uint8_t flags;
 
     noc_wire_init(&wire, body, n, fault);
-    flags = noc_wire_u8(&wire, "connack flags");
-    connack.reason = noc_wire_u8(&wire, "reason code");
-    if (version == NOC_V5 && n == 2 && flags == 0 && connack.reason == 1) {
+    flags = noc_wire_u8(&wire, NOC_TEXT("connack flags"));
+    connack.reason = noc_wire_u8(&wire, NOC_TEXT("reason code"));
+    if (NOC_IS_V5(version) && n == 2 && flags == 0 && connack.reason == 1) {
         /* A server that knows version 3 only refuses in its own terms. */
         connack.reason = NOC_RC_UNSUPPORTED_VERSION;
         *ret_connack = connack;
@@ -264,16 +233,17 @@ int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
     }
     if (version != NOC_V31) {
         if (flags > 1) {
-            noc_wire_fail(&wire, NOC_EMALFORMED, "connack flags"); /* [MQTT-3.2.2-1] */
+            noc_wire_fail(&wire, NOC_EMALFORMED, NOC_TEXT("connack flags")); /* [MQTT-3.2.2-1] */
         }
         connack.session_present = flags == 1;
     }
-    if (!reason_is_listed(version, connack.reason)) {
-        noc_wire_fail(&wire, NOC_EPROTO, "reason code"); /* [MQTT-3.2.2-8] */
+    if (NOC_IS_V5(version) ? !noc_reason_is_listed(NOC_CONNACK, connack.reason)
+                           : connack.reason > CONNACK3_MAX) {
+        noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.2.2-8] */
     } else if (connack.session_present && connack.reason != 0) {
-        noc_wire_fail(&wire, NOC_EPROTO, "connack flags"); /* [MQTT-3.2.2-6] */
+        noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("connack flags")); /* [MQTT-3.2.2-6] */
     }
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         noc_wire_props(&wire, NOC_CONNACK, &connack.props);
     }
     noc_wire_finish(&wire);
@@ -286,7 +256,7 @@ int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
 size_t noc_connack_encode(unsigned version, bool session_present, uint8_t reason,
     struct noc_slice props, uint8_t *at, size_t room)
 {
-    bool is_v5 = version == NOC_V5;
+    bool is_v5 = NOC_IS_V5(version);
     size_t remaining = 2 + (is_v5 ? noc_wire_props_size(props) : 0);
 
     at = noc_wire_begin(at, room, NOC_CONNACK << 4, remaining);

@@ -9,26 +9,18 @@
 #include "mqtt/text.h"
 #include "mqtt/wire.h"
 
-/* How a value is written, and what is checked beyond that. */
+/* How a value is written; of integers how many bytes. KIND_TEXT and what follows is UTF-8. */
 enum kind {
-    KIND_NONE,      /* no such property */
-    KIND_BIT,       /* a byte, 0 or 1: all the one-byte properties are */
-    KIND_U16,       /* two bytes */
-    KIND_U16_NOT_0, /* two bytes, 0 is a protocol error */
-    KIND_U32,       /* four bytes */
-    KIND_U32_NOT_0, /* four bytes, 0 is a protocol error */
-    KIND_VAR_NOT_0, /* variable byte integer, 0 is a protocol error */
-    KIND_TEXT,      /* UTF-8 */
-    KIND_TOPIC,     /* UTF-8, no wildcards */
-    KIND_BINARY,    /* bytes */
-    KIND_PAIR,      /* two UTF-8 texts */
-};
-
-struct property {
-    const char *name;
-    uint32_t packets; /* a bit per packet type (and NOC_PROPS_OF_WILL) */
-    uint8_t kind;     /* enum kind */
-    uint16_t member;  /* offset in struct noc_props */
+    KIND_NONE = 0, /* no such property */
+    KIND_U8 = 1,   /* 0 or 1: all the one-byte properties are */
+    KIND_U16 = 2,
+    KIND_VAR = 3, /* variable byte integer */
+    KIND_U32 = 4,
+    KIND_BINARY,
+    KIND_TEXT,
+    KIND_TOPIC,        /* no wildcards */
+    KIND_PAIR,         /* two of them */
+    KIND_NOT_0 = 0x10, /* flag of an integer: 0 is a protocol error */
 };
 
 #define IN(type) (UINT32_C(1) << (type))
@@ -41,57 +33,77 @@ struct property {
 #define IN_MESSAGE (IN(NOC_PUBLISH) | IN_WILL)
 #define IN_ALL     (IN_ANSWER | IN_MESSAGE | IN(NOC_CONNECT) | IN(NOC_SUBSCRIBE) | IN(NOC_UNSUBSCRIBE))
 
-#define ROW(id, text, in, how, field) \
-    [id] = {text, in, how, (uint16_t)offsetof(struct noc_props, field)}
+/* Table 2-4 of the standard: identifier, name, packets, kind, member of struct noc_props. */
+#define PROPERTY_MAP(X)                                                                            \
+    X(NOC_PROP_PAYLOAD_FORMAT, "payload format indicator", IN_MESSAGE, KIND_U8, payload_format)    \
+    X(NOC_PROP_MESSAGE_EXPIRY, "message expiry interval", IN_MESSAGE, KIND_U32, message_expiry_s)  \
+    X(NOC_PROP_CONTENT_TYPE, "content type", IN_MESSAGE, KIND_TEXT, content_type)                  \
+    X(NOC_PROP_RESPONSE_TOPIC, "response topic", IN_MESSAGE, KIND_TOPIC, response_topic)           \
+    X(NOC_PROP_CORRELATION_DATA, "correlation data", IN_MESSAGE, KIND_BINARY, correlation_data)    \
+    X(NOC_PROP_SUBSCRIPTION_ID, "subscription identifier", IN(NOC_PUBLISH) | IN(NOC_SUBSCRIBE),    \
+        KIND_VAR | KIND_NOT_0, subscription_id)                                                    \
+    X(NOC_PROP_SESSION_EXPIRY, "session expiry interval", IN_BOTH | IN(NOC_DISCONNECT), KIND_U32,  \
+        session_expiry_s)                                                                          \
+    X(NOC_PROP_ASSIGNED_CLIENT_ID, "assigned client identifier", IN(NOC_CONNACK), KIND_TEXT,       \
+        assigned_client_id)                                                                        \
+    X(NOC_PROP_SERVER_KEEP_ALIVE, "server keep alive", IN(NOC_CONNACK), KIND_U16,                  \
+        server_keep_alive_s)                                                                       \
+    X(NOC_PROP_AUTH_METHOD, "authentication method", IN_BOTH | IN(NOC_AUTH), KIND_TEXT,            \
+        auth_method)                                                                               \
+    X(NOC_PROP_AUTH_DATA, "authentication data", IN_BOTH | IN(NOC_AUTH), KIND_BINARY, auth_data)   \
+    X(NOC_PROP_REQUEST_PROBLEM_INFO, "request problem information", IN(NOC_CONNECT), KIND_U8,      \
+        request_problem_info)                                                                      \
+    X(NOC_PROP_WILL_DELAY, "will delay interval", IN_WILL, KIND_U32, will_delay_s)                 \
+    X(NOC_PROP_REQUEST_RESPONSE_INFO, "request response information", IN(NOC_CONNECT), KIND_U8,    \
+        request_response_info)                                                                     \
+    X(NOC_PROP_RESPONSE_INFO, "response information", IN(NOC_CONNACK), KIND_TEXT, response_info)   \
+    X(NOC_PROP_SERVER_REFERENCE, "server reference", IN(NOC_CONNACK) | IN(NOC_DISCONNECT),         \
+        KIND_TEXT, server_reference)                                                               \
+    X(NOC_PROP_REASON_STRING, "reason string", IN_ANSWER, KIND_TEXT, reason_string)                \
+    X(NOC_PROP_RECEIVE_MAXIMUM, "receive maximum", IN_BOTH, KIND_U16 | KIND_NOT_0,                 \
+        receive_maximum)                                                                           \
+    X(NOC_PROP_TOPIC_ALIAS_MAXIMUM, "topic alias maximum", IN_BOTH, KIND_U16, topic_alias_maximum) \
+    X(NOC_PROP_TOPIC_ALIAS, "topic alias", IN(NOC_PUBLISH), KIND_U16 | KIND_NOT_0, topic_alias)    \
+    X(NOC_PROP_MAXIMUM_QOS, "maximum QoS", IN(NOC_CONNACK), KIND_U8, maximum_qos)                  \
+    X(NOC_PROP_RETAIN_AVAILABLE, "retain available", IN(NOC_CONNACK), KIND_U8, retain_available)   \
+    X(NOC_PROP_USER, "user property", IN_ALL, KIND_PAIR, has)                                      \
+    X(NOC_PROP_MAXIMUM_PACKET_SIZE, "maximum packet size", IN_BOTH, KIND_U32 | KIND_NOT_0,         \
+        maximum_packet_size)                                                                       \
+    X(NOC_PROP_WILDCARD_AVAILABLE, "wildcard subscription available", IN(NOC_CONNACK), KIND_U8,    \
+        wildcard_available)                                                                        \
+    X(NOC_PROP_SUBSCRIPTION_IDS_AVAILABLE, "subscription identifiers available", IN(NOC_CONNACK),  \
+        KIND_U8, subscription_ids_available)                                                       \
+    X(NOC_PROP_SHARED_AVAILABLE, "shared subscription available", IN(NOC_CONNACK), KIND_U8,        \
+        shared_available)
 
-/* Table 2-4 of the standard. */
-static const struct property properties[] = {
-    ROW(NOC_PROP_PAYLOAD_FORMAT, "payload format indicator", IN_MESSAGE, KIND_BIT, payload_format),
-    ROW(NOC_PROP_MESSAGE_EXPIRY, "message expiry interval", IN_MESSAGE, KIND_U32, message_expiry_s),
-    ROW(NOC_PROP_CONTENT_TYPE, "content type", IN_MESSAGE, KIND_TEXT, content_type),
-    ROW(NOC_PROP_RESPONSE_TOPIC, "response topic", IN_MESSAGE, KIND_TOPIC, response_topic),
-    ROW(NOC_PROP_CORRELATION_DATA, "correlation data", IN_MESSAGE, KIND_BINARY, correlation_data),
-    ROW(NOC_PROP_SUBSCRIPTION_ID, "subscription identifier", IN(NOC_PUBLISH) | IN(NOC_SUBSCRIBE),
-        KIND_VAR_NOT_0, subscription_id),
-    ROW(NOC_PROP_SESSION_EXPIRY, "session expiry interval", IN_BOTH | IN(NOC_DISCONNECT), KIND_U32,
-        session_expiry_s),
-    ROW(NOC_PROP_ASSIGNED_CLIENT_ID, "assigned client identifier", IN(NOC_CONNACK), KIND_TEXT,
-        assigned_client_id),
-    ROW(NOC_PROP_SERVER_KEEP_ALIVE, "server keep alive", IN(NOC_CONNACK), KIND_U16,
-        server_keep_alive_s),
-    ROW(NOC_PROP_AUTH_METHOD, "authentication method", IN_BOTH | IN(NOC_AUTH), KIND_TEXT,
-        auth_method),
-    ROW(NOC_PROP_AUTH_DATA, "authentication data", IN_BOTH | IN(NOC_AUTH), KIND_BINARY, auth_data),
-    ROW(NOC_PROP_REQUEST_PROBLEM_INFO, "request problem information", IN(NOC_CONNECT), KIND_BIT,
-        request_problem_info),
-    ROW(NOC_PROP_WILL_DELAY, "will delay interval", IN_WILL, KIND_U32, will_delay_s),
-    ROW(NOC_PROP_REQUEST_RESPONSE_INFO, "request response information", IN(NOC_CONNECT), KIND_BIT,
-        request_response_info),
-    ROW(NOC_PROP_RESPONSE_INFO, "response information", IN(NOC_CONNACK), KIND_TEXT, response_info),
-    ROW(NOC_PROP_SERVER_REFERENCE, "server reference", IN(NOC_CONNACK) | IN(NOC_DISCONNECT),
-        KIND_TEXT, server_reference),
-    ROW(NOC_PROP_REASON_STRING, "reason string", IN_ANSWER, KIND_TEXT, reason_string),
-    ROW(NOC_PROP_RECEIVE_MAXIMUM, "receive maximum", IN_BOTH, KIND_U16_NOT_0, receive_maximum),
-    ROW(NOC_PROP_TOPIC_ALIAS_MAXIMUM, "topic alias maximum", IN_BOTH, KIND_U16,
-        topic_alias_maximum),
-    ROW(NOC_PROP_TOPIC_ALIAS, "topic alias", IN(NOC_PUBLISH), KIND_U16_NOT_0, topic_alias),
-    ROW(NOC_PROP_MAXIMUM_QOS, "maximum QoS", IN(NOC_CONNACK), KIND_BIT, maximum_qos),
-    ROW(NOC_PROP_RETAIN_AVAILABLE, "retain available", IN(NOC_CONNACK), KIND_BIT, retain_available),
-    [NOC_PROP_USER] = {"user property", IN_ALL, KIND_PAIR, 0},
-    ROW(NOC_PROP_MAXIMUM_PACKET_SIZE, "maximum packet size", IN_BOTH, KIND_U32_NOT_0,
-        maximum_packet_size),
-    ROW(NOC_PROP_WILDCARD_AVAILABLE, "wildcard subscription available", IN(NOC_CONNACK), KIND_BIT,
-        wildcard_available),
-    ROW(NOC_PROP_SUBSCRIPTION_IDS_AVAILABLE, "subscription identifiers available", IN(NOC_CONNACK),
-        KIND_BIT, subscription_ids_available),
-    ROW(NOC_PROP_SHARED_AVAILABLE, "shared subscription available", IN(NOC_CONNACK), KIND_BIT,
-        shared_available),
+/* A row: packets in the low 17 bits, kind above them, then the member's place. */
+enum { PACKETS_BITS = 17, KIND_BITS = 5, KIND_MASK = 0x0f };
+
+_Static_assert(sizeof(struct noc_props) < 1u << (32 - PACKETS_BITS - KIND_BITS), "places fit");
+
+static const uint32_t properties[] = {
+#define PROPERTY_ROW(id, name, in, how, field)      \
+    [id] = (in) | (uint32_t)(how) << PACKETS_BITS | \
+           (uint32_t)offsetof(struct noc_props, field) << (PACKETS_BITS + KIND_BITS),
+    PROPERTY_MAP(PROPERTY_ROW)
+#undef PROPERTY_ROW
 };
 
-/* The row of an identifier, or NULL. */
-static const struct property *find(uint8_t id)
+static const char *const names[] = {
+#define PROPERTY_NAME(id, name, in, how, field) [id] = (name),
+    PROPERTY_MAP(PROPERTY_NAME)
+#undef PROPERTY_NAME
+};
+
+/* The row of an identifier, 0 if there is none. */
+static uint32_t find(uint8_t id)
 {
-    return id < NOC_COUNT(properties) && properties[id].kind != KIND_NONE ? &properties[id] : NULL;
+    return id < NOC_COUNT(properties) ? properties[id] : 0;
+}
+
+static unsigned kind_of(uint32_t row)
+{
+    return row >> PACKETS_BITS & KIND_MASK;
 }
 
 /*
@@ -123,47 +135,49 @@ static size_t split_binary(const uint8_t *at, size_t n, struct noc_slice *ret_va
     return 2 + ret_value->n;
 }
 
-/* Read the value of one property at at[0..n). Returns the bytes used, 0 if cut short. */
-static size_t split_value(enum kind kind, const uint8_t *at, size_t n, struct noc_prop *prop)
+/* An integer of so many bytes. Returns them, 0 if cut short. */
+static size_t split_number(size_t bytes, const uint8_t *at, size_t n, uint32_t *ret_number)
 {
-    size_t used, more;
-    int digits;
+    uint32_t number = 0;
 
-    switch (kind) {
-    case KIND_BIT:
-        prop->number = n < 1 ? 0 : at[0];
-        return n < 1 ? 0 : 1;
-    case KIND_U16:
-    case KIND_U16_NOT_0:
-        prop->number = n < 2 ? 0 : noc_get_u16(at);
-        return n < 2 ? 0 : 2;
-    case KIND_U32:
-    case KIND_U32_NOT_0:
-        prop->number = n < 4 ? 0 : noc_get_u32(at);
-        return n < 4 ? 0 : 4;
-    case KIND_VAR_NOT_0:
-        digits = decode_shortest(at, n, &prop->number);
-        return digits < 0 ? 0 : (size_t)digits;
-    case KIND_TEXT:
-    case KIND_TOPIC:
-    case KIND_BINARY:
-        return split_binary(at, n, &prop->value);
-    case KIND_PAIR:
-        used = split_binary(at, n, &prop->name);
-        more = used == 0 ? 0 : split_binary(at + used, n - used, &prop->value);
-        return more == 0 ? 0 : used + more;
-    case KIND_NONE:
-    default:
+    if (n < bytes) {
         return 0;
     }
+    for (size_t i = 0; i < bytes; i++) {
+        number = number << 8 | at[i];
+    }
+    *ret_number = number;
+    return bytes;
+}
+
+/* Read the value of one property at at[0..n). Returns the bytes used, 0 if cut short. */
+static size_t split_value(unsigned kind, const uint8_t *at, size_t n, struct noc_prop *prop)
+{
+    size_t used = 0, more;
+    int digits;
+
+    if (kind == KIND_VAR) {
+        digits = decode_shortest(at, n, &prop->number);
+        return digits < 0 ? 0 : (size_t)digits;
+    }
+    if (kind <= KIND_U32) {
+        return split_number(kind, at, n, &prop->number);
+    }
+    if (kind == KIND_PAIR) {
+        used = split_binary(at, n, &prop->name);
+        if (used == 0) {
+            return 0;
+        }
+    }
+    more = split_binary(at + used, n - used, &prop->value);
+    return more == 0 ? 0 : used + more;
 }
 
 /* Take one property off the front of at[0..n), n > 0. Returns the bytes used, 0 if malformed. */
 static size_t split(const uint8_t *at, size_t n, struct noc_prop *ret_prop)
 {
-    const struct property *row = find(at[0]);
     struct noc_prop prop = {.id = at[0]};
-    size_t used = row == NULL ? 0 : split_value((enum kind)row->kind, at + 1, n - 1, &prop);
+    size_t used = split_value(kind_of(find(at[0])), at + 1, n - 1, &prop);
 
     if (used == 0) {
         return 0;
@@ -174,63 +188,43 @@ static size_t split(const uint8_t *at, size_t n, struct noc_prop *ret_prop)
 }
 
 /* Is the value of a whole property one that its kind allows? */
-static int check_value(enum kind kind, const struct noc_prop *prop)
+static int check_value(uint32_t row, const struct noc_prop *prop)
 {
-    switch (kind) {
-    case KIND_BIT:
-        return prop->number > 1 ? NOC_EPROTO : NOC_OK;
-    case KIND_U16_NOT_0:
-    case KIND_U32_NOT_0:
-    case KIND_VAR_NOT_0:
-        return prop->number == 0 ? NOC_EPROTO : NOC_OK;
-    case KIND_PAIR:
-        if (!noc_utf8_is_valid(prop->name)) {
+    unsigned kind = kind_of(row);
+
+    if (kind >= KIND_TEXT) {
+        if (!noc_utf8_is_valid(prop->value) || !noc_utf8_is_valid(prop->name)) {
             return NOC_EMALFORMED;
         }
-        return noc_utf8_is_valid(prop->value) ? NOC_OK : NOC_EMALFORMED;
-    case KIND_TEXT:
-        return noc_utf8_is_valid(prop->value) ? NOC_OK : NOC_EMALFORMED;
-    case KIND_TOPIC: /* [MQTT-3.3.2-13], [MQTT-3.3.2-14] */
-        if (!noc_utf8_is_valid(prop->value)) {
-            return NOC_EMALFORMED;
-        }
-        return noc_filter_has_wildcard(prop->value) ? NOC_EPROTO : NOC_OK;
-    case KIND_NONE:
-    case KIND_U16:
-    case KIND_U32:
-    case KIND_BINARY:
-    default:
-        return NOC_OK;
+        /* [MQTT-3.3.2-13], [MQTT-3.3.2-14] */
+        return kind == KIND_TOPIC && noc_filter_has_wildcard(prop->value) ? NOC_EPROTO : NOC_OK;
     }
+    if (kind == KIND_U8 && prop->number > 1) {
+        return NOC_EPROTO;
+    }
+    return (row >> PACKETS_BITS & KIND_NOT_0) != 0 && prop->number == 0 ? NOC_EPROTO : NOC_OK;
 }
 
 /* Fill the member of a property; of one that repeats, the first stays. */
-static void store(struct noc_props *props, const struct property *row, const struct noc_prop *prop)
+static void store(struct noc_props *props, uint32_t row, const struct noc_prop *prop)
 {
-    void *member = (char *)props + row->member;
-    uint16_t number16 = (uint16_t)prop->number;
+    void *member = (char *)props + (row >> (PACKETS_BITS + KIND_BITS));
 
-    switch ((enum kind)row->kind) {
-    case KIND_BIT:
+    switch (kind_of(row)) {
+    case KIND_U8:
         *(uint8_t *)member = (uint8_t)prop->number;
         break;
     case KIND_U16:
-    case KIND_U16_NOT_0:
-        memcpy(member, &number16, sizeof number16);
+        *(uint16_t *)member = (uint16_t)prop->number;
         break;
     case KIND_U32:
-    case KIND_U32_NOT_0:
-    case KIND_VAR_NOT_0:
-        memcpy(member, &prop->number, sizeof prop->number);
+    case KIND_VAR:
+        *(uint32_t *)member = prop->number;
         break;
-    case KIND_TEXT:
-    case KIND_TOPIC:
-    case KIND_BINARY:
-        memcpy(member, &prop->value, sizeof prop->value);
-        break;
-    case KIND_NONE:
     case KIND_PAIR:
+        break;
     default:
+        *(struct noc_slice *)member = prop->value;
         break;
     }
 }
@@ -241,25 +235,23 @@ static int decode_block(unsigned packet_of, const uint8_t *block, size_t n, size
 {
     *props = (struct noc_props){.raw = noc_slice(block, n)};
     for (size_t at = 0, used; at < n; at += used) {
-        const struct property *row = find(block[at]);
+        uint32_t row = find(block[at]);
+        const char *name = row == 0 ? NOC_TEXT("property identifier") : NOC_TEXT(names[block[at]]);
         struct noc_prop prop;
         uint64_t bit;
         int err;
 
-        if (row == NULL) {
-            return noc_fault_at(fault, NOC_EMALFORMED, "property identifier", offset + at);
-        }
-        if ((row->packets >> packet_of & 1) == 0) {
-            /* 2.2.2.2: an identifier that is not valid for its packet is malformed. */
-            return noc_fault_at(fault, NOC_EMALFORMED, row->name, offset + at);
+        /* 2.2.2.2: an identifier that is not valid for its packet is malformed. */
+        if ((row >> packet_of & 1) == 0) {
+            return noc_fault_at(fault, NOC_EMALFORMED, name, offset + at);
         }
         used = split(block + at, n - at, &prop);
         if (used == 0) {
-            return noc_fault_at(fault, NOC_EMALFORMED, row->name, offset + at);
+            return noc_fault_at(fault, NOC_EMALFORMED, name, offset + at);
         }
-        err = check_value((enum kind)row->kind, &prop);
+        err = check_value(row, &prop);
         if (err < 0) {
-            return noc_fault_at(fault, err, row->name, offset + at);
+            return noc_fault_at(fault, err, name, offset + at);
         }
         bit = UINT64_C(1) << prop.id;
         if ((props->has & bit) == 0) {
@@ -267,11 +259,11 @@ static int decode_block(unsigned packet_of, const uint8_t *block, size_t n, size
             store(props, row, &prop);
         } else if (prop.id != NOC_PROP_USER &&
                    !(prop.id == NOC_PROP_SUBSCRIPTION_ID && packet_of == NOC_PUBLISH)) {
-            return noc_fault_at(fault, NOC_EPROTO, row->name, offset + at);
+            return noc_fault_at(fault, NOC_EPROTO, name, offset + at);
         }
     }
     if (noc_props_has(props, NOC_PROP_AUTH_DATA) && !noc_props_has(props, NOC_PROP_AUTH_METHOD)) {
-        return noc_fault_at(fault, NOC_EPROTO, "authentication data", offset);
+        return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("authentication data"), offset);
     }
     return NOC_OK;
 }
@@ -285,7 +277,7 @@ int noc_props_decode(unsigned packet_of, const uint8_t *bytes, size_t n,
     int err;
 
     if (prefix <= 0 || block_n > n - (size_t)prefix) {
-        return noc_fault_at(fault, NOC_EMALFORMED, "property length", 0);
+        return noc_fault_at(fault, NOC_EMALFORMED, NOC_TEXT("property length"), 0);
     }
     if (block_n == 0) {
         *ret_props = (struct noc_props){.raw = noc_slice(bytes + prefix, 0)};

@@ -25,10 +25,11 @@ static int decode_props(bool from_client, const struct noc_slice *body, size_t t
         return used;
     }
     if (from_client && noc_props_has(props, NOC_PROP_SUBSCRIPTION_ID)) {
-        return noc_fault_at(fault, NOC_EPROTO, "subscription identifier", *at); /* [MQTT-3.3.4-6] */
+        return noc_fault_at(
+            fault, NOC_EPROTO, NOC_TEXT("subscription identifier"), *at); /* [MQTT-3.3.4-6] */
     }
     if (topic_n == 0 && !noc_props_has(props, NOC_PROP_TOPIC_ALIAS)) {
-        return noc_fault_at(fault, NOC_EPROTO, "topic", 0); /* 3.3.2.1 */
+        return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("topic"), 0); /* 3.3.2.1 */
     }
     *at += (size_t)used;
     return NOC_OK;
@@ -44,31 +45,32 @@ int noc_publish_decode(unsigned version, unsigned flags, bool from_client,
     struct noc_slice topic;
 
     if (n < 2 || (size_t)noc_get_u16(bytes) > n - 2) {
-        return malformed(fault, "topic", 0);
+        return malformed(fault, NOC_TEXT("topic"), 0);
     }
     topic = noc_slice(bytes + 2, noc_get_u16(bytes));
     at = 2 + topic.n;
     if (!noc_topic_text_is_valid(topic) || !noc_topic_depth_is_valid(topic)) {
-        return noc_fault_at(fault, noc_topic_text_error(topic), "topic", 0);
+        return noc_fault_at(fault, noc_topic_text_error(topic), NOC_TEXT("topic"), 0);
     }
     if (qos > 0) {
         if (qos == 3) {
-            return malformed(fault, "QoS", 0); /* [MQTT-3.3.1-4] */
+            return malformed(fault, NOC_TEXT("QoS"), 0); /* [MQTT-3.3.1-4] */
         }
         if (n - at < 2) {
-            return malformed(fault, "packet identifier", at);
+            return malformed(fault, NOC_TEXT("packet identifier"), at);
         }
         packet_id = noc_get_u16(bytes + at);
         if (packet_id == 0) {
-            return noc_fault_at(fault, NOC_EPROTO, "packet identifier", at); /* [MQTT-2.2.1-3] */
+            return noc_fault_at(
+                fault, NOC_EPROTO, NOC_TEXT("packet identifier"), at); /* [MQTT-2.2.1-3] */
         }
         at += 2;
     } else if ((flags & 8) != 0) {
-        return malformed(fault, "dup flag", 0); /* [MQTT-3.3.1-2] */
+        return malformed(fault, NOC_TEXT("dup flag"), 0); /* [MQTT-3.3.1-2] */
     }
-    if (version != NOC_V5) {
+    if (!NOC_IS_V5(version)) {
         if (topic.n == 0) {
-            return noc_fault_at(fault, NOC_EPROTO, "topic", 0); /* [MQTT-4.7.3-1] */
+            return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("topic"), 0); /* [MQTT-4.7.3-1] */
         }
         noc_wire_clear_props(&ret_publish->props);
     } else if (at < n && bytes[at] == 0 && topic.n > 0) {
@@ -112,7 +114,7 @@ static uint32_t measure(unsigned version, const struct noc_publish_out *out, siz
     if (out->topic.n > 65535 || out->payload_n > NOC_REMAINING_MAX) {
         return 0;
     }
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         props_n = measure_props(out);
         if (props_n > NOC_REMAINING_MAX) {
             return 0;
@@ -173,7 +175,7 @@ size_t noc_publish_encode_head(
     if (out->qos > 0) {
         at = noc_put_u16(at, out->packet_id);
     }
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         put_props(at, out, props_n);
     }
     return head;

@@ -7,7 +7,7 @@
 /* Check the option byte of a subscription; the wire stands on it. */
 static void read_options(struct noc_wire *wire, unsigned version, struct noc_slice filter)
 {
-    static const char field[] = "subscription options";
+    const char *field = NOC_TEXT("subscription options");
     uint8_t options = noc_wire_u8(wire, field);
     int err = NOC_OK;
 
@@ -16,7 +16,7 @@ static void read_options(struct noc_wire *wire, unsigned version, struct noc_sli
     }
     if ((options & 0xc0) != 0) {
         err = NOC_EMALFORMED; /* [MQTT-3.8.3-5] */
-    } else if (version != NOC_V5 && options > 2) {
+    } else if (!NOC_IS_V5(version) && options > 2) {
         err = NOC_EMALFORMED; /* [MQTT-3-8.3-4] of 3.1.1 */
     } else if ((options & NOC_SUB_QOS) == 3) {
         err = NOC_EPROTO; /* 3.8.3.1 */
@@ -39,15 +39,16 @@ static int decode(unsigned version, unsigned type, const uint8_t *body, size_t n
 
     noc_wire_init(&wire, body, n, fault);
     view.packet_id = noc_wire_packet_id(&wire, NOC_EMALFORMED);
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         noc_wire_props(&wire, type, &view.props);
     }
     view.topics = noc_slice(wire.at, noc_wire_left(&wire));
     if (view.topics.n == 0) {
-        noc_wire_fail(&wire, NOC_EPROTO, "topic filter"); /* [MQTT-3.8.3-2], [MQTT-3.10.3-2] */
+        noc_wire_fail(
+            &wire, NOC_EPROTO, NOC_TEXT("topic filter")); /* [MQTT-3.8.3-2], [MQTT-3.10.3-2] */
     }
     while (wire.err == NOC_OK && noc_wire_left(&wire) > 0) {
-        struct noc_slice filter = noc_wire_text(&wire, "topic filter");
+        struct noc_slice filter = noc_wire_text(&wire, NOC_TEXT("topic filter"));
 
         if (type == NOC_SUBSCRIBE) {
             read_options(&wire, version, filter);
@@ -104,7 +105,7 @@ bool noc_subscribe_next(struct noc_slice *rest, struct noc_slice *ret_filter, ui
 static size_t encode(unsigned version, unsigned type, uint16_t packet_id, struct noc_slice props,
     const struct noc_slice *entries_wire, uint8_t *at, size_t room)
 {
-    size_t props_n = version == NOC_V5 ? noc_wire_props_size(props) : 0;
+    size_t props_n = NOC_IS_V5(version) ? noc_wire_props_size(props) : 0;
     size_t remaining = 2 + props_n + entries_wire->n;
 
     if (props_n > NOC_REMAINING_MAX || entries_wire->n > NOC_REMAINING_MAX) {
@@ -115,7 +116,7 @@ static size_t encode(unsigned version, unsigned type, uint16_t packet_id, struct
         return 0;
     }
     at = noc_put_u16(at, packet_id);
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         at = noc_wire_put_props(at, props);
     }
     noc_wire_put_raw(at, *entries_wire);
@@ -149,29 +150,10 @@ uint8_t *noc_unsubscribe_put_entry(uint8_t *at, struct noc_slice filter)
 /* May the answer hold this reason? In version 3 that of a SUBACK only. */
 static bool reason_is_listed(unsigned version, unsigned type, uint8_t reason)
 {
-    if (version != NOC_V5) {
-        return reason <= 2 || reason == 0x80; /* [MQTT-3.9.3-2] of 3.1.1 */
+    if (NOC_IS_V5(version)) {
+        return noc_reason_is_listed(type, reason);
     }
-    switch (reason) {
-    case NOC_RC_SUCCESS:
-    case NOC_RC_UNSPECIFIED:
-    case NOC_RC_IMPLEMENTATION_SPECIFIC:
-    case NOC_RC_NOT_AUTHORIZED:
-    case NOC_RC_TOPIC_FILTER_INVALID:
-    case NOC_RC_PACKET_ID_IN_USE:
-        return true;
-    case NOC_RC_NO_SUBSCRIPTION_EXISTED:
-        return type == NOC_UNSUBACK;
-    case NOC_RC_GRANTED_QOS1:
-    case NOC_RC_GRANTED_QOS2:
-    case NOC_RC_QUOTA_EXCEEDED:
-    case NOC_RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED:
-    case NOC_RC_SUBSCRIPTION_IDS_NOT_SUPPORTED:
-    case NOC_RC_WILDCARD_NOT_SUPPORTED:
-        return type == NOC_SUBACK;
-    default:
-        return false;
-    }
+    return reason <= 2 || reason == 0x80; /* [MQTT-3.9.3-2] of 3.1.1 */
 }
 
 int noc_suback_decode(unsigned version, unsigned type, const struct noc_slice *body,
@@ -182,17 +164,17 @@ int noc_suback_decode(unsigned version, unsigned type, const struct noc_slice *b
 
     noc_wire_init(&wire, body->at, body->n, fault);
     view.packet_id = noc_wire_packet_id(&wire, NOC_EPROTO);
-    if (version == NOC_V5) {
+    if (NOC_IS_V5(version)) {
         noc_wire_props(&wire, type, &view.props);
     }
-    if (version == NOC_V5 || type == NOC_SUBACK) {
+    if (NOC_IS_V5(version) || type == NOC_SUBACK) {
         view.reasons = noc_slice(wire.at, noc_wire_left(&wire));
         if (view.reasons.n == 0) {
-            noc_wire_fail(&wire, NOC_EMALFORMED, "reason code");
+            noc_wire_fail(&wire, NOC_EMALFORMED, NOC_TEXT("reason code"));
         }
         while (wire.err == NOC_OK && noc_wire_left(&wire) > 0) {
             if (!reason_is_listed(version, type, *wire.at)) {
-                noc_wire_fail(&wire, NOC_EPROTO, "reason code"); /* [MQTT-3.9.3-2] */
+                noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.9.3-2] */
             } else {
                 wire.at++;
             }
@@ -208,9 +190,9 @@ int noc_suback_decode(unsigned version, unsigned type, const struct noc_slice *b
 size_t noc_suback_encode(unsigned version, unsigned type, uint16_t packet_id,
     struct noc_slice reasons, uint8_t *at, size_t room)
 {
-    size_t props_n = version == NOC_V5 ? 1 : 0, remaining;
+    size_t props_n = NOC_IS_V5(version) ? 1 : 0, remaining;
 
-    if (version != NOC_V5 && type == NOC_UNSUBACK) {
+    if (!NOC_IS_V5(version) && type == NOC_UNSUBACK) {
         reasons = noc_slice(NULL, 0);
     }
     if (reasons.n > NOC_REMAINING_MAX) {
@@ -228,7 +210,7 @@ size_t noc_suback_encode(unsigned version, unsigned type, uint16_t packet_id,
     for (size_t i = 0; i < reasons.n; i++) {
         uint8_t reason = (uint8_t)reasons.at[i];
 
-        at[i] = version != NOC_V5 && reason >= 0x80 ? 0x80 : reason;
+        at[i] = !NOC_IS_V5(version) && reason >= 0x80 ? 0x80 : reason;
     }
     return 1 + noc_varint_size((uint32_t)remaining) + remaining;
 }

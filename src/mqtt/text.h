@@ -57,6 +57,9 @@ static inline bool noc_topic_text_is_valid(struct noc_slice topic)
 {
     uint64_t faults = 0;
 
+    if (NOC_IS_SMALL) {
+        return noc_topic_text_is_valid_slow(topic);
+    }
     if (topic.n >= 8) {
         for (size_t i = 0; i + 8 < topic.n; i += 8) {
             faults |= noc_topic_word_faults(noc_load_word(topic.at + i));

@@ -54,7 +54,7 @@ uint16_t noc_wire_u16(struct noc_wire *wire, const char *field)
 
 uint16_t noc_wire_packet_id(struct noc_wire *wire, int err_of_0)
 {
-    static const char field[] = "packet identifier";
+    const char *field = NOC_TEXT("packet identifier");
 
     if (!wire_has(wire, 2, field)) {
         return 0;
@@ -114,7 +114,7 @@ void noc_wire_props(struct noc_wire *wire, unsigned packet_of, struct noc_props 
 void noc_wire_finish(struct noc_wire *wire)
 {
     if (noc_wire_left(wire) > 0) {
-        noc_wire_fail(wire, NOC_EMALFORMED, "bytes behind the last field");
+        noc_wire_fail(wire, NOC_EMALFORMED, NOC_TEXT("bytes behind the last field"));
     }
 }
 

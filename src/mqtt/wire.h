@@ -41,6 +41,12 @@ uint16_t noc_wire_packet_id(struct noc_wire *wire, int err_of_0);
 struct noc_slice noc_wire_binary(struct noc_wire *wire, const char *field);
 struct noc_slice noc_wire_text(struct noc_wire *wire, const char *field);
 
+/* A DISCONNECT of the client, where noc_reason_is_listed() wants a packet type. */
+enum { NOC_LIST_OF_CLIENT = NOC_CONNECT };
+
+/* May a packet of that type carry the reason (version 5; the table in its chapter)? */
+bool noc_reason_is_listed(unsigned type, uint8_t reason);
+
 /* A property block with its length. */
 void noc_wire_props(struct noc_wire *wire, unsigned packet_of, struct noc_props *ret_props);
 
@@ -75,6 +81,10 @@ static inline void noc_wire_clear_props(struct noc_props *props)
     enum { PIECE = 64, PIECES = sizeof *props / PIECE };
     char *at = (char *)props;
 
+    if (NOC_IS_SMALL) {
+        memset(props, 0, sizeof *props);
+        return;
+    }
     for (unsigned i = 0; i < PIECES; i++) {
         memset(at + (size_t)i * PIECE, 0, PIECE);
     }
