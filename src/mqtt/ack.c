@@ -6,26 +6,29 @@
 int noc_ack_decode(unsigned version, unsigned type, const struct noc_slice *body,
     struct noc_ack *ret_ack, struct noc_fault *fault)
 {
-    struct noc_ack ack = {0};
-    struct noc_wire wire;
+    const uint8_t *bytes = (const uint8_t *)body->at;
+    uint8_t reason = NOC_RC_SUCCESS;
+    uint16_t packet_id;
+    size_t at = 2;
+    int err = noc_body_packet_id(body, &packet_id, fault);
 
-    noc_wire_init(&wire, body->at, body->n, fault);
-    ack.packet_id = noc_wire_packet_id(&wire, NOC_EPROTO);
-    if (NOC_IS_V5(version) && noc_wire_left(&wire) > 0) {
-        ack.reason = noc_wire_u8(&wire, NOC_TEXT("reason code"));
-        if (!noc_reason_is_listed(type, ack.reason)) {
-            wire.at--;
-            noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.4.2-1] */
-        }
-        if (noc_wire_left(&wire) > 0) {
-            noc_wire_props(&wire, type, &ack.props);
-        }
+    if (err < 0) {
+        return err;
     }
-    noc_wire_finish(&wire);
-    if (wire.err == NOC_OK) {
-        *ret_ack = ack;
+    if (NOC_IS_V5(version) && body->n > 2) {
+        reason = bytes[2];
+        if (!noc_reason_is_listed(type, reason)) {
+            return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("reason code"), 2); /* [MQTT-3.4.2-1] */
+        }
+        at = 3;
     }
-    return wire.err;
+    err = noc_body_tail(version, type, body, at, &ret_ack->props, fault);
+    if (err < 0) {
+        return err;
+    }
+    ret_ack->packet_id = packet_id;
+    ret_ack->reason = reason;
+    return NOC_OK;
 }
 
 size_t noc_ack_encode(

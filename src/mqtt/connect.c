@@ -215,42 +215,55 @@ size_t noc_connect_encode(const struct noc_connect *connect, uint8_t *at, size_t
     return (size_t)(at - start);
 }
 
+/* Is the version 5 CONNACK one of a server that knows version 3 only, and refuses in its own terms? */
+static bool is_connack3(unsigned version, const uint8_t *body, size_t n)
+{
+    return NOC_IS_V5(version) && n == 2 && body[0] == 0 && body[1] == 1;
+}
+
+/* What is wrong with flags and reason, NOC_OK if nothing. */
+static int check_connack(unsigned version, uint8_t flags, uint8_t reason, struct noc_fault *fault)
+{
+    bool is_listed =
+        NOC_IS_V5(version) ? noc_reason_is_listed(NOC_CONNACK, reason) : reason <= CONNACK3_MAX;
+
+    if (version != NOC_V31 && flags > 1) {
+        return noc_fault_at(
+            fault, NOC_EMALFORMED, NOC_TEXT("connack flags"), 0); /* [MQTT-3.2.2-1] */
+    }
+    if (!is_listed) {
+        return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("reason code"), 1); /* [MQTT-3.2.2-8] */
+    }
+    if (version != NOC_V31 && flags == 1 && reason != 0) {
+        return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("connack flags"), 0); /* [MQTT-3.2.2-6] */
+    }
+    return NOC_OK;
+}
+
 int noc_connack_decode(unsigned version, const uint8_t *body, size_t n,
     struct noc_connack *ret_connack, struct noc_fault *fault)
 {
-    struct noc_connack connack = {0};
-    struct noc_wire wire;
-    uint8_t flags;
+    struct noc_slice all = noc_slice(body, n);
+    int err;
 
-    noc_wire_init(&wire, body, n, fault);
-    flags = noc_wire_u8(&wire, NOC_TEXT("connack flags"));
-    connack.reason = noc_wire_u8(&wire, NOC_TEXT("reason code"));
-    if (NOC_IS_V5(version) && n == 2 && flags == 0 && connack.reason == 1) {
-        /* A server that knows version 3 only refuses in its own terms. */
-        connack.reason = NOC_RC_UNSUPPORTED_VERSION;
-        *ret_connack = connack;
+    if (n < 2) {
+        return noc_fault_at(
+            fault, NOC_EMALFORMED, n == 0 ? NOC_TEXT("connack flags") : NOC_TEXT("reason code"), n);
+    }
+    if (is_connack3(version, body, n)) {
+        *ret_connack = (struct noc_connack){.reason = NOC_RC_UNSUPPORTED_VERSION};
         return NOC_OK;
     }
-    if (version != NOC_V31) {
-        if (flags > 1) {
-            noc_wire_fail(&wire, NOC_EMALFORMED, NOC_TEXT("connack flags")); /* [MQTT-3.2.2-1] */
-        }
-        connack.session_present = flags == 1;
+    err = check_connack(version, body[0], body[1], fault);
+    if (err == NOC_OK) {
+        err = noc_body_tail(
+            version, NOC_CONNACK | NOC_PROPS_MUST, &all, 2, &ret_connack->props, fault);
     }
-    if (NOC_IS_V5(version) ? !noc_reason_is_listed(NOC_CONNACK, connack.reason)
-                           : connack.reason > CONNACK3_MAX) {
-        noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.2.2-8] */
-    } else if (connack.session_present && connack.reason != 0) {
-        noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("connack flags")); /* [MQTT-3.2.2-6] */
+    if (err == NOC_OK) {
+        ret_connack->session_present = version != NOC_V31 && body[0] == 1;
+        ret_connack->reason = body[1];
     }
-    if (NOC_IS_V5(version)) {
-        noc_wire_props(&wire, NOC_CONNACK, &connack.props);
-    }
-    noc_wire_finish(&wire);
-    if (wire.err == NOC_OK) {
-        *ret_connack = connack;
-    }
-    return wire.err;
+    return err;
 }
 
 size_t noc_connack_encode(unsigned version, bool session_present, uint8_t reason,

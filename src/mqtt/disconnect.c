@@ -2,31 +2,44 @@
 /* DISCONNECT, AUTH and the two pings. */
 #include "mqtt/wire.h"
 
+/* A reason and properties, either of which may be absent. list: who may give that reason. */
+static int decode(unsigned version, unsigned type, unsigned list, struct noc_slice body,
+    struct noc_disconnect *ret, struct noc_fault *fault)
+{
+    uint8_t reason = NOC_RC_SUCCESS;
+    size_t at = 0;
+    int err;
+
+    if (NOC_IS_V5(version) && body.n > 0) {
+        reason = (uint8_t)body.at[0];
+        if (!noc_reason_is_listed(list, reason)) {
+            return noc_fault_at(fault, NOC_EPROTO, NOC_TEXT("reason code"), 0);
+        }
+        at = 1;
+    }
+    err = noc_body_tail(version, type, &body, at, &ret->props, fault);
+    if (err == NOC_OK) {
+        ret->reason = reason;
+    }
+    return err;
+}
+
 int noc_disconnect_decode(unsigned version, bool from_client, const uint8_t *body, size_t n,
     struct noc_disconnect *ret_disconnect, struct noc_fault *fault)
 {
-    struct noc_disconnect disconnect = {0};
-    struct noc_wire wire;
+    struct noc_disconnect disconnect;
+    int err = decode(version, NOC_DISCONNECT, from_client ? NOC_LIST_OF_CLIENT : NOC_DISCONNECT,
+        noc_slice(body, n), &disconnect, fault); /* [MQTT-3.14.2-1] */
 
-    noc_wire_init(&wire, body, n, fault);
-    if (NOC_IS_V5(version) && n > 0) {
-        if (!noc_reason_is_listed(from_client ? NOC_LIST_OF_CLIENT : NOC_DISCONNECT, body[0])) {
-            noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.14.2-1] */
-        }
-        disconnect.reason = noc_wire_u8(&wire, NOC_TEXT("reason code"));
-        if (noc_wire_left(&wire) > 0) {
-            noc_wire_props(&wire, NOC_DISCONNECT, &disconnect.props);
-        }
-        if (!from_client && noc_props_has(&disconnect.props, NOC_PROP_SESSION_EXPIRY)) {
-            noc_wire_fail(
-                &wire, NOC_EPROTO, NOC_TEXT("session expiry interval")); /* [MQTT-3.14.2-2] */
-        }
+    if (err < 0) {
+        return err;
     }
-    noc_wire_finish(&wire);
-    if (wire.err == NOC_OK) {
-        *ret_disconnect = disconnect;
+    if (!from_client && noc_props_has(&disconnect.props, NOC_PROP_SESSION_EXPIRY)) {
+        return noc_fault_at(
+            fault, NOC_EPROTO, NOC_TEXT("session expiry interval"), n); /* [MQTT-3.14.2-2] */
     }
-    return wire.err;
+    *ret_disconnect = disconnect;
+    return NOC_OK;
 }
 
 size_t noc_disconnect_encode(
@@ -55,27 +68,19 @@ size_t noc_disconnect_encode(
 int noc_auth_decode(
     const uint8_t *body, size_t n, struct noc_disconnect *ret_auth, struct noc_fault *fault)
 {
-    struct noc_disconnect auth = {0};
-    struct noc_wire wire;
+    struct noc_disconnect auth;
+    int err =
+        decode(NOC_V5, NOC_AUTH, NOC_AUTH, noc_slice(body, n), &auth, fault); /* [MQTT-3.15.2-1] */
 
-    noc_wire_init(&wire, body, n, fault);
-    if (n > 0) {
-        if (!noc_reason_is_listed(NOC_AUTH, body[0])) {
-            noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.15.2-1] */
-        }
-        auth.reason = noc_wire_u8(&wire, NOC_TEXT("reason code"));
-        if (noc_wire_left(&wire) > 0) {
-            noc_wire_props(&wire, NOC_AUTH, &auth.props);
-        }
+    if (err < 0) {
+        return err;
     }
     if (!noc_props_has(&auth.props, NOC_PROP_AUTH_METHOD)) {
-        noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("authentication method")); /* 3.15.2.2.2 */
+        return noc_fault_at(
+            fault, NOC_EPROTO, NOC_TEXT("authentication method"), n); /* 3.15.2.2.2 */
     }
-    noc_wire_finish(&wire);
-    if (wire.err == NOC_OK) {
-        *ret_auth = auth;
-    }
-    return wire.err;
+    *ret_auth = auth;
+    return NOC_OK;
 }
 
 size_t noc_auth_encode(uint8_t reason, struct noc_slice props, uint8_t *at, size_t room)

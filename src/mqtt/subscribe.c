@@ -156,35 +156,52 @@ static bool reason_is_listed(unsigned version, unsigned type, uint8_t reason)
     return reason <= 2 || reason == 0x80; /* [MQTT-3.9.3-2] of 3.1.1 */
 }
 
+/* The first reason that the answer may not hold; the count of them if there is none. */
+static size_t find_unlisted(unsigned version, unsigned type, struct noc_slice reasons)
+{
+    size_t i = 0;
+
+    while (i < reasons.n && reason_is_listed(version, type, (uint8_t)reasons.at[i])) {
+        i++;
+    }
+    return i;
+}
+
 int noc_suback_decode(unsigned version, unsigned type, const struct noc_slice *body,
     struct noc_suback *ret_suback, struct noc_fault *fault)
 {
-    struct noc_suback view = {0};
-    struct noc_wire wire;
+    struct noc_suback view;
+    size_t at = 2, good_n;
+    int err = noc_body_packet_id(body, &view.packet_id, fault);
 
-    noc_wire_init(&wire, body->at, body->n, fault);
-    view.packet_id = noc_wire_packet_id(&wire, NOC_EPROTO);
-    if (NOC_IS_V5(version)) {
-        noc_wire_props(&wire, type, &view.props);
+    if (err < 0) {
+        return err;
     }
-    if (NOC_IS_V5(version) || type == NOC_SUBACK) {
-        view.reasons = noc_slice(wire.at, noc_wire_left(&wire));
-        if (view.reasons.n == 0) {
-            noc_wire_fail(&wire, NOC_EMALFORMED, NOC_TEXT("reason code"));
+    if (!NOC_IS_V5(version)) {
+        noc_wire_clear_props(&view.props);
+    } else {
+        err = noc_body_props(type, body, at, &view.props, fault);
+        if (err < 0) {
+            return err;
         }
-        while (wire.err == NOC_OK && noc_wire_left(&wire) > 0) {
-            if (!reason_is_listed(version, type, *wire.at)) {
-                noc_wire_fail(&wire, NOC_EPROTO, NOC_TEXT("reason code")); /* [MQTT-3.9.3-2] */
-            } else {
-                wire.at++;
-            }
+        at += (size_t)err;
+    }
+    view.reasons = noc_slice(body->at + at, body->n - at);
+    if (!NOC_IS_V5(version) && type == NOC_UNSUBACK) {
+        if (view.reasons.n > 0) {
+            return noc_body_excess(at, fault);
         }
+        view.reasons.at = NULL;
+    } else if (view.reasons.n == 0) {
+        return noc_fault_at(fault, NOC_EMALFORMED, NOC_TEXT("reason code"), at);
     }
-    noc_wire_finish(&wire);
-    if (wire.err == NOC_OK) {
-        *ret_suback = view;
+    good_n = find_unlisted(version, type, view.reasons);
+    if (good_n < view.reasons.n) {
+        return noc_fault_at(
+            fault, NOC_EPROTO, NOC_TEXT("reason code"), at + good_n); /* [MQTT-3.9.3-2] */
     }
-    return wire.err;
+    *ret_suback = view;
+    return NOC_OK;
 }
 
 size_t noc_suback_encode(unsigned version, unsigned type, uint16_t packet_id,

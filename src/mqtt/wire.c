@@ -10,6 +10,55 @@ int noc_fault_at(struct noc_fault *fault, int err, const char *field, size_t off
     return err;
 }
 
+int noc_body_packet_id(
+    const struct noc_slice *body, uint16_t *ret_packet_id, struct noc_fault *fault)
+{
+    const char *field = NOC_TEXT("packet identifier");
+    uint16_t packet_id;
+
+    if (body->n < 2) {
+        return noc_fault_at(fault, NOC_EMALFORMED, field, 0);
+    }
+    packet_id = noc_get_u16((const uint8_t *)body->at);
+    if (packet_id == 0) {
+        return noc_fault_at(fault, NOC_EPROTO, field, 0);
+    }
+    *ret_packet_id = packet_id;
+    return NOC_OK;
+}
+
+int noc_body_props(unsigned packet_of, const struct noc_slice *body, size_t at,
+    struct noc_props *ret_props, struct noc_fault *fault)
+{
+    int used =
+        noc_props_decode(packet_of, (const uint8_t *)body->at + at, body->n - at, ret_props, fault);
+
+    if (used < 0) {
+        fault->offset += at;
+    }
+    return used;
+}
+
+int noc_body_excess(size_t at, struct noc_fault *fault)
+{
+    return noc_fault_at(fault, NOC_EMALFORMED, NOC_TEXT("bytes behind the last field"), at);
+}
+
+int noc_body_tail(unsigned version, unsigned packet_of, const struct noc_slice *body, size_t at,
+    struct noc_props *ret_props, struct noc_fault *fault)
+{
+    if (NOC_IS_V5(version) && (at < body->n || (packet_of & NOC_PROPS_MUST) != 0)) {
+        int used = noc_body_props(packet_of | NOC_PROPS_ALL, body, at, ret_props, fault);
+
+        return used < 0 ? used : NOC_OK;
+    }
+    if (at < body->n) {
+        return noc_body_excess(at, fault);
+    }
+    noc_wire_clear_props(ret_props);
+    return NOC_OK;
+}
+
 void noc_wire_init(struct noc_wire *wire, const void *body, size_t n, struct noc_fault *fault)
 {
     static const uint8_t nothing[1] = {0};

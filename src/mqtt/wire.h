@@ -17,6 +17,32 @@ struct noc_wire {
     int err;
 };
 
+/* Flags beside the packet type that noc_props_decode() and noc_body_tail() get from this folder. */
+enum {
+    NOC_PROPS_TYPE = 0x1f, /* the type itself */
+    NOC_PROPS_ALL = 0x20,  /* nothing may stand behind the block */
+    NOC_PROPS_MUST = 0x40, /* version 5 has it, be it empty */
+};
+
+/* ---- decoding without a wire: short packets, of which firmware has little code ---- */
+
+/* The packet identifier that body begins with; NOC_EPROTO for 0. */
+int noc_body_packet_id(
+    const struct noc_slice *body, uint16_t *ret_packet_id, struct noc_fault *fault);
+
+/* The property block at body[at..]. Returns its bytes or an error. */
+int noc_body_props(unsigned packet_of, const struct noc_slice *body, size_t at,
+    struct noc_props *ret_props, struct noc_fault *fault);
+
+/* What ends a body: in version 5 properties, else nothing. NOC_OK or an error. */
+int noc_body_tail(unsigned version, unsigned packet_of, const struct noc_slice *body, size_t at,
+    struct noc_props *ret_props, struct noc_fault *fault);
+
+/* There are bytes behind the last field. Returns NOC_EMALFORMED. */
+int noc_body_excess(size_t at, struct noc_fault *fault);
+
+/* ---- the wire ---- */
+
 /* Put a fault down and hand the error back, for `return noc_fault_at(...)`. */
 int noc_fault_at(struct noc_fault *fault, int err, const char *field, size_t offset);
 
