@@ -27,7 +27,7 @@ static int decode(unsigned version, unsigned type, unsigned list, struct noc_sli
 int noc_disconnect_decode(unsigned version, bool from_client, const uint8_t *body, size_t n,
     struct noc_disconnect *ret_disconnect, struct noc_fault *fault)
 {
-    struct noc_disconnect disconnect;
+    struct noc_disconnect disconnect = {0};
     int err = decode(version, NOC_DISCONNECT, from_client ? NOC_LIST_OF_CLIENT : NOC_DISCONNECT,
         noc_slice(body, n), &disconnect, fault); /* [MQTT-3.14.2-1] */
 
@@ -68,7 +68,7 @@ size_t noc_disconnect_encode(
 int noc_auth_decode(
     const uint8_t *body, size_t n, struct noc_disconnect *ret_auth, struct noc_fault *fault)
 {
-    struct noc_disconnect auth;
+    struct noc_disconnect auth = {0};
     int err =
         decode(NOC_V5, NOC_AUTH, NOC_AUTH, noc_slice(body, n), &auth, fault); /* [MQTT-3.15.2-1] */
 

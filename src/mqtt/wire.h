@@ -6,7 +6,8 @@
  *
  * A wire is a reader over one packet's body that stays in error once broken:
  * the first fault is kept, every later read yields zero. So a decoder reads all
- * fields in their order and looks at err once. PUBLISH, the hot one, does without.
+ * fields in their order and looks at err once. PUBLISH, the hot one, and the
+ * short packets, which firmware decodes, do without.
  */
 
 #include "mqtt/packet.h"

@@ -3,11 +3,6 @@
 
 #include "base/base64.h"
 
-void noc_ws_key_write(const uint8_t random[NOC_WS_KEY_BYTES], char ret_key[NOC_WS_KEY_SIZE])
-{
-    (void)noc_base64_encode(ret_key, random, NOC_WS_KEY_BYTES);
-}
-
 bool noc_ws_key_is_valid(struct noc_slice key)
 {
     /* 16 bytes are 21 characters of 6 bits, one whose low 4 bits are zero, and the padding. */

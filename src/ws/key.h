@@ -2,9 +2,8 @@
 #ifndef NOC_WS_KEY_H
 #define NOC_WS_KEY_H
 /*
- * Sec-WebSocket-Key and Sec-WebSocket-Accept (RFC 6455, 4.2.2). SHA-1 comes
- * from the caller: the broker gives OpenSSL's, a microcontroller its own.
- * Freestanding C11. Pure: any thread.
+ * Sec-WebSocket-Key and Sec-WebSocket-Accept (RFC 6455, 4.2.2), as the server
+ * needs them; SHA-1 comes from the caller. Pure: any thread.
  */
 
 #include "base/macros.h"
@@ -17,9 +16,6 @@
 
 /* The SHA-1 of bytes[0..n) into ret_digest; NOC_OK or an error, passed on as it is. */
 typedef int (*noc_ws_sha1_fn)(const void *bytes, size_t n, uint8_t ret_digest[20]);
-
-/* Base64 of 16 random bytes: 24 characters, no zero byte. */
-void noc_ws_key_write(const uint8_t random[NOC_WS_KEY_BYTES], char ret_key[NOC_WS_KEY_SIZE]);
 
 /* Is it the base64 of exactly 16 bytes, in canonical form? */
 bool noc_ws_key_is_valid(struct noc_slice key);
