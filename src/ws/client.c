@@ -328,6 +328,22 @@ static unsigned take(struct noc_ws_reader *reader, unsigned byte)
     return 0;
 }
 
+/* Move payload at at[0..n), n > 0, to `to`: a byte of it, or as much as there is. Returns that. */
+static size_t move(struct noc_ws_reader *reader, uint8_t *to, const uint8_t *at, size_t n)
+{
+    size_t part = reader->left < n ? reader->left : n;
+
+    if (NOC_IS_SMALL) {
+        part = 1;
+        to[reader->held] = *at;
+    } else {
+        memmove(to + reader->held, at, part);
+    }
+    reader->held += (uint32_t)part;
+    reader->left -= (uint32_t)part;
+    return part;
+}
+
 int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n)
 {
     uint8_t *to = bytes + *plain_n, *at = to + reader->held, *end = bytes + *n;
@@ -337,16 +353,13 @@ int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, s
         reader->held = 0;
     }
     while (at < end && opcode == 0 && reader->step <= PAYLOAD) {
-        uint8_t byte = *at++;
-
         if (reader->step < PAYLOAD) {
-            reader->code = take(reader, byte);
+            reader->code = take(reader, *at++);
             if (reader->code != 0) {
                 reader->step = BROKEN;
             }
         } else {
-            to[reader->held++] = byte;
-            reader->left--;
+            at += move(reader, to, at, (size_t)(end - at));
         }
         if (reader->first < CONTROL) {
             to += reader->held;
@@ -383,11 +396,17 @@ size_t noc_ws_seal(uint8_t *payload, size_t n, enum noc_ws_opcode opcode, uint32
     }
     head[0] = (uint8_t)(0x80u | (unsigned)opcode);
     head[1] = (uint8_t)(n > NOC_WS_CONTROL_MAX ? 0xfe : 0x80u | n);
+    if (!NOC_IS_SMALL) {
+        uint8_t *key = noc_put_u32(payload - 4, mask) - 4;
+
+        noc_ws_mask(payload, n, key, 0);
+        return (size_t)(payload - head);
+    }
     /* The mask lies in front of the payload, as zeros that are masked too. */
     payload -= 4;
     for (size_t i = 0; i < n + 4; i++) {
+        mask = mask << 8 | mask >> 24;
         payload[i] = (uint8_t)((i < 4 ? 0 : payload[i]) ^ mask);
-        mask = mask >> 8 | mask << 24;
     }
     return (size_t)(payload + 4 - head);
 }

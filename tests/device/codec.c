@@ -209,7 +209,7 @@ static void run_client_frames(size_t step, uint8_t *bytes, size_t n)
     say("%s %u ", noc_error_text(opcode < 0 ? opcode : 0), (unsigned)reader.code);
     say_hex(bytes, plain_n);
     memcpy(sealed + NOC_WS_SEAL_ROOM, bytes, plain_n);
-    n = noc_ws_seal(sealed + NOC_WS_SEAL_ROOM, plain_n, NOC_WS_BINARY, 0x3d21fa37);
+    n = noc_ws_seal(sealed + NOC_WS_SEAL_ROOM, plain_n, NOC_WS_BINARY, 0x37fa213d);
     say_hex(sealed + NOC_WS_SEAL_ROOM - n, n + plain_n);
 }
 

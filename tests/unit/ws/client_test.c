@@ -13,7 +13,7 @@
 #define START  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
 #define MQTT   "Sec-WebSocket-Protocol: mqtt\r\n"
 
-enum { MASK = 0x3d21fa37 }; /* 37 fa 21 3d on the wire, as in RFC 6455, 5.7 */
+enum { MASK = 0x37fa213d }; /* as in RFC 6455, 5.7 */
 
 static struct guard guard;
 
