@@ -79,7 +79,7 @@ struct noc_client_websocket {
 struct noc_client_auth {
     struct noc_slice method;
     /*
-     * Answer the server's data (absent: the first message of the client). Writes to
+     * Answer the server's data (absent: begin anew, with the client's first message). Writes to
      * at[0..room). Returns the bytes, or an error: the connection is then given up.
      */
     int (*step)(void *context, struct noc_slice data, uint8_t *at, size_t room);
@@ -103,8 +103,12 @@ enum {
 
 /*
  * What a client is to be; zero is a default everywhere. The struct and all that
- * it points to stay the caller's, and must live and stay as they are while the
- * client is used. They may be constant, in flash.
+ * it points to stay the caller's, and must live as long as the client is used. They may be
+ * constant, in flash; what changes may change only between NOC_EVENT_CLOSED and
+ * noc_client_start(), and never version, outbox, received and websocket (being NULL or not).
+ *
+ * To come back to a session under an identifier that the server made (version 5), copy it
+ * from NOC_EVENT_CONNECTED, and put it into client_id before the next noc_client_start().
  */
 struct noc_client_options {
     struct noc_slice
@@ -116,9 +120,13 @@ struct noc_client_options {
     const struct noc_client_auth *auth;
     const struct noc_client_aliases *aliases;
     struct noc_outbox *outbox; /* for QoS 1 and 2 to the server; NULL: QoS 0 only */
-    uint16_t *received;        /* packet ids of QoS 2 from the server that are under way; 0: free */
-    uint16_t
-        received_max; /* how many; announced as receive maximum (version 5). 0: QoS 2 ends the connection */
+    /*
+     * Packet ids of QoS 2 messages from the server that are under way; the first 0 ends the list.
+     * Part of a session: who keeps one over a restart keeps these. One message more than
+     * received_max ends the connection; version 5 announces it as receive maximum.
+     */
+    uint16_t *received;
+    uint16_t received_max;
     uint16_t keep_alive_s; /* 0: NOC_KEEP_ALIVE_DEFAULT_S */
     uint16_t inflight_max; /* messages of QoS 1 and 2 sent and not acknowledged; 0: 20 */
     uint16_t answer_s;     /* how long upgrade, CONNACK and PINGRESP may take; 0: 10 */
@@ -140,21 +148,23 @@ struct noc_client_options {
 
 /* ---- why a connection ended ---- */
 
-#define NOC_CAUSE_MAP(X)                                                                           \
-    X(NOC_CAUSE_NONE, "still there")                                                               \
-    X(NOC_CAUSE_ASKED, "closed by noc_client_disconnect()")                                        \
-    X(NOC_CAUSE_LOST, "the connection was lost")                                                   \
-    X(NOC_CAUSE_UPGRADE_TIMEOUT, "no answer to the WebSocket upgrade")                             \
-    X(NOC_CAUSE_CONNECT_TIMEOUT, "no answer to CONNECT")                                           \
-    X(NOC_CAUSE_PING_TIMEOUT, "no answer to PINGREQ")                                              \
-    X(NOC_CAUSE_HTTP, "the server refused the WebSocket")          /* code: HTTP status */         \
-    X(NOC_CAUSE_UPGRADE, "the answer opens no WebSocket for MQTT") /* code: noc_ws_answer_kind */  \
-    X(NOC_CAUSE_WEBSOCKET, "the server closed the WebSocket")      /* code: close code */          \
-    X(NOC_CAUSE_REFUSED, "the server refused the connection")      /* code: of CONNACK */          \
-    X(NOC_CAUSE_DISCONNECTED, "the server disconnected")           /* code: of DISCONNECT */       \
-    X(NOC_CAUSE_PROTOCOL, "the server broke the protocol")         /* code: what was sent to it */ \
-    X(NOC_CAUSE_AUTH, "the server could not be authenticated")                                     \
-    X(NOC_CAUSE_OUTBOX, "the outbox failed")
+#define NOC_CAUSE_MAP(X)                                                                          \
+    X(NOC_CAUSE_NONE, "still there")                                                              \
+    X(NOC_CAUSE_ASKED, "closed by noc_client_disconnect()")                                       \
+    X(NOC_CAUSE_LOST, "the connection was lost")                                                  \
+    X(NOC_CAUSE_UPGRADE_TIMEOUT, "no answer to the WebSocket upgrade")                            \
+    X(NOC_CAUSE_CONNECT_TIMEOUT, "no answer to CONNECT")                                          \
+    X(NOC_CAUSE_PING_TIMEOUT, "no answer to PINGREQ")                                             \
+    X(NOC_CAUSE_HTTP, "the server refused the WebSocket")          /* code: HTTP status */        \
+    X(NOC_CAUSE_UPGRADE, "the answer opens no WebSocket for MQTT") /* code: noc_ws_answer_kind */ \
+    X(NOC_CAUSE_WEBSOCKET, "the server closed the WebSocket")      /* code: close code */         \
+    X(NOC_CAUSE_REFUSED, "the server refused the connection")      /* code: of CONNACK */         \
+    X(NOC_CAUSE_DISCONNECTED, "the server disconnected")           /* code: of DISCONNECT */      \
+    X(NOC_CAUSE_PROTOCOL,                                                                         \
+        "the server broke the protocol") /* code: reason; of WebSocket >= 1000 */                 \
+    X(NOC_CAUSE_AUTH, "the server could not be authenticated")                                    \
+    X(NOC_CAUSE_OUTBOX, "the outbox failed")                                                      \
+    X(NOC_CAUSE_OPTIONS, "the CONNECT packet can't be made")
 
 enum noc_cause_kind {
 #define NOC_CAUSE_ENUM(name, text) name,
@@ -178,11 +188,12 @@ enum noc_event_kind {
     NOC_EVENT_MESSAGE,       /* topic, payload, qos, retain, dup, packet_id, props */
     NOC_EVENT_MESSAGE_BEGIN, /* one too large for the buffer: the same without payload; its size */
     NOC_EVENT_MESSAGE_CHUNK, /* payload: the next bytes */
-    NOC_EVENT_MESSAGE_END,   /* that was all of it */
+    NOC_EVENT_MESSAGE_END,   /* that was all of it; NOC_EVENT_CLOSED may come instead */
     NOC_EVENT_PUBLISHED,     /* packet_id, reason, props: acknowledged by the server, or refused */
     NOC_EVENT_SUBSCRIBED,    /* packet_id, payload: a reason code for each filter, props */
     NOC_EVENT_UNSUBSCRIBED,  /* the same; no reason codes before version 5 */
     NOC_EVENT_PONG,          /* PINGRESP */
+    NOC_EVENT_AUTHENTICATED, /* after noc_client_authenticate(): props */
     NOC_EVENT_CLOSED, /* cause; payload: a reason string, or the start of an HTTP body; props */
 };
 
@@ -208,10 +219,67 @@ enum noc_client_state {
     NOC_CLIENT_CLOSING, /* DISCONNECT and close are on their way; NOC_EVENT_CLOSED comes when they are sent */
 };
 
-/* The fields are the client's own; what may be known of them has functions below. */
+/*
+ * The fields are the client's own; what may be known of them has functions below.
+ * At most 256 bytes where an address takes four.
+ */
 struct noc_client {
     const struct noc_client_options *options;
-    /* to be laid out by its implementation */
+    const char *fault; /* what was wrong with the last packet, or NULL */
+
+    /* What came: in[in_at..in_end) is MQTT, in[in_end..raw_end) are frames of WebSocket. */
+    uint8_t *in;
+    uint32_t in_room, in_at, in_end, raw_end;
+    uint32_t chunk_left; /* payload of the message that is being handed out in chunks */
+    uint32_t packet_max; /* largest packet that the server was told it may send */
+
+    /* What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet. */
+    uint8_t *out;
+    uint32_t out_room, out_at, out_end, out_framed;
+    uint32_t publish_left; /* payload that noc_client_publish_chunk() is still to be given */
+    uint32_t flow_at;      /* bytes of the outbox's message at its cursor that are in out */
+    uint32_t server_packet_max;
+    uint32_t aliases_sent; /* a bit for each alias that the server knows */
+
+    uint32_t now_ms;      /* of the last call that told */
+    uint32_t sent_ms;     /* last time something was written, */
+    uint32_t received_ms; /* and came */
+    uint32_t asked_ms;    /* since when an answer is waited for */
+
+    struct noc_cause cause;
+    uint16_t last_id;          /* the packet identifier used last */
+    uint16_t subscribe_id;     /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
+    uint16_t subscribe_count;  /* how many of those are to come */
+    uint16_t publish_id;       /* of the message that is being published in pieces */
+    uint16_t ack_id;           /* of the message that the application has now */
+    uint16_t received_count;   /* packet ids in options->received */
+    uint16_t inflight;         /* messages sent and not acknowledged, */
+    uint16_t inflight_max;     /* and how many there may be */
+    uint16_t keep_alive_s;     /* as the server wants it, 0: off */
+    uint16_t server_alias_max; /* highest alias that the server takes */
+
+    uint8_t state; /* enum noc_client_state */
+    uint8_t version;
+    uint8_t ack_type; /* packet that acknowledges the message the application has, 0: none */
+    uint8_t out_base; /* where out begins: behind room for the head of a frame */
+    uint8_t ping;     /* what PINGREQ waits for */
+    uint8_t server_qos_max;
+    uint8_t server_lacks; /* features */
+    bool is_lost;         /* the transport is no more */
+    bool is_streaming;    /* a message is being handed out in chunks, */
+    bool is_repeated;     /* but the application has had it */
+    bool is_publishing;   /* a message is being published in pieces, */
+    bool is_boxed;        /* into the outbox */
+    bool is_anew;         /* the server knows nothing of what was sent before */
+    bool is_held;   /* the message at the outbox's cursor can't be sent, and that is to be told */
+    bool wants_out; /* what came can't be answered before something was written */
+    bool is_authenticating; /* an exchange of AUTH packets is under way */
+
+    uint32_t ws[6];      /* what src/ws keeps */
+    uint32_t ws_held_at; /* in the input buffer: payload of a control frame, */
+    uint8_t ws_held_n;
+    bool has_ws_ping; /* which is a ping to be answered */
+    bool has_ws_bye;  /* nothing is to be sent when it closes */
 };
 
 /*
@@ -220,7 +288,9 @@ struct noc_client {
  * and properties of any PUBLISH; larger payloads come in chunks. out[0..out_room)
  * gathers what goes: at least 128 bytes, and as much as the largest packet, but
  * for PUBLISH with QoS above 0 and those published in chunks.
- * Returns NOC_OK or NOC_EINVAL. Packet identifiers start behind those in the outbox.
+ * With WebSocket both need 256 bytes more. Returns NOC_OK, NOC_EINVAL (too little room, options
+ * that contradict each other), or NOC_ENOTSUP (they ask for what was compiled out). Packet
+ * identifiers start behind those in the outbox.
  */
 NOC_PUBLIC NOC_MUST_CHECK int noc_client_init(struct noc_client *client,
     const struct noc_client_options *options, uint8_t *in, size_t in_room, uint8_t *out,
@@ -259,7 +329,10 @@ NOC_PUBLIC void noc_client_sent(struct noc_client *client, size_t n, uint32_t no
 NOC_PUBLIC bool noc_client_next(
     struct noc_client *client, uint32_t now_ms, struct noc_event *ret_event);
 
-/* Milliseconds until noc_client_next() must be called again though nothing came; UINT32_MAX: never. */
+/*
+ * Milliseconds until noc_client_next() must be called again though nothing came or was written;
+ * UINT32_MAX: never.
+ */
 NOC_PUBLIC uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms);
 
 /* ---- what an application asks for ---- */
@@ -288,13 +361,18 @@ NOC_PUBLIC NOC_MUST_CHECK int noc_client_publish(
 
 /*
  * Publish in pieces: message->payload.n tells how much there will be, its address is
- * not looked at. Errors as above. Until all of it was given nothing else can be sent
- * (QoS 0) or published (QoS 1 and 2).
+ * not looked at. Errors as above. Until all of it was given nothing else can be published
+ * (NOC_EAGAIN), and with QoS 0 nothing else sent, not even a PINGREQ: so don't let it wait.
+ * A message of QoS 1 or 2 may be given while the client is not open; one of QoS 0 ends
+ * with the connection.
  */
 NOC_PUBLIC NOC_MUST_CHECK int noc_client_publish_begin(
     struct noc_client *client, const struct noc_client_message *message, uint16_t *ret_packet_id);
 
-/* The next bytes of it. Returns how many were taken, perhaps 0, or an error as above. */
+/*
+ * The next bytes of it. Returns how many were taken, perhaps 0, or NOC_EINVAL (more than was said, or nothing
+ * begun), NOC_ECLOSED, NOC_EIO: then it is given up.
+ */
 NOC_PUBLIC NOC_MUST_CHECK int noc_client_publish_chunk(
     struct noc_client *client, const void *bytes, size_t n);
 
@@ -304,7 +382,11 @@ struct noc_client_filter {
         options; /* QoS; version 5 also no local 4, retain as published 8, retain handling 0x10, 0x20 */
 };
 
-/* Both: NOC_OK, NOC_EAGAIN, NOC_ETOOLARGE, NOC_ECLOSED, NOC_EINVAL. props: MQTT 5, in wire form. */
+/*
+ * Both: NOC_OK, NOC_EAGAIN, NOC_ETOOLARGE, NOC_ECLOSED, NOC_EINVAL (no filter, an invalid one,
+ * wrong options) or NOC_ENOTSUP (the server has no wildcards, shared subscriptions or
+ * subscription identifiers). props: MQTT 5, in wire form.
+ */
 NOC_PUBLIC NOC_MUST_CHECK int noc_client_subscribe(struct noc_client *client,
     const struct noc_client_filter *filters, size_t count, struct noc_slice props,
     uint16_t *ret_packet_id);
@@ -324,9 +406,9 @@ NOC_PUBLIC NOC_MUST_CHECK int noc_client_disconnect(
 /* ---- what is known of it ---- */
 
 /* Is everything that was published acknowledged (QoS 1, 2) or written to the transport (QoS 0)? */
-NOC_PUBLIC bool noc_client_is_idle(struct noc_client *client);
+NOC_PUBLIC bool noc_client_is_idle(const struct noc_client *client);
 
-/* The name and value of a static text for the log: what the last NOC_CAUSE_PROTOCOL was about; never NULL. */
+/* Static text for the log: what the last NOC_CAUSE_PROTOCOL was about, or ""; never NULL. */
 NOC_PUBLIC const char *noc_client_fault(const struct noc_client *client);
 
 #ifdef __cplusplus

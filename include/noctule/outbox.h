@@ -11,6 +11,7 @@
  * One client uses an outbox, from one thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,65 +28,78 @@ enum noc_outbox_state {
     NOC_OUTBOX_RELEASED, /* QoS 2: PUBREC came; only the packet identifier is still needed */
 };
 
-/* One message in an outbox, as its functions hand it out. */
+/* One message in an outbox, as its functions hand it out; of use until the next call of one. */
 struct noc_outbox_item {
     uint32_t position; /* where it is; means something to the outbox only */
-    uint32_t size;     /* bytes of the packet; 0 when released */
+    uint32_t size;     /* bytes of the packet; of no meaning when released */
     uint16_t packet_id;
     uint8_t state; /* enum noc_outbox_state */
 };
 
 struct noc_outbox;
 
-/* Each returns NOC_OK or an error; NOC_EIO: the storage failed. */
+/*
+ * An outbox has a cursor, which the client moves over the messages once in each
+ * connection: to send those that wait, those that had been sent before, and a
+ * PUBREL for those released. What stands in front of the cursor counts as sent.
+ *
+ * Each function returns NOC_OK or an error; NOC_EIO: the storage failed.
+ */
 struct noc_outbox_ops {
     /*
      * Begin a message of that many bytes at the end, state WAITING. NOC_EFULL:
-     * no room now; NOC_ETOOLARGE: never. What is begun is not seen by first() and next().
+     * no room now; NOC_ETOOLARGE: never. What is begun is not seen until commit().
      */
     int (*begin)(struct noc_outbox *box, uint16_t packet_id, uint32_t size);
-    /* Its next bytes. */
+    /* Its next bytes; never more than were said. */
     int (*write)(struct noc_outbox *box, const void *bytes, size_t n);
     /* All is written: it counts from here on, and survives what the storage survives. */
     int (*commit)(struct noc_outbox *box);
     /* Forget what was begun. */
     void (*cancel)(struct noc_outbox *box);
 
-    /* The oldest message, and the one behind *item. NOC_ENOENT: none. */
-    int (*first)(struct noc_outbox *box, struct noc_outbox_item *ret_item);
-    int (*next)(struct noc_outbox *box, struct noc_outbox_item *item);
+    /* A new connection: the cursor goes to the oldest. is_anew: what is SENT becomes WAITING. */
+    int (*rewind)(struct noc_outbox *box, bool is_anew);
+    /* The message at the cursor. NOC_ENOENT: it stands at the end. */
+    int (*unsent)(struct noc_outbox *box, struct noc_outbox_item *ret_item);
+    /* The one at the cursor was sent: move on. What was WAITING is SENT. */
+    int (*pass)(struct noc_outbox *box);
     /* The message with that packet identifier. NOC_ENOENT: none. */
     int (*find)(struct noc_outbox *box, uint16_t packet_id, struct noc_outbox_item *ret_item);
-    /* Bytes at..at+n of its packet. */
+    /* Bytes at..at+n of the packet of an item that is not released. */
     int (*read)(struct noc_outbox *box, const struct noc_outbox_item *item, uint32_t at, void *into,
         size_t n);
-    /* Change its state; updates *item. With RELEASED the packet's bytes may go. */
-    int (*set_state)(struct noc_outbox *box, struct noc_outbox_item *item, uint8_t state);
-    /* It is across. */
-    int (*remove)(struct noc_outbox *box, struct noc_outbox_item *item);
+    /* It becomes RELEASED; the packet's bytes may go. */
+    int (*release)(struct noc_outbox *box, const struct noc_outbox_item *item);
+    /* It is across. A cursor that stands on it moves on. */
+    int (*remove)(struct noc_outbox *box, const struct noc_outbox_item *item);
 };
 
 /* What every outbox begins with. */
 struct noc_outbox {
     const struct noc_outbox_ops *ops;
+    uint16_t oldest_id; /* packet identifiers of the oldest and the newest message that is there; */
+    uint16_t newest_id; /* 0: none. The newest stays when it is removed. */
 };
 
 /* ---- a ring in memory ---- */
 
-/* The fields are the outbox's own. */
+/* The fields are the outbox's own. Offsets but for head are counted from head. */
 struct noc_ring_outbox {
     struct noc_outbox box;
     uint8_t *bytes;
-    uint32_t size;       /* of bytes; a multiple of four */
-    uint32_t head, tail; /* oldest entry; where the next begins. Equal: empty */
-    uint32_t pending;    /* end of what is being written, 0: nothing */
-    uint32_t written;    /* where its next byte goes */
-    uint32_t count;      /* entries from head to tail, removed ones included */
+    uint32_t size;    /* of bytes; a multiple of four */
+    uint32_t head;    /* where the oldest entry stands */
+    uint32_t used;    /* end of the newest */
+    uint32_t cursor;  /* the entry to be sent next, or used */
+    uint32_t sent;    /* what stands in front of this has been sent once */
+    uint32_t begun;   /* bytes of the entry that is being written, 0: none */
+    uint32_t written; /* of its packet */
 };
 
 /*
- * An empty ring in bytes[0..n), which stays the caller's and must outlive it,
- * aligned to four. A message takes its packet, rounded up to four, and eight bytes.
+ * An empty ring in bytes[0..n), which stays the caller's and must outlive it.
+ * A message takes its packet, rounded up to four, and eight bytes.
  */
 NOC_PUBLIC struct noc_outbox *noc_ring_outbox_init(
     struct noc_ring_outbox *ring, void *bytes, size_t n);
@@ -94,8 +108,8 @@ NOC_PUBLIC struct noc_outbox *noc_ring_outbox_init(
 
 /*
  * Storage that is written from its start to its end and erased as a whole: a
- * file, or two regions of flash. All offsets and sizes in bytes. Each returns NOC_OK or
- * NOC_EIO.
+ * file, or two regions of flash. All offsets and sizes in bytes, and multiples of
+ * four. Each function returns NOC_OK or NOC_EIO.
  */
 struct noc_storage {
     int (*read)(void *context, unsigned region, uint32_t at, void *into, size_t n);
@@ -103,27 +117,49 @@ struct noc_storage {
     int (*sync)(void *context, unsigned region);
     int (*erase)(void *context, unsigned region); /* reads as 0xff afterwards */
     void *context;
-    uint32_t region_bytes; /* there are two regions, 0 and 1, of that size each */
+    uint32_t region_bytes; /* there are two regions, 0 and 1, of that size each; at least 256 */
 };
 
-/* The fields are the outbox's own. */
+/* The fields are the outbox's own. Offsets are those of its region. */
 struct noc_log_outbox {
     struct noc_outbox box;
     const struct noc_storage *storage;
-    uint32_t head, tail; /* first record that may be alive; end of the last one */
-    uint32_t pending, written, crc;
-    uint16_t pending_id;
+    uint32_t generation; /* of the region in use; the higher one counts */
+    uint32_t head;       /* first record that may be alive */
+    uint32_t tail;       /* where the next record goes */
+    uint32_t cursor;     /* first message that may have to be sent */
+    uint32_t sent;       /* messages in front of this have been sent once */
+    uint32_t count;      /* messages that are there */
+    uint32_t begun;      /* where the message that is being written begins, 0: none */
+    uint32_t size, written, crc;
+    uint8_t held[4]; /* its last bytes, until there are four */
     uint8_t region;
-    uint8_t generation;
 };
 
 /*
- * Open what is in storage, which must outlive it. Records with a wrong checksum
- * at the end are what a power cut left, and are cut off; messages that were
- * there count as sent. NOC_OK, NOC_EIO, or NOC_EINVAL: storage too small.
+ * Open what is in storage, which must outlive it. What a power cut left
+ * unfinished is cut off; messages that are there count as sent. A message takes
+ * its packet, rounded up to four, and 40 bytes. NOC_OK, NOC_EIO, or NOC_EINVAL:
+ * the storage is too small.
  */
 NOC_PUBLIC NOC_MUST_CHECK int noc_log_outbox_open(
     struct noc_log_outbox *log, const struct noc_storage *storage);
+
+/* ---- such storage in a file (POSIX systems) ---- */
+
+struct noc_file_storage {
+    struct noc_storage storage;
+    int file; /* descriptor */
+};
+
+/*
+ * Open or make the file, for two regions of that size, and lock it. NOC_OK, NOC_EINVAL
+ * (size no multiple of four or below 256, or another one than the file has), NOC_EEXIST
+ * (somebody uses it), NOC_EIO (errno tells why).
+ */
+NOC_PUBLIC NOC_MUST_CHECK int noc_file_storage_open(
+    struct noc_file_storage *file, const char *path, uint32_t region_bytes);
+NOC_PUBLIC void noc_file_storage_close(struct noc_file_storage *file);
 
 #ifdef __cplusplus
 }
