@@ -336,7 +336,9 @@ int noc_engine_take_connack(
                 return give_up(client);
             }
         }
-        if (open(client, connack.session_present) != NOC_OK) {
+        /* Version 3.1 does not tell; there a session is there if it was not to be cleaned. */
+        if (open(client, client->version == NOC_V31 ? !is_clean(client->options)
+                                                    : connack.session_present) != NOC_OK) {
             return noc_engine_close(client, NOC_CAUSE_OUTBOX, 0);
         }
         noc_engine_event(event, NOC_EVENT_CONNECTED);
