@@ -124,16 +124,18 @@ struct noc_storage {
 struct noc_log_outbox {
     struct noc_outbox box;
     const struct noc_storage *storage;
-    uint32_t generation; /* of the region in use; the higher one counts */
-    uint32_t head;       /* first record that may be alive */
-    uint32_t tail;       /* where the next record goes */
-    uint32_t cursor;     /* first message that may have to be sent */
-    uint32_t sent;       /* messages in front of this have been sent once */
-    uint32_t count;      /* messages that are there */
-    uint32_t begun;      /* where the message that is being written begins, 0: none */
-    uint32_t size, written, crc;
+    uint32_t generation;         /* of the region in use; the higher one counts */
+    uint32_t head;               /* first record that may be alive */
+    uint32_t tail;               /* where the next record goes */
+    uint32_t cursor;             /* first message that may have to be sent */
+    uint32_t sent;               /* messages in front of this have been sent once */
+    uint32_t count;              /* messages that are there */
+    uint32_t begun;              /* where the message that is being written begins, 0: none */
+    uint32_t size, written, crc; /* of that */
+    uint16_t begun_id;
     uint8_t held[4]; /* its last bytes, until there are four */
     uint8_t region;
+    bool is_opening;
 };
 
 /*
