@@ -152,14 +152,14 @@ static void what_the_server_does_not_take_is_not_sent(void **state)
     assert_int_equal(publish(0), NOC_ETOOLARGE);
     message.payload.n--;
     assert_int_equal(publish(0), NOC_OK);
-    assert_int_equal(noc_client_subscribe(&kit.client, &filter, 1, noc_slice(NULL, 0), NULL),
-        NOC_ENOTSUP);
+    assert_int_equal(
+        noc_client_subscribe(&kit.client, &filter, 1, noc_slice(NULL, 0), NULL), NOC_ENOTSUP);
     filter.filter = noc_slice_of("$share/g/a");
-    assert_int_equal(noc_client_subscribe(&kit.client, &filter, 1, noc_slice(NULL, 0), NULL),
-        NOC_ENOTSUP);
+    assert_int_equal(
+        noc_client_subscribe(&kit.client, &filter, 1, noc_slice(NULL, 0), NULL), NOC_ENOTSUP);
     filter.filter = noc_slice_of("a");
-    assert_int_equal(noc_client_subscribe(&kit.client, &filter, 1, noc_slice("\x0b\x01", 2), NULL),
-        NOC_ENOTSUP);
+    assert_int_equal(
+        noc_client_subscribe(&kit.client, &filter, 1, noc_slice("\x0b\x01", 2), NULL), NOC_ENOTSUP);
     assert_int_equal(
         noc_client_subscribe(&kit.client, &filter, 1, noc_slice(NULL, 0), NULL), NOC_OK);
     assert_int_equal(
@@ -186,8 +186,7 @@ static void what_waits_and_can_not_go_to_this_server_is_told(void **state)
     kit_start(&kit);
     kit.wire_n = 0;
     kit_feed(&kit, "20 0c 00 00 09 24 01 25 00 27 00000020");
-    expect_events(
-        &kit, "connected\npublished 1 9b\npublished 2 9a\npublished 4 95\n");
+    expect_events(&kit, "connected\npublished 1 9b\npublished 2 9a\npublished 4 95\n");
     expect_wire(&kit, "32 0a 0003 'a/b' 0003 00 'hi'");
 }
 
@@ -376,8 +375,8 @@ static void subscriptions_are_asked_for_and_answered(void **state)
 
 static void bad_filters_are_refused(void **state)
 {
-    static const char *const bad[] = {"", "a#", "#/a", "a+", "\xff", "$share//a", "$share/g/",
-        "$share/g", "$share/+/a"};
+    static const char *const bad[] = {
+        "", "a#", "#/a", "a+", "\xff", "$share//a", "$share/g/", "$share/g", "$share/+/a"};
     struct noc_client_filter filter = {{NULL, 0}, 0};
 
     (void)state;
@@ -390,8 +389,8 @@ static void bad_filters_are_refused(void **state)
         filter.filter = noc_slice_of(bad[i]);
         assert_int_equal(
             noc_client_subscribe(&kit.client, &filter, 1, noc_slice(NULL, 0), NULL), NOC_EINVAL);
-        assert_int_equal(noc_client_unsubscribe(
-                             &kit.client, &filter.filter, 1, noc_slice(NULL, 0), NULL),
+        assert_int_equal(
+            noc_client_unsubscribe(&kit.client, &filter.filter, 1, noc_slice(NULL, 0), NULL),
             NOC_EINVAL);
     }
     filter.filter = noc_slice_of("$share/g/a");
@@ -447,8 +446,7 @@ static void a_message_larger_than_the_buffer_goes_in_pieces(void **state)
         message.qos = (uint8_t)qos;
         if (qos == 0) { /* nothing may come between */
             assert_int_equal(noc_client_ping(&kit.client, kit.now_ms), NOC_EAGAIN);
-            assert_int_equal(
-                noc_client_disconnect(&kit.client, 0, none, kit.now_ms), NOC_EAGAIN);
+            assert_int_equal(noc_client_disconnect(&kit.client, 0, none, kit.now_ms), NOC_EAGAIN);
         }
         assert_int_equal(noc_client_publish_chunk(&kit.client, payload, 1001), NOC_EINVAL);
         assert_int_equal(give_chunks(payload, sizeof payload), NOC_OK);
