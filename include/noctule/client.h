@@ -136,7 +136,7 @@ struct noc_client_options {
     uint32_t (*random)(void *context);
     /*
      * Called with the start of each packet that comes or goes: its fixed header and
-     * as much of its body as stands in one piece. NULL: nobody looks.
+     * as much of its body as stands in one piece. NULL: nobody looks. Not without NOC_WITH_TEXTS.
      */
     void (*trace)(void *context, bool is_outgoing, const uint8_t *packet, size_t n);
     void *context; /* of random, trace and websocket->on_header */
@@ -173,7 +173,7 @@ enum noc_cause_kind {
 };
 
 struct noc_cause {
-    uint8_t kind;           /* enum noc_cause_kind */
+    uint16_t kind;          /* enum noc_cause_kind */
     uint16_t code;          /* see above; for REFUSED before version 5 the return code, 1 to 5 */
     uint16_t retry_after_s; /* what the server asked for (Retry-After), 0: nothing */
 };
@@ -225,61 +225,62 @@ enum noc_client_state {
  */
 struct noc_client {
     const struct noc_client_options *options;
-    const char *fault; /* what was wrong with the last packet, or NULL */
+    uint8_t *in, *out;
+    uint32_t in_room, out_room;
+    uint32_t publish_left;   /* payload that noc_client_publish_chunk() is still to be given */
+    uint32_t now_ms;         /* of the last call that told */
+    uint16_t last_id;        /* the packet identifier used last */
+    uint16_t publish_id;     /* of the message that is being published in pieces, into the outbox */
+    uint16_t received_count; /* packet ids in options->received */
+    uint8_t version;
+    uint8_t state;      /* enum noc_client_state */
+    bool is_publishing; /* a message is being published in pieces, */
+    bool is_boxed;      /* into the outbox */
+
+    /* From here on all belongs to one connection, and begins as zero. */
+    struct noc_cause cause;
+    uint16_t subscribe_id;    /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
+    uint16_t subscribe_count; /* how many of those are to come */
+    uint16_t ack_id;          /* of the message that the application has now */
+    uint16_t inflight;        /* messages sent and not acknowledged, */
+    uint16_t inflight_max;    /* and how many there may be */
+    uint16_t flow_id;         /* of the outbox's message that is half in out */
+    uint16_t keep_alive_s;    /* as the server wants it, 0: off */
+    uint16_t server_alias_max;
+
+    uint8_t ack_type;     /* what acknowledges the message that the application has, 0: nothing */
+    uint8_t ping;         /* what PINGREQ waits for */
+    uint8_t held_reason;  /* why the message at the outbox's cursor can't be sent */
+    uint8_t server_lacks; /* features */
+    uint8_t server_qos_less; /* by how much the server's QoS is below 2 */
+    bool is_held;            /* it can't be sent, and that is to be told */
+    bool is_anew;            /* the server knows nothing of what was sent before */
+    bool is_lost;            /* the transport is no more */
+    bool is_streaming;       /* a message is being handed out in chunks, */
+    bool is_repeated;        /* but the application has had it */
+    bool wants_out;          /* what came can't be answered before something was written */
+    bool is_authenticating;  /* an exchange of AUTH packets is under way */
+    bool has_ws_ping;        /* a ping is to be answered */
+    bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
+    uint8_t ws_held_n;
 
     /* What came: in[in_at..in_end) is MQTT, in[in_end..raw_end) are frames of WebSocket. */
-    uint8_t *in;
-    uint32_t in_room, in_at, in_end, raw_end;
+    uint32_t in_at, in_end, raw_end;
     uint32_t chunk_left; /* payload of the message that is being handed out in chunks */
-    uint32_t packet_max; /* largest packet that the server was told it may send */
 
     /* What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet. */
-    uint8_t *out;
-    uint32_t out_room, out_at, out_end, out_framed;
-    uint32_t publish_left; /* payload that noc_client_publish_chunk() is still to be given */
-    uint32_t flow_at;      /* bytes of the outbox's message at its cursor that are in out */
-    uint32_t server_packet_max;
-    uint32_t aliases_sent; /* a bit for each alias that the server knows */
+    uint32_t out_at, out_end, out_framed;
+    uint32_t flow_at; /* bytes of the outbox's message at its cursor that are in out */
 
-    uint32_t now_ms;      /* of the last call that told */
     uint32_t sent_ms;     /* last time something was written, */
     uint32_t received_ms; /* and came */
     uint32_t asked_ms;    /* since when an answer is waited for */
 
-    struct noc_cause cause;
-    uint16_t last_id;          /* the packet identifier used last */
-    uint16_t subscribe_id;     /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
-    uint16_t subscribe_count;  /* how many of those are to come */
-    uint16_t publish_id;       /* of the message that is being published in pieces */
-    uint16_t ack_id;           /* of the message that the application has now */
-    uint16_t received_count;   /* packet ids in options->received */
-    uint16_t inflight;         /* messages sent and not acknowledged, */
-    uint16_t inflight_max;     /* and how many there may be */
-    uint16_t keep_alive_s;     /* as the server wants it, 0: off */
-    uint16_t server_alias_max; /* highest alias that the server takes */
-
-    uint8_t state; /* enum noc_client_state */
-    uint8_t version;
-    uint8_t ack_type; /* packet that acknowledges the message the application has, 0: none */
-    uint8_t out_base; /* where out begins: behind room for the head of a frame */
-    uint8_t ping;     /* what PINGREQ waits for */
-    uint8_t server_qos_max;
-    uint8_t server_lacks; /* features */
-    bool is_lost;         /* the transport is no more */
-    bool is_streaming;    /* a message is being handed out in chunks, */
-    bool is_repeated;     /* but the application has had it */
-    bool is_publishing;   /* a message is being published in pieces, */
-    bool is_boxed;        /* into the outbox */
-    bool is_anew;         /* the server knows nothing of what was sent before */
-    bool is_held;   /* the message at the outbox's cursor can't be sent, and that is to be told */
-    bool wants_out; /* what came can't be answered before something was written */
-    bool is_authenticating; /* an exchange of AUTH packets is under way */
-
-    uint32_t ws[6];      /* what src/ws keeps */
-    uint32_t ws_held_at; /* in the input buffer: payload of a control frame, */
-    uint8_t ws_held_n;
-    bool has_ws_ping; /* which is a ping to be answered */
-    bool has_ws_bye;  /* nothing is to be sent when it closes */
+    uint32_t packet_max, server_packet_max; /* largest packet that may come, and go; 0: any */
+    uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
+    const char *fault;                      /* what was wrong with the last packet, or NULL */
+    uint32_t ws_held_at;                    /* in the input buffer: payload of a control frame */
+    uint32_t ws[8];                         /* what src/ws keeps */
 };
 
 /*

@@ -27,7 +27,7 @@
 #define NOC_WITH_WEBSOCKET 1
 #endif
 
-/* Texts that say which field of a packet was wrong. */
+/* For who looks for faults: texts that say which field of a packet was wrong, and options->trace. */
 #ifndef NOC_WITH_TEXTS
 #define NOC_WITH_TEXTS 1
 #endif

@@ -34,6 +34,7 @@ struct noc_outbox_item {
     uint32_t size;     /* bytes of the packet; of no meaning when released */
     uint16_t packet_id;
     uint8_t state; /* enum noc_outbox_state */
+    uint8_t first; /* the packet's first byte; of no meaning when released */
 };
 
 struct noc_outbox;
@@ -82,24 +83,27 @@ struct noc_outbox {
     uint16_t newest_id; /* 0: none. The newest stays when it is removed. */
 };
 
-/* ---- a ring in memory ---- */
+/* ---- in memory ---- */
 
-/* The fields are the outbox's own. Offsets but for head are counted from head. */
+/*
+ * The fields are the outbox's own. Messages stand one behind the other; those at the end of
+ * the memory are moved to its front when room is needed that others have left.
+ */
 struct noc_ring_outbox {
     struct noc_outbox box;
     uint8_t *bytes;
-    uint32_t size;    /* of bytes; a multiple of four */
+    uint32_t size;    /* of bytes */
     uint32_t head;    /* where the oldest entry stands */
-    uint32_t used;    /* end of the newest */
-    uint32_t cursor;  /* the entry to be sent next, or used */
+    uint32_t tail;    /* end of the newest */
+    uint32_t cursor;  /* the entry to be sent next, or tail */
     uint32_t sent;    /* what stands in front of this has been sent once */
-    uint32_t begun;   /* bytes of the entry that is being written, 0: none */
-    uint32_t written; /* of its packet */
+    uint32_t written; /* where the next bytes go of the entry that is being written */
 };
 
 /*
- * An empty ring in bytes[0..n), which stays the caller's and must outlive it.
- * A message takes its packet, rounded up to four, and eight bytes.
+ * An empty outbox in bytes[0..n), which stays the caller's, must outlive it, and is best aligned
+ * to four. A message takes its packet, rounded up to four, and eight bytes; with twice the room
+ * that messages take at a time they are seldom moved.
  */
 NOC_PUBLIC struct noc_outbox *noc_ring_outbox_init(
     struct noc_ring_outbox *ring, void *bytes, size_t n);
@@ -108,8 +112,8 @@ NOC_PUBLIC struct noc_outbox *noc_ring_outbox_init(
 
 /*
  * Storage that is written from its start to its end and erased as a whole: a
- * file, or two regions of flash. All offsets and sizes in bytes, and multiples of
- * four. Each function returns NOC_OK or NOC_EIO.
+ * file, or two regions of flash. Offsets and sizes are in bytes, of writes multiples
+ * of four. Each function returns NOC_OK or NOC_EIO.
  */
 struct noc_storage {
     int (*read)(void *context, unsigned region, uint32_t at, void *into, size_t n);

@@ -1,142 +1,209 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What came: cut into packets, and handed to those who know what to do with each. */
 #include "client/engine.h"
+#include "mqtt/wire.h"
 
-enum { ANSWER_ROOM = 5 };
+enum { ANSWER_MAX = 5 }; /* PUBREL and PUBCOMP */
 
-/* The server ends the connection (version 5). */
-static int take_disconnect(
-    struct noc_client *client, const struct noc_slice *body, struct noc_event *event)
+static int fail_malformed(struct noc_client *client)
 {
-    struct noc_disconnect view;
-    struct noc_fault fault;
-    int err = noc_disconnect_decode(
-        client->version, false, (const uint8_t *)body->at, body->n, &view, &fault);
+    return noc_engine_fail(client, NOC_RC_MALFORMED_PACKET, "length");
+}
 
-    if (err < 0) {
-        return noc_engine_fail_codec(client, err, fault.field);
+static int fail_packet(struct noc_client *client)
+{
+    return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet type");
+}
+
+size_t noc_engine_take_props(struct noc_client *client, unsigned type, const uint8_t *at, size_t n,
+    struct noc_props *ret_props)
+{
+    struct noc_fault fault;
+    int used = noc_props_decode(type, at, n, ret_props, &fault);
+
+    if (used < 0) {
+        noc_engine_fail_text(client,
+            used == NOC_EMALFORMED ? NOC_RC_MALFORMED_PACKET : NOC_RC_PROTOCOL_ERROR, fault.field);
+        return 0;
     }
-    noc_engine_close(client, NOC_CAUSE_DISCONNECTED, view.reason);
-    noc_engine_closed(client, event);
-    event->reason = view.reason;
-    event->payload = view.props.reason_string;
-    event->props = view.props;
-    return NOC_STEP_EVENT;
+    return (size_t)used;
 }
 
-static int take_pubrel(struct noc_client *client, const struct noc_slice *body)
+/* A reason code, perhaps, and properties, perhaps (version 5). False: the connection has failed. */
+static bool take_reason(
+    struct noc_client *client, unsigned type, const uint8_t *at, size_t n, struct noc_event *event)
 {
-    struct noc_ack ack;
-    struct noc_fault fault;
-    int err = noc_ack_decode(client->version, NOC_PUBREL, body, &ack, &fault);
+    if (n == 0) {
+        return true;
+    }
+    if (!noc_engine_is_v5(client)) {
+        fail_malformed(client);
+        return false;
+    }
+    event->reason = *at;
+    if (!noc_reason_is_listed(type, event->reason)) {
+        noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "reason code");
+        return false;
+    }
+    if (n > 1) {
+        size_t used = noc_engine_take_props(client, type, at + 1, n - 1, &event->props);
 
-    return err < 0 ? noc_engine_fail_codec(client, err, fault.field)
-                   : noc_engine_take_pubrel(client, ack.packet_id);
+        if (used != 0 && used != n - 1) {
+            fail_malformed(client);
+        }
+        return used == n - 1;
+    }
+    return true;
 }
 
-static int take_pingresp(struct noc_client *client, struct noc_event *event)
+/* Reason codes, one for each filter. */
+static bool take_reasons(
+    struct noc_client *client, unsigned type, const uint8_t *at, size_t n, struct noc_event *event)
 {
-    client->ping = NOC_PING_NONE;
-    return noc_engine_event(event, NOC_EVENT_PONG);
+    size_t used = 0;
+
+    if (noc_engine_is_v5(client)) {
+        used = noc_engine_take_props(client, type, at, n, &event->props);
+        if (used == 0) {
+            return false;
+        }
+    }
+    event->payload = noc_slice(at + used, n - used);
+    if ((event->payload.n == 0) == (noc_engine_is_v5(client) || type == NOC_SUBACK)) {
+        fail_malformed(client);
+        return false;
+    }
+    for (; used < n; used++) {
+        if (noc_engine_is_v5(client) ? !noc_reason_is_listed(type, at[used])
+                                     : at[used] > 2 && at[used] != NOC_RC_UNSPECIFIED) {
+            noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "reason code"); /* [MQTT-3.9.3-2] */
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What answers a packet of ours with a packet identifier, or is the server's in QoS 2. */
+static int take_reply(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
+    struct noc_event *event)
+{
+    bool is_ack = type < NOC_SUBSCRIBE, is_good;
+
+    if (!(is_ack ? NOC_WITH_QOS : NOC_WITH_SUBSCRIBE) || type == NOC_SUBSCRIBE ||
+        type == NOC_UNSUBSCRIBE) {
+        return fail_packet(client);
+    }
+    if (n < 2) {
+        return fail_malformed(client);
+    }
+    noc_engine_event(event, is_ack               ? NOC_EVENT_PUBLISHED
+                            : type == NOC_SUBACK ? NOC_EVENT_SUBSCRIBED
+                                                 : NOC_EVENT_UNSUBSCRIBED);
+    event->packet_id = noc_get_u16(body);
+    if (event->packet_id == 0) {
+        return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet identifier");
+    }
+    is_good = is_ack ? take_reason(client, type, body + 2, n - 2, event)
+                     : take_reasons(client, type, body + 2, n - 2, event);
+    if (!is_good) {
+        return NOC_STEP_ON;
+    }
+    if (!is_ack) {
+        return noc_engine_take_suback(client, event);
+    }
+    return type == NOC_PUBREL ? noc_engine_take_pubrel(client, event->packet_id)
+                              : noc_engine_take_ack(client, type, event);
+}
+
+/* DISCONNECT and AUTH. */
+static int take_v5(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
+    struct noc_event *event)
+{
+    noc_engine_event(event, NOC_EVENT_AUTHENTICATED);
+    if (!take_reason(client, type, body, n, event)) {
+        return NOC_STEP_ON;
+    }
+    if (type == NOC_AUTH) {
+        return noc_engine_take_auth(client, event);
+    }
+    if (noc_props_has(&event->props, NOC_PROP_SESSION_EXPIRY)) {
+        return noc_engine_fail(
+            client, NOC_RC_PROTOCOL_ERROR, "session expiry"); /* [MQTT-3.14.2-2] */
+    }
+    noc_engine_close(client, NOC_CAUSE_DISCONNECTED, event->reason);
+    return noc_engine_closed(client, event);
 }
 
 /* Is there room for whatever answer a packet of that type needs? */
 static bool can_answer(struct noc_client *client, unsigned type)
 {
+    uint8_t *at;
+
     if (client->is_lost) {
         return true;
     }
     if (NOC_WITH_V5 && type == NOC_AUTH) {
-        return client->out_at == client->out_end;
+        return client->out_at == client->out_end && !client->is_publishing;
     }
     return !NOC_WITH_QOS || (type != NOC_PUBREC && type != NOC_PUBREL) ||
-           noc_engine_room(client, ANSWER_ROOM) != NULL;
+           noc_engine_begin(client, type, ANSWER_MAX - 2, 0, &at) == NOC_OK;
 }
 
-static int take_open(
-    struct noc_client *client, unsigned type, const struct noc_slice *body, struct noc_event *event)
+static int dispatch(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
+    struct noc_event *event)
 {
-    switch (type) {
-    case NOC_PUBACK:
-    case NOC_PUBREC:
-    case NOC_PUBCOMP:
-        if (NOC_WITH_QOS) {
-            return noc_engine_take_ack(client, type, body, event);
-        }
-        break;
-    case NOC_PUBREL:
-        if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE) {
-            return take_pubrel(client, body);
-        }
-        break;
-    case NOC_SUBACK:
-    case NOC_UNSUBACK:
-        if (NOC_WITH_SUBSCRIBE) {
-            return noc_engine_take_suback(client, type, body, event);
-        }
-        break;
-    case NOC_PINGRESP:
-        return take_pingresp(client, event);
-    case NOC_DISCONNECT:
-        if (noc_engine_is_v5(client)) {
-            return take_disconnect(client, body, event);
-        }
-        break;
-    case NOC_AUTH:
-        if (NOC_WITH_V5) {
-            return noc_engine_take_auth(client, body, event);
-        }
-        break;
-    default:
-        break;
+    bool is_open = client->state == NOC_CLIENT_OPEN;
+
+    if (NOC_WITH_V5 && type == NOC_AUTH) {
+        return take_v5(client, type, body, n, event);
     }
-    return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet type");
+    if (is_open == (type == NOC_CONNACK)) {
+        return fail_packet(client);
+    }
+    if (type == NOC_CONNACK) {
+        return noc_engine_take_connack(client, body, n, event);
+    }
+    if (type == NOC_PINGRESP) {
+        client->ping = NOC_PING_NONE;
+        return noc_engine_event(event, NOC_EVENT_PONG);
+    }
+    if ((NOC_WITH_QOS || NOC_WITH_SUBSCRIBE) && type >= NOC_PUBACK && type <= NOC_UNSUBACK) {
+        return take_reply(client, type, body, n, event);
+    }
+    if (type == NOC_DISCONNECT && noc_engine_is_v5(client)) {
+        return take_v5(client, type, body, n, event);
+    }
+    return fail_packet(client);
 }
 
 int noc_engine_take(struct noc_client *client, struct noc_event *event)
 {
     const uint8_t *packet = client->in + client->in_at;
     size_t n = client->in_end - client->in_at, size;
-    bool is_open = client->state == NOC_CLIENT_OPEN, is_whole;
     struct noc_header header;
-    struct noc_slice body;
-    int used = client->state == NOC_CLIENT_UPGRADING
-                   ? 0
-                   : noc_header_decode(client->version, packet, n, &header);
+    int used = noc_header_decode(client->version, packet, n, &header);
 
     if (used <= 0) {
-        return used == 0 ? NOC_STEP_WAIT
-                         : noc_engine_fail(client, NOC_RC_MALFORMED_PACKET, "fixed header");
+        return used == 0 ? NOC_STEP_WAIT : fail_malformed(client);
     }
     size = (size_t)used + header.remaining;
-    is_whole = size <= n;
-    if (size > client->packet_max) {
-        return noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "packet size");
+    if (size > noc_engine_in_max(client) || (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
+        /* No need to wait for what can't come whole, or at all. */
+        if (!NOC_WITH_SUBSCRIBE || header.type != NOC_PUBLISH ||
+            (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
+            return noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "packet size");
+        }
+    } else if (size > n) {
+        return NOC_STEP_WAIT;
     }
-    if (NOC_WITH_SUBSCRIBE && is_open && header.type == NOC_PUBLISH) {
-        return noc_engine_take_publish(client, &header, is_whole ? size : n, event);
-    }
-    if (!is_whole) {
-        /* No need to wait for what can't come whole. */
-        return size <= noc_engine_in_max(client)
-                   ? NOC_STEP_WAIT
-                   : noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "packet size");
+    if (NOC_WITH_SUBSCRIBE && header.type == NOC_PUBLISH && client->state == NOC_CLIENT_OPEN) {
+        return noc_engine_take_publish(client, &header, n - (size_t)used, event);
     }
     if (!can_answer(client, header.type)) {
         client->wants_out = true;
         return NOC_STEP_WAIT;
     }
-    noc_engine_trace(client, packet, size);
+    noc_engine_trace(client, false, packet, size);
     client->in_at += (uint32_t)size;
-    body = noc_slice(packet + used, header.remaining);
-    if (is_open) {
-        return take_open(client, header.type, &body, event);
-    }
-    if (header.type == NOC_CONNACK) {
-        return noc_engine_take_connack(client, &body, event);
-    }
-    if (NOC_WITH_V5 && header.type == NOC_AUTH) {
-        return noc_engine_take_auth(client, &body, event);
-    }
-    return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet type");
+    return dispatch(client, header.type, packet + used, header.remaining, event);
 }

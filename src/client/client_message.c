@@ -5,7 +5,9 @@
  * its payload is handed out as it comes. What the application has is
  * acknowledged when it asks for the next event.
  */
+#include "base/utf8.h"
 #include "client/engine.h"
+#include "mqtt/text.h"
 
 /* ---- QoS 2: the packet identifiers that are under way ---- */
 
@@ -20,15 +22,6 @@ static unsigned find_received(const struct noc_client *client, uint16_t packet_i
     return i;
 }
 
-void noc_engine_forget_received(struct noc_client *client)
-{
-    if (client->received_count > 0) {
-        memset(client->options->received, 0,
-            client->received_count * sizeof client->options->received[0]);
-        client->received_count = 0;
-    }
-}
-
 bool noc_engine_settle(struct noc_client *client)
 {
     uint16_t id = client->ack_id;
@@ -39,7 +32,7 @@ bool noc_engine_settle(struct noc_client *client)
     if (!noc_engine_put_ack(client, client->ack_type, id, NOC_RC_SUCCESS)) {
         return false;
     }
-    if (client->ack_type == NOC_PUBREC && find_received(client, id) == client->received_count) {
+    if (client->ack_type == NOC_PUBREC && !client->is_repeated) {
         client->options->received[client->received_count++] = id;
     }
     client->ack_type = 0;
@@ -70,16 +63,13 @@ static uint8_t resolve_alias(
 {
     char *at;
 
-    if (aliases == NULL || alias > aliases->count) {
+    if (aliases == NULL || alias > aliases->count || topic->n > aliases->topic_max) {
         return NOC_RC_TOPIC_ALIAS_INVALID; /* [MQTT-3.1.2-26] */
     }
     at = aliases->at + (size_t)(alias - 1) * aliases->topic_max;
     if (topic->n == 0) {
         *topic = noc_slice(at, aliases->lengths[alias - 1]);
         return topic->n == 0 ? NOC_RC_PROTOCOL_ERROR : 0;
-    }
-    if (topic->n > aliases->topic_max) {
-        return NOC_RC_TOPIC_ALIAS_INVALID;
     }
     memcpy(at, topic->at, topic->n);
     aliases->lengths[alias - 1] = (uint16_t)topic->n;
@@ -88,116 +78,130 @@ static uint8_t resolve_alias(
 
 /* ---- PUBLISH ---- */
 
-/* Bytes of body[0..n) before the payload; 0: they are not all here. */
-static size_t head_size(
-    const struct noc_client *client, unsigned flags, const uint8_t *body, size_t n)
+/* What stands before the payload. */
+struct head {
+    size_t n;       /* its bytes */
+    size_t props_n; /* those of the properties, with their length */
+    bool is_here;   /* all of it has come */
+};
+
+/* Measure the head of a PUBLISH of which body[0..n) is here. False: it is longer than the packet. */
+static bool measure_head(const struct noc_client *client, const struct noc_header *header,
+    const uint8_t *body, size_t n, struct head *head)
 {
+    size_t at;
     uint32_t props_n = 0;
-    size_t head;
     int used = 0;
 
+    head->is_here = false;
+    head->props_n = 0;
     if (n < 2) {
-        return 0;
+        return header->remaining >= 2;
     }
-    head = 2 + (size_t)noc_get_u16(body) + ((flags & 6) != 0 ? 2 : 0);
-    if (noc_engine_is_v5(client)) {
-        if (head > n) {
-            return 0;
+    at = 2 + (size_t)noc_get_u16(body) + ((header->flags & 6) != 0 ? 2 : 0);
+    if (noc_engine_is_v5(client) && at < n) {
+        used = noc_varint_decode(body + at, n - at, &props_n);
+        if (used < 0) {
+            return false;
         }
-        used = noc_varint_decode(body + head, n - head, &props_n);
-        if (used <= 0) {
-            return used == 0 ? 0 : head; /* the decoder will say what is wrong */
-        }
+        head->props_n = (size_t)used + props_n;
     }
-    head += (size_t)used + props_n;
-    return head > n ? 0 : head;
+    head->n = at + head->props_n;
+    head->is_here = head->n <= n && (!noc_engine_is_v5(client) || used != 0);
+    return head->n + (noc_engine_is_v5(client) && head->props_n == 0 ? 1 : 0) <= header->remaining;
 }
 
-/* What the application is to acknowledge by and by; a reason code if that can't be. */
-static uint8_t note_ack(struct noc_client *client, const struct noc_publish *publish)
+/* Read the topic and the packet identifier. A reason code, 0 if all is well. */
+static uint8_t read_head(
+    const struct noc_header *header, const uint8_t *body, struct noc_event *event)
+{
+    event->topic = noc_slice(body + 2, noc_get_u16(body));
+    event->qos = header->flags >> 1 & 3;
+    event->retain = (header->flags & 1) != 0;
+    event->dup = (header->flags & 8) != 0;
+    if (!noc_topic_text_is_valid(event->topic)) {
+        return noc_utf8_is_valid(event->topic) ? NOC_RC_PROTOCOL_ERROR : NOC_RC_MALFORMED_PACKET;
+    }
+    if (event->qos > 0) {
+        event->packet_id = noc_get_u16(body + 2 + event->topic.n);
+        return event->packet_id == 0 ? NOC_RC_PROTOCOL_ERROR : 0; /* [MQTT-2.2.1-3] */
+    }
+    return event->dup ? NOC_RC_MALFORMED_PACKET : 0; /* [MQTT-3.3.1-2] */
+}
+
+/* What is to be acknowledged by and by. A reason code, 0 if all is well. */
+static uint8_t note_ack(struct noc_client *client, const struct noc_event *event)
 {
     client->is_repeated = false;
-    if (publish->qos == 0) {
+    if (event->qos == 0) {
         return 0;
     }
     if (!NOC_WITH_QOS) {
         return NOC_RC_PROTOCOL_ERROR; /* nobody asked for it */
     }
-    if (publish->qos == 2) {
-        client->is_repeated = find_received(client, publish->packet_id) < client->received_count;
+    if (event->qos == 2) {
+        client->is_repeated = find_received(client, event->packet_id) < client->received_count;
         if (!client->is_repeated && client->received_count == client->options->received_max) {
             return NOC_RC_RECEIVE_MAXIMUM_EXCEEDED; /* [MQTT-3.3.4-9] */
         }
     }
-    client->ack_type = publish->qos == 1 ? NOC_PUBACK : NOC_PUBREC;
-    client->ack_id = publish->packet_id;
+    client->ack_type = event->qos == 1 ? NOC_PUBACK : NOC_PUBREC;
+    client->ack_id = event->packet_id;
     return 0;
-}
-
-static void make_event(
-    struct noc_event *event, enum noc_event_kind kind, const struct noc_publish *publish)
-{
-    event->kind = kind;
-    event->packet_id = publish->packet_id;
-    event->reason = 0;
-    event->qos = publish->qos;
-    event->retain = publish->retain;
-    event->dup = publish->dup;
-    event->session_present = false;
-    event->topic = publish->topic;
-    event->payload = publish->payload;
-    event->cause = (struct noc_cause){0};
-    event->props = publish->props;
 }
 
 int noc_engine_take_publish(
     struct noc_client *client, const struct noc_header *header, size_t n, struct noc_event *event)
 {
-    const uint8_t *bytes = client->in + client->in_at + header->size;
-    struct noc_slice body = noc_slice(bytes, n < header->size ? 0 : n - header->size);
-    bool is_whole = body.n == header->remaining;
-    struct noc_publish publish;
-    struct noc_fault fault;
+    const uint8_t *body = client->in + client->in_at + header->size;
+    struct head head;
     uint8_t reason;
-    int err;
 
-    if (!is_whole) {
-        size_t size = header->size + (size_t)header->remaining, max = noc_engine_in_max(client);
-        size_t head = size <= max ? 0 : head_size(client, header->flags, bytes, body.n);
-
-        if (head == 0) {
-            return size <= max || n < max
-                       ? NOC_STEP_WAIT
-                       : noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "topic");
+    n = n < header->remaining ? n : header->remaining;
+    if (!measure_head(client, header, body, n, &head)) {
+        return noc_engine_fail(client, NOC_RC_MALFORMED_PACKET, "length");
+    }
+    if (!head.is_here) {
+        return header->size + n < noc_engine_in_max(client)
+                   ? NOC_STEP_WAIT
+                   : noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "topic and properties");
+    }
+    noc_engine_event(event, NOC_EVENT_MESSAGE);
+    reason = read_head(header, body, event);
+    if (noc_engine_is_v5(client) && reason == 0 && head.props_n > 1) {
+        if (noc_engine_take_props(client, NOC_PUBLISH, body + head.n - head.props_n, head.props_n,
+                &event->props) == 0) {
+            return NOC_STEP_ON;
         }
-        body.n = head;
-    }
-    err = noc_publish_decode(client->version, header->flags, false, &body, &publish, &fault);
-    if (err < 0) {
-        return noc_engine_fail_codec(client, err, fault.field);
-    }
-    if (noc_engine_is_v5(client) && publish.props.topic_alias > 0) {
-        reason = resolve_alias(client->options->aliases, publish.props.topic_alias, &publish.topic);
-        if (reason != 0) {
-            return noc_engine_fail(client, reason, "topic alias");
+        if (event->props.topic_alias > 0) {
+            reason =
+                resolve_alias(client->options->aliases, event->props.topic_alias, &event->topic);
         }
     }
-    reason = note_ack(client, &publish);
+    if (reason == 0 && event->topic.n == 0) {
+        reason = NOC_RC_PROTOCOL_ERROR; /* [MQTT-4.7.3-1] */
+    }
+    if (reason == 0) {
+        reason = note_ack(client, event);
+    }
     if (reason != 0) {
-        return noc_engine_fail(client, reason, "QoS");
+        return noc_engine_fail(client, reason, "PUBLISH");
     }
-    noc_engine_trace(client, client->in + client->in_at, header->size + body.n);
-    client->in_at += (uint32_t)(header->size + body.n);
-    event->size = (uint32_t)publish.payload.n;
-    if (!is_whole) {
+    event->size = header->remaining - (uint32_t)head.n;
+    event->payload = noc_slice(body + head.n, event->size);
+    client->chunk_left = 0;
+    if (n < header->remaining) {
+        n = head.n;
+        event->kind = NOC_EVENT_MESSAGE_BEGIN;
+        event->payload.n = 0;
         client->is_streaming = true;
-        client->chunk_left = header->remaining - (uint32_t)body.n;
-        event->size = client->chunk_left;
+        client->chunk_left = event->size;
     }
+    noc_engine_trace(client, false, body - header->size, header->size + n);
+    client->in_at += header->size + (uint32_t)n;
     if (client->is_repeated) {
-        return !is_whole || noc_engine_settle(client) ? NOC_STEP_ON : NOC_STEP_WAIT;
+        return client->is_streaming || noc_engine_settle(client) ? NOC_STEP_ON : NOC_STEP_WAIT;
     }
-    make_event(event, is_whole ? NOC_EVENT_MESSAGE : NOC_EVENT_MESSAGE_BEGIN, &publish);
     return NOC_STEP_EVENT;
 }
 
@@ -209,19 +213,13 @@ int noc_engine_take_chunk(struct noc_client *client, struct noc_event *event)
     if (n == 0 && client->chunk_left > 0) {
         return NOC_STEP_WAIT;
     }
+    noc_engine_event(event, n == 0 ? NOC_EVENT_MESSAGE_END : NOC_EVENT_MESSAGE_CHUNK);
+    event->payload = noc_slice(client->in + client->in_at, n);
     client->in_at += n;
     client->chunk_left -= n;
-    if (n == 0) {
-        client->is_streaming = false;
-        if (client->is_repeated) {
-            return noc_engine_settle(client) ? NOC_STEP_ON : NOC_STEP_WAIT;
-        }
-        return noc_engine_event(event, NOC_EVENT_MESSAGE_END);
-    }
+    client->is_streaming = n > 0;
     if (client->is_repeated) {
-        return NOC_STEP_ON;
+        return n > 0 || noc_engine_settle(client) ? NOC_STEP_ON : NOC_STEP_WAIT;
     }
-    noc_engine_event(event, NOC_EVENT_MESSAGE_CHUNK);
-    event->payload = noc_slice(client->in + client->in_at - n, n);
     return NOC_STEP_EVENT;
 }

@@ -4,78 +4,107 @@
 #include "client/engine.h"
 #include "mqtt/topic.h"
 
-/* Is it a filter that the server can take? */
-static int judge(const struct noc_client *client, struct noc_slice filter)
-{
-    struct noc_slice group, inner = filter;
+/* What is to be asked for: filters with options, stride bytes apart, or without. */
+struct ask {
+    const char *filters;
+    size_t stride, count;
+    struct noc_slice props;
+    unsigned type;
+};
 
-    if (filter.n > UINT16_MAX || !noc_utf8_is_valid(filter)) {
-        return NOC_EINVAL;
-    }
+/* The filter; its options, if it has any, stand behind it. */
+static const struct noc_slice *filter_at(const struct ask *ask, size_t i)
+{
+    return (const struct noc_slice *)(const void *)(ask->filters + i * ask->stride);
+}
+
+_Static_assert(offsetof(struct noc_client_filter, filter) == 0 &&
+                   offsetof(struct noc_client_filter, options) == sizeof(struct noc_slice),
+    "options do not stand behind their filter");
+
+/* Is it a filter that this server takes? */
+static int judge_filter(const struct noc_client *client, struct noc_slice filter)
+{
+    struct noc_slice group;
+
     if (noc_engine_is_v5(client) && noc_filter_is_shared(filter)) {
-        if (!noc_share_split(filter, &group, &inner)) {
+        if (!noc_share_split(filter, &group, &filter)) {
             return NOC_EINVAL;
         }
         if ((client->server_lacks & NOC_LACKS_SHARED) != 0) {
             return NOC_ENOTSUP;
         }
-    } else if (!noc_filter_is_valid(filter)) {
+    }
+    if (!noc_filter_is_valid(filter)) {
         return NOC_EINVAL;
     }
-    if ((client->server_lacks & NOC_LACKS_WILDCARDS) != 0 && noc_filter_has_wildcard(inner)) {
-        return NOC_ENOTSUP;
-    }
-    return NOC_OK;
+    return noc_engine_is_v5(client) && (client->server_lacks & NOC_LACKS_WILDCARDS) != 0 &&
+                   noc_filter_has_wildcard(filter)
+               ? NOC_ENOTSUP
+               : NOC_OK;
 }
 
-/* May these options go with that filter (3.8.3.1)? */
-static int judge_options(const struct noc_client *client, const struct noc_client_filter *filter)
+/* And its options (3.8.3.1)? */
+static int judge(const struct noc_client *client, const struct noc_client_filter *filter)
 {
     unsigned options = filter->options;
 
-    if ((options & NOC_SUB_QOS) == 3 || (options & 0xc0) != 0 ||
-        (options & NOC_SUB_RETAIN_HANDLING) == NOC_SUB_RETAIN_HANDLING ||
-        (options > 2 && !noc_engine_is_v5(client)) ||
-        ((options & NOC_SUB_NO_LOCAL) != 0 && noc_filter_is_shared(filter->filter))) {
+    if (!noc_engine_is_v5(client)
+            ? options > 2
+            : (options & NOC_SUB_QOS) == 3 || options >= 0x30 ||
+                  ((options & NOC_SUB_NO_LOCAL) != 0 && noc_filter_is_shared(filter->filter))) {
         return NOC_EINVAL;
     }
-    return !NOC_WITH_QOS && (options & NOC_SUB_QOS) != 0 ? NOC_ENOTSUP : NOC_OK;
+    if (!NOC_WITH_QOS && (options & NOC_SUB_QOS) != 0) {
+        return NOC_ENOTSUP;
+    }
+    return judge_filter(client, filter->filter);
 }
 
-/* Write the beginning of either. */
-static int begin(
-    struct noc_client *client, struct noc_pen *pen, size_t count, struct noc_slice props)
+static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_packet_id)
 {
-    uint16_t id;
+    unsigned options_n = ask->type == NOC_SUBSCRIBE ? 1 : 0;
+    uint16_t id = client->last_id;
+    size_t n = 2;
+    uint8_t *at;
+    int err;
 
     if (client->state != NOC_CLIENT_OPEN) {
         return NOC_ECLOSED;
     }
-    if (count == 0) {
+    if (noc_engine_is_v5(client)) {
+        n += noc_engine_props_size(ask->props);
+    }
+    for (size_t i = 0; i < ask->count; i++) {
+        struct noc_slice filter = *filter_at(ask, i);
+
+        if (filter.n > UINT16_MAX || !noc_utf8_is_valid(filter)) {
+            return NOC_EINVAL;
+        }
+        n += 2 + filter.n + options_n;
+    }
+    if (ask->count == 0) {
         return NOC_EINVAL; /* [MQTT-3.8.3-2], [MQTT-3.10.3-2] */
     }
-    if (client->wants_out || !noc_pen_begin(pen, client)) {
-        return NOC_EAGAIN;
+    err = client->wants_out ? NOC_EAGAIN : noc_engine_begin(client, ask->type << 4 | 2, n, 0, &at);
+    if (err != NOC_OK) {
+        return err;
     }
     id = noc_engine_packet_id(client);
     if (id == 0) {
         return NOC_EAGAIN;
     }
-    noc_pen_u16(pen, id);
-    noc_pen_props(pen, props);
-    return NOC_OK;
-}
-
-static int finish(
-    struct noc_client *client, struct noc_pen *pen, unsigned type, uint16_t *ret_packet_id)
-{
-    uint16_t id = client->last_id;
-    int err = noc_pen_finish(pen, type << 4 | 2);
-
-    if (err != NOC_OK) {
-        client->last_id = id == 1 ? UINT16_MAX : (uint16_t)(id - 1);
-        return err;
+    at = noc_put_u16(at, id);
+    if (noc_engine_is_v5(client)) {
+        at = noc_engine_put_props(at, ask->props);
     }
+    for (size_t i = 0; i < ask->count; i++) {
+        at = noc_engine_put(at, *filter_at(ask, i));
+        if (options_n > 0) {
+            *at++ = *(const uint8_t *)(filter_at(ask, i) + 1);
+        }
+    }
+    noc_engine_end(client, at);
     if (client->subscribe_count++ == 0) {
         client->subscribe_id = id;
     }
@@ -101,76 +130,41 @@ static bool has_subscription_id(struct noc_slice props)
 int noc_client_subscribe(struct noc_client *client, const struct noc_client_filter *filters,
     size_t count, struct noc_slice props, uint16_t *ret_packet_id)
 {
-    struct noc_pen pen;
+    struct ask ask = {(const char *)filters, sizeof *filters, count, props, NOC_SUBSCRIBE};
     int err = NOC_OK;
 
     for (size_t i = 0; i < count && err == NOC_OK; i++) {
-        err = judge(client, filters[i].filter);
-        if (err == NOC_OK) {
-            err = judge_options(client, &filters[i]);
-        }
+        err = judge(client, &filters[i]);
     }
-    if (err == NOC_OK && noc_engine_is_v5(client) &&
-        (client->server_lacks & NOC_LACKS_SUBSCRIPTION_IDS) != 0 && has_subscription_id(props)) {
+    if (noc_engine_is_v5(client) && (client->server_lacks & NOC_LACKS_SUBSCRIPTION_IDS) != 0 &&
+        has_subscription_id(props)) {
         err = NOC_ENOTSUP;
     }
-    if (err == NOC_OK) {
-        err = begin(client, &pen, count, props);
-    }
-    if (err != NOC_OK) {
-        return err;
-    }
-    for (size_t i = 0; i < count; i++) {
-        noc_pen_slice(&pen, filters[i].filter);
-        noc_pen_u8(&pen, filters[i].options);
-    }
-    return finish(client, &pen, NOC_SUBSCRIBE, ret_packet_id);
+    return err == NOC_OK ? put(client, &ask, ret_packet_id) : err;
 }
 
 int noc_client_unsubscribe(struct noc_client *client, const struct noc_slice *filters, size_t count,
     struct noc_slice props, uint16_t *ret_packet_id)
 {
-    struct noc_pen pen;
-    int err = NOC_OK;
+    struct ask ask = {(const char *)filters, sizeof *filters, count, props, NOC_UNSUBSCRIBE};
 
     for (size_t i = 0; i < count; i++) {
         /* What the server lacks is its business here: there is nothing to unsubscribe from. */
-        if (judge(client, filters[i]) == NOC_EINVAL) {
+        if (judge_filter(client, filters[i]) == NOC_EINVAL) {
             return NOC_EINVAL;
         }
     }
-    err = begin(client, &pen, count, props);
-    if (err != NOC_OK) {
-        return err;
-    }
-    for (size_t i = 0; i < count; i++) {
-        noc_pen_slice(&pen, filters[i]);
-    }
-    return finish(client, &pen, NOC_UNSUBSCRIBE, ret_packet_id);
+    return put(client, &ask, ret_packet_id);
 }
 
-int noc_engine_take_suback(
-    struct noc_client *client, unsigned type, const struct noc_slice *body, struct noc_event *event)
+int noc_engine_take_suback(struct noc_client *client, struct noc_event *event)
 {
-    struct noc_suback suback;
-    struct noc_fault fault;
-    int err = noc_suback_decode(client->version, type, body, &suback, &fault);
-
-    if (err < 0) {
-        return noc_engine_fail_codec(client, err, fault.field);
-    }
-    if (client->subscribe_count == 0 || (uint16_t)(suback.packet_id - client->subscribe_id) >
+    if (client->subscribe_count == 0 || (uint16_t)(event->packet_id - client->subscribe_id) >
                                             (uint16_t)(client->last_id - client->subscribe_id)) {
         return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet identifier");
     }
     if (--client->subscribe_count == 0) {
         client->subscribe_id = 0;
-    }
-    noc_engine_event(event, type == NOC_SUBACK ? NOC_EVENT_SUBSCRIBED : NOC_EVENT_UNSUBSCRIBED);
-    event->packet_id = suback.packet_id;
-    event->payload = suback.reasons;
-    if (NOC_WITH_V5) {
-        event->props = suback.props;
     }
     return NOC_STEP_EVENT;
 }

@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct noc_ws_answer) <= sizeof(((struct noc_client *)0)->
                    sizeof(struct noc_ws_reader) <= sizeof(((struct noc_client *)0)->ws),
     "struct noc_client has too little room for the WebSocket");
 _Static_assert(NOC_ENGINE_WS_BASE >= NOC_WS_SEAL_ROOM, "too little room for the head of a frame");
-_Static_assert(NOC_ENGINE_WS_HELD > NOC_WS_BEGUN_MAX, "too little room for a control frame");
+_Static_assert(NOC_ENGINE_WS_HELD > NOC_WS_CONTROL_MAX, "too little room for a control frame");
 
 enum { CONTROL_HEAD = 6, CODE_BYTES = 2 };
 
@@ -33,13 +33,15 @@ int noc_engine_ws_start(struct noc_client *client)
     for (unsigned i = 0; i < sizeof answer->key; i += 4) {
         noc_put_u32(answer->key + i, random_bits(client));
     }
-    n = noc_ws_ask(answer, client->options->websocket, client->out + client->out_base,
-        client->out_room - client->out_base);
+    if (client->options->websocket->host.n == 0) {
+        return NOC_EINVAL;
+    }
+    n = noc_ws_ask(answer, client->options->websocket, client->out + client->out_at,
+        client->out_room - client->out_at);
     if (n < 0) {
         return n;
     }
-    client->out_at = client->out_base;
-    client->out_end = client->out_framed = client->out_base + (uint32_t)n;
+    client->out_end = client->out_framed = client->out_at + (uint32_t)n;
     client->state = NOC_CLIENT_UPGRADING;
     client->has_ws_bye = true; /* there is nothing to be closed yet */
     return NOC_OK;
@@ -70,10 +72,10 @@ static int refuse(
 
     noc_engine_close(client, is_status ? NOC_CAUSE_HTTP : NOC_CAUSE_UPGRADE,
         is_status ? answer->status : answer->kind);
-    client->cause.retry_after_s = answer->retry_after_s;
-    noc_engine_closed(client, event);
+    client->cause.retry_after_s = (uint16_t)answer->retry_after_s;
+    noc_engine_event(event, NOC_EVENT_CLOSED);
     event->payload = noc_slice(client->in + client->in_at, client->raw_end - client->in_at);
-    return NOC_STEP_EVENT;
+    return noc_engine_closed(client, event);
 }
 
 static int take_answer(struct noc_client *client, struct noc_event *event)
@@ -144,7 +146,6 @@ int noc_engine_ws_take(struct noc_client *client, struct noc_event *event)
     struct noc_ws_reader *reader = (void *)client->ws;
     size_t plain_n = client->in_end, n = client->raw_end;
     uint32_t before = client->in_end;
-    struct noc_slice payload;
     int opcode;
 
     if (client->state == NOC_CLIENT_UPGRADING) {
@@ -153,12 +154,12 @@ int noc_engine_ws_take(struct noc_client *client, struct noc_event *event)
     if (client->has_ws_ping) {
         return put_pong(client);
     }
-    opcode = noc_ws_read(reader, client->in, &plain_n, &n, &payload);
+    opcode = noc_ws_read(reader, client->in, &plain_n, &n);
     client->in_end = (uint32_t)plain_n;
     client->raw_end = (uint32_t)n;
     if (opcode > 0) {
-        client->ws_held_at = (uint32_t)((const uint8_t *)payload.at - client->in);
-        client->ws_held_n = (uint8_t)payload.n;
+        client->ws_held_at = client->in_end;
+        client->ws_held_n = (uint8_t)reader->held;
         client->has_ws_ping = opcode == NOC_WS_PING;
         return NOC_STEP_ON;
     }

@@ -2,8 +2,8 @@
 #ifndef NOC_CLIENT_ENGINE_H
 #define NOC_CLIENT_ENGINE_H
 /*
- * What the files of the client engine share; nobody else includes it. The
- * order of the day is in README.md.
+ * What the files of the client engine share; nobody else includes it. How they
+ * work together is in README.md. All of it is written to be small.
  */
 
 #include <noctule/client.h>
@@ -49,21 +49,25 @@ static inline bool noc_engine_has_ws(const struct noc_client *client)
     return NOC_WITH_WEBSOCKET && client->options->websocket != NULL;
 }
 
-/* An outbox that holds something, or may; NULL where QoS 1 and 2 are compiled out. */
+/* NULL where QoS 1 and 2 are compiled out. */
 static inline struct noc_outbox *noc_engine_box(const struct noc_client *client)
 {
     return NOC_WITH_QOS ? client->options->outbox : NULL;
 }
 
-/* Show a packet that came, or its beginning, to who wants to see it. */
+/* Show a packet that came or goes, or its beginning, to who wants to see it. */
 static inline void noc_engine_trace(
-    const struct noc_client *client, const uint8_t *packet, size_t n)
+    const struct noc_client *client, bool is_outgoing, const uint8_t *packet, size_t n)
 {
-    const struct noc_client_options *options = client->options;
-
-    if (options->trace != NULL) {
-        options->trace(options->context, false, packet, n);
+    if (NOC_WITH_TEXTS && client->options->trace != NULL) {
+        client->options->trace(client->options->context, is_outgoing, packet, n);
     }
+}
+
+/* Where the output buffer begins. */
+static inline uint32_t noc_engine_out_base(const struct noc_client *client)
+{
+    return noc_engine_has_ws(client) ? NOC_ENGINE_WS_BASE : 0;
 }
 
 /* The largest packet that is sure to find room in the input buffer, whatever the frames around it. */
@@ -87,19 +91,24 @@ int noc_engine_close(struct noc_client *client, enum noc_cause_kind kind, unsign
 int noc_engine_closed(struct noc_client *client, struct noc_event *event);
 
 /* The server broke the protocol: tell it the reason (version 5), and end the connection. */
-int noc_engine_fail(struct noc_client *client, uint8_t reason, const char *field);
-
-/* The codec found that error. */
-int noc_engine_fail_codec(struct noc_client *client, int err, const char *field);
+int noc_engine_fail_text(struct noc_client *client, unsigned reason, const char *field);
+#define noc_engine_fail(client, reason, field) noc_engine_fail_text(client, reason, NOC_TEXT(field))
 
 /* ---- client_in.c ---- */
 
 /* Handle what came, up to the next event. */
 int noc_engine_take(struct noc_client *client, struct noc_event *event);
 
+/*
+ * Read properties at at[0..n), of a packet of that type. Returns the bytes they take. 0: they are
+ * wrong, and the connection has failed.
+ */
+size_t noc_engine_take_props(struct noc_client *client, unsigned type, const uint8_t *at, size_t n,
+    struct noc_props *ret_props);
+
 /* ---- client_message.c ---- */
 
-/* A PUBLISH, its n bytes from the fixed header on being here. */
+/* A PUBLISH: n bytes of its body are here. */
 int noc_engine_take_publish(
     struct noc_client *client, const struct noc_header *header, size_t n, struct noc_event *event);
 /* More of one that is larger than the buffer. */
@@ -108,16 +117,11 @@ int noc_engine_take_chunk(struct noc_client *client, struct noc_event *event);
 int noc_engine_take_pubrel(struct noc_client *client, uint16_t packet_id);
 /* Acknowledge the message that the application has had. False: no room to. */
 bool noc_engine_settle(struct noc_client *client);
-/* The server has no session: nothing is under way. */
-void noc_engine_forget_received(struct noc_client *client);
 
 /* ---- client_ack.c ---- */
 
-/* PUBACK, PUBREC or PUBCOMP. */
-int noc_engine_take_ack(struct noc_client *client, unsigned type, const struct noc_slice *body,
-    struct noc_event *event);
-/* A new connection is open: see to what is in the outbox. NOC_OK, or an error of the outbox. */
-int noc_engine_rewind(struct noc_client *client, bool is_anew);
+/* PUBACK, PUBREC or PUBCOMP, decoded into what is to be the event. */
+int noc_engine_take_ack(struct noc_client *client, unsigned type, struct noc_event *event);
 /* Move messages from the outbox to the output buffer. */
 void noc_engine_pump(struct noc_client *client);
 /* Take what the pump could not send out of the outbox, and tell. */
@@ -128,56 +132,68 @@ int noc_engine_take_held(struct noc_client *client, struct noc_event *event);
 /* Write CONNECT. NOC_OK, NOC_EINVAL, NOC_ETOOLARGE, or what step() said. */
 int noc_engine_put_connect(struct noc_client *client);
 int noc_engine_take_connack(
-    struct noc_client *client, const struct noc_slice *body, struct noc_event *event);
-/* Nothing may wait in the output buffer. */
-int noc_engine_take_auth(
-    struct noc_client *client, const struct noc_slice *body, struct noc_event *event);
+    struct noc_client *client, const uint8_t *body, size_t n, struct noc_event *event);
 
-/* ---- client_subscribe.c ---- */
+/* ---- client_auth.c: version 5 only ---- */
 
-/* SUBACK or UNSUBACK. */
-int noc_engine_take_suback(struct noc_client *client, unsigned type, const struct noc_slice *body,
-    struct noc_event *event);
+/*
+ * Have the answer to data made (absent: the first words), behind where gap bytes and the
+ * method will be written. NOC_OK, NOC_ETOOLARGE, or what step() said.
+ */
+int noc_engine_auth_step(
+    struct noc_client *client, struct noc_slice data, size_t gap, struct noc_slice *ret_answer);
+size_t noc_engine_auth_size(const struct noc_client *client, struct noc_slice answer);
+uint8_t *noc_engine_put_auth_props(
+    const struct noc_client *client, uint8_t *at, struct noc_slice answer);
+/* Does that stand for success? If not, the connection is given up. */
+bool noc_engine_auth_finish(struct noc_client *client, const struct noc_props *props);
+/* AUTH, decoded into what is to be the event. Nothing may wait in the output buffer. */
+int noc_engine_take_auth(struct noc_client *client, struct noc_event *event);
 
 /* ---- client_out.c ---- */
 
 /* Move what waits to the front of the output buffer. */
 void noc_engine_pack(struct noc_client *client);
 
-/* Where n bytes may be appended; NULL: no room now, or a packet is half written. */
-uint8_t *noc_engine_room(struct noc_client *client, size_t n);
+/*
+ * Begin a packet with n bytes of body, of which later come some other time: see to room, write
+ * the fixed header, and tell where the body goes. NOC_OK, NOC_ETOOLARGE, or NOC_EAGAIN: no room
+ * now, or a packet is half written. With PUBLISH of QoS 1 and 2 half a packet is no
+ * hindrance: they are only made there.
+ */
+int noc_engine_begin(
+    struct noc_client *client, unsigned first_byte, size_t n, size_t later, uint8_t **ret_at);
 
-/* n bytes, a packet, were appended. */
-void noc_engine_added(struct noc_client *client, size_t n);
+/* The packet is written up to end. */
+static inline void noc_engine_end(struct noc_client *client, const uint8_t *end)
+{
+    const uint8_t *start = client->out + client->out_end;
+
+    noc_engine_trace(client, true, start, (size_t)(end - start));
+    client->out_end = (uint32_t)(end - client->out);
+}
+
+/* A packet without a body. NOC_OK, NOC_EAGAIN. */
+int noc_engine_put_empty(struct noc_client *client, unsigned type);
 
 /* Append an acknowledgement. False: no room. */
 bool noc_engine_put_ack(
     struct noc_client *client, unsigned type, uint16_t packet_id, uint8_t reason);
 
-/* Append a PINGREQ. False: no room. */
-bool noc_engine_put_ping(struct noc_client *client);
+/* Write bytes; a slice with its length in two; properties with theirs. Each returns the byte after. */
+uint8_t *noc_engine_put_raw(uint8_t *at, const void *bytes, size_t n);
+uint8_t *noc_engine_put(uint8_t *at, struct noc_slice value);
+uint8_t *noc_engine_put_props(uint8_t *at, struct noc_slice props);
+/* Bytes of properties with their length. */
+size_t noc_engine_props_size(struct noc_slice props);
 
 /* A packet identifier that is free; 0: none is. */
 uint16_t noc_engine_packet_id(struct noc_client *client);
 
-/* Writes a packet to the output buffer: first the body, then the head in front of it. */
-struct noc_pen {
-    struct noc_client *client;
-    uint8_t *at, *end;
-    bool is_over; /* it did not fit */
-};
+/* ---- client_subscribe.c ---- */
 
-/* False: a packet is half written. */
-bool noc_pen_begin(struct noc_pen *pen, struct noc_client *client);
-/* The packet is whole. NOC_OK, NOC_EAGAIN or NOC_ETOOLARGE. */
-int noc_pen_finish(struct noc_pen *pen, unsigned first_byte);
-/* bytes may overlap what is written. */
-void noc_pen_put(struct noc_pen *pen, const void *bytes, size_t n);
-void noc_pen_u8(struct noc_pen *pen, unsigned value);
-void noc_pen_u16(struct noc_pen *pen, unsigned value);
-void noc_pen_varint(struct noc_pen *pen, size_t value);
-void noc_pen_slice(struct noc_pen *pen, struct noc_slice value); /* with its length in two bytes */
-void noc_pen_props(struct noc_pen *pen, struct noc_slice props); /* with theirs; version 5 only */
+/* SUBACK or UNSUBACK, decoded into what is to be the event. */
+int noc_engine_take_suback(struct noc_client *client, struct noc_event *event);
 
 /* ---- client_ws.c ---- */
 

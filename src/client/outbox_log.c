@@ -227,15 +227,18 @@ static int find_alive(
     return err;
 }
 
-static void make_item(const struct noc_log_outbox *log, const struct record *record, uint8_t fate,
+static int make_item(const struct noc_log_outbox *log, const struct record *record, uint8_t fate,
     struct noc_outbox_item *ret_item)
 {
+    ret_item->first = 0;
     ret_item->position = record->at;
     ret_item->size = record->size;
     ret_item->packet_id = record->packet_id;
     ret_item->state = (uint8_t)(fate == KIND_RELEASED    ? NOC_OUTBOX_RELEASED
                                 : record->at < log->sent ? NOC_OUTBOX_SENT
                                                          : NOC_OUTBOX_WAITING);
+    return fate == KIND_RELEASED ? NOC_OK
+                                 : storage_read(log, record->at + HEAD, &ret_item->first, 1);
 }
 
 /* ---- the other region ---- */
@@ -479,7 +482,7 @@ static int log_unsent(struct noc_outbox *box, struct noc_outbox_item *ret_item)
 
     if (err == NOC_OK) {
         log->cursor = record.at;
-        make_item(log, &record, fate, ret_item);
+        err = make_item(log, &record, fate, ret_item);
     }
     return err;
 }
@@ -507,8 +510,7 @@ static int log_find(struct noc_outbox *box, uint16_t packet_id, struct noc_outbo
 
     while ((err = find_alive(log, at, &record, &fate)) == NOC_OK) {
         if (record.packet_id == packet_id) {
-            make_item(log, &record, fate, ret_item);
-            return NOC_OK;
+            return make_item(log, &record, fate, ret_item);
         }
         at = record.at + record_size(&record);
     }

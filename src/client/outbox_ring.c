@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An outbox in memory: a ring of entries. An entry is eight bytes of head and
- * the packet, rounded up to four; both go around the end of the memory where
- * they meet it. What is removed in the middle stays as a dead entry until all
- * in front of it are gone.
+ * An outbox in memory. An entry is eight bytes of head and the packet, rounded up to four.
+ * What is removed in the middle stays as a dead entry until all in front of it
+ * are gone, or room is needed.
  *
- *   head                 sent            cursor                  used
- *    | entry | dead | entry | ... entry ... | entry | entry | begun  :
- *    +-------- sent before ---+----- sent --+---- waiting ---+
- *
- * Offsets are counted from head, so the ring's end is nobody's business but that of ring_copy().
+ *   0        head                 sent            cursor                  tail
+ *   | gone .. | entry | dead | entry | ... entry ... | entry | entry | begun  :
+ *             +-------- sent before ---+----- sent --+---- waiting ---+
  */
 #include <noctule/outbox.h>
 
@@ -17,13 +14,13 @@
 
 #include "base/macros.h"
 
-enum { HEAD = 8, LIVE = 0, RELEASED = 1, DEAD = 2 };
+enum { LIVE = 0, RELEASED = 1, DEAD = 2 };
 
 struct entry {
     uint32_t size; /* of the packet */
     uint16_t packet_id;
-    uint8_t mark; /* LIVE ... */
-    uint8_t unused;
+    uint16_t mark; /* LIVE ... */
+    uint8_t packet[];
 };
 
 static struct noc_ring_outbox *ring_of(struct noc_outbox *box)
@@ -34,96 +31,81 @@ static struct noc_ring_outbox *ring_of(struct noc_outbox *box)
 /* Bytes of an entry for a packet of that size. */
 static uint32_t entry_size(uint32_t size)
 {
-    return HEAD + ((size + 3) & ~UINT32_C(3));
+    return (uint32_t)sizeof(struct entry) + ((size + 3) & ~UINT32_C(3));
 }
 
-/* The address of a byte, and how many stand there before the memory ends. */
-static uint8_t *ring_at(const struct noc_ring_outbox *ring, uint32_t offset, size_t *ret_n)
+static struct entry *entry_at(const struct noc_ring_outbox *ring, uint32_t offset)
 {
-    uint32_t to_end = ring->size - ring->head;
-
-    offset = offset < to_end ? ring->head + offset : offset - to_end;
-    *ret_n = ring->size - offset;
-    return ring->bytes + offset;
+    return (struct entry *)(void *)(ring->bytes + offset);
 }
 
-static void ring_put(struct noc_ring_outbox *ring, uint32_t offset, const void *bytes, size_t n)
-{
-    size_t first;
-    uint8_t *at = ring_at(ring, offset, &first);
-
-    first = first < n ? first : n;
-    memcpy(at, bytes, first);
-    memcpy(ring->bytes, (const uint8_t *)bytes + first, n - first);
-}
-
-static void ring_get(const struct noc_ring_outbox *ring, uint32_t offset, void *into, size_t n)
-{
-    size_t first;
-    const uint8_t *at = ring_at(ring, offset, &first);
-
-    first = first < n ? first : n;
-    memcpy(into, at, first);
-    memcpy((uint8_t *)into + first, ring->bytes, n - first);
-}
-
-static struct entry ring_entry(const struct noc_ring_outbox *ring, uint32_t offset)
-{
-    struct entry entry;
-
-    ring_get(ring, offset, &entry, sizeof entry);
-    return entry;
-}
-
-/* Where an item stands. */
-static uint32_t item_offset(const struct noc_ring_outbox *ring, const struct noc_outbox_item *item)
-{
-    return item->position >= ring->head ? item->position - ring->head
-                                        : item->position + (ring->size - ring->head);
-}
-
-/* Skip the dead at offset. Returns where the next entry stands that isn't, or used. */
+/* The first entry at or behind offset that is not dead; tail: none. */
 static uint32_t skip_dead(const struct noc_ring_outbox *ring, uint32_t offset)
 {
-    while (offset < ring->used) {
-        struct entry entry = ring_entry(ring, offset);
-
-        if (entry.mark != DEAD) {
-            break;
-        }
-        offset += entry_size(entry.size);
+    while (offset < ring->tail && entry_at(ring, offset)->mark == DEAD) {
+        offset += entry_size(entry_at(ring, offset)->size);
     }
     return offset;
 }
 
-static void make_item(
+static int make_item(
     const struct noc_ring_outbox *ring, uint32_t offset, struct noc_outbox_item *ret_item)
 {
-    struct entry entry = ring_entry(ring, offset);
-    size_t n;
+    const struct entry *entry = entry_at(ring, offset);
 
-    ret_item->position = (uint32_t)(ring_at(ring, offset, &n) - ring->bytes);
-    ret_item->size = entry.size;
-    ret_item->packet_id = entry.packet_id;
-    ret_item->state = (uint8_t)(entry.mark == RELEASED ? NOC_OUTBOX_RELEASED
-                                : offset < ring->sent  ? NOC_OUTBOX_SENT
-                                                       : NOC_OUTBOX_WAITING);
+    if (offset >= ring->tail) {
+        return NOC_ENOENT;
+    }
+    ret_item->position = offset;
+    ret_item->size = entry->size;
+    ret_item->packet_id = entry->packet_id;
+    ret_item->first = entry->packet[0];
+    ret_item->state = (uint8_t)(entry->mark == RELEASED ? NOC_OUTBOX_RELEASED
+                                : offset < ring->sent   ? NOC_OUTBOX_SENT
+                                                        : NOC_OUTBOX_WAITING);
+    return NOC_OK;
+}
+
+/* Move what is alive to the front. */
+static void compact(struct noc_ring_outbox *ring)
+{
+    uint32_t to = 0, size, cursor = 0, sent = 0;
+
+    for (uint32_t at = ring->head; at < ring->tail; at += size) {
+        size = entry_size(entry_at(ring, at)->size);
+        if (entry_at(ring, at)->mark == DEAD) {
+            continue;
+        }
+        memmove(ring->bytes + to, ring->bytes + at, size);
+        to += size;
+        cursor = at < ring->cursor ? to : cursor;
+        sent = at < ring->sent ? to : sent;
+    }
+    ring->head = 0;
+    ring->tail = to;
+    ring->cursor = cursor;
+    ring->sent = sent;
 }
 
 static int ring_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
 {
     struct noc_ring_outbox *ring = ring_of(box);
-    struct entry entry = {.size = size, .packet_id = packet_id, .mark = LIVE};
+    struct entry *entry;
 
     if (size > ring->size || entry_size(size) > ring->size) {
         return NOC_ETOOLARGE;
     }
-    if (entry_size(size) > ring->size - ring->used) {
+    if (entry_size(size) > ring->size - ring->tail) {
+        compact(ring);
+    }
+    if (entry_size(size) > ring->size - ring->tail) {
         return NOC_EFULL;
     }
-    ring->begun = entry_size(size);
-    ring->written = 0;
-    ring_put(ring, ring->used, &entry, sizeof entry);
+    entry = entry_at(ring, ring->tail);
+    entry->size = size;
+    entry->packet_id = packet_id;
+    entry->mark = LIVE;
+    ring->written = ring->tail + (uint32_t)sizeof *entry;
     return NOC_OK;
 }
 
@@ -132,28 +114,33 @@ static int ring_write(struct noc_outbox *box, const void *bytes, size_t n)
     struct noc_ring_outbox *ring = ring_of(box);
 
     if (n > 0) {
-        ring_put(ring, ring->used + HEAD + ring->written, bytes, n);
+        memcpy(ring->bytes + ring->written, bytes, n);
         ring->written += (uint32_t)n;
     }
     return NOC_OK;
 }
 
+/* Skip the dead at the front. */
+static void find_head(struct noc_ring_outbox *ring)
+{
+    ring->head = skip_dead(ring, ring->head);
+    ring->box.oldest_id = ring->head < ring->tail ? entry_at(ring, ring->head)->packet_id : 0;
+}
+
 static int ring_commit(struct noc_outbox *box)
 {
     struct noc_ring_outbox *ring = ring_of(box);
+    const struct entry *entry = entry_at(ring, ring->tail);
 
-    box->newest_id = ring_entry(ring, ring->used).packet_id;
-    if (ring->used == 0) {
-        box->oldest_id = box->newest_id;
-    }
-    ring->used += ring->begun;
-    ring->begun = 0;
+    box->newest_id = entry->packet_id;
+    ring->tail += entry_size(entry->size);
+    find_head(ring);
     return NOC_OK;
 }
 
 static void ring_cancel(struct noc_outbox *box)
 {
-    ring_of(box)->begun = 0;
+    (void)box; /* What was begun stands behind tail, where nobody looks. */
 }
 
 static int ring_rewind(struct noc_outbox *box, bool is_anew)
@@ -171,19 +158,18 @@ static int ring_unsent(struct noc_outbox *box, struct noc_outbox_item *ret_item)
 {
     struct noc_ring_outbox *ring = ring_of(box);
 
-    ring->cursor = skip_dead(ring, ring->cursor);
-    if (ring->cursor == ring->used) {
-        return NOC_ENOENT;
+    if (ring->cursor < ring->head) {
+        ring->cursor = ring->head;
     }
-    make_item(ring, ring->cursor, ret_item);
-    return NOC_OK;
+    ring->cursor = skip_dead(ring, ring->cursor);
+    return make_item(ring, ring->cursor, ret_item);
 }
 
 static int ring_pass(struct noc_outbox *box)
 {
     struct noc_ring_outbox *ring = ring_of(box);
 
-    ring->cursor += entry_size(ring_entry(ring, ring->cursor).size);
+    ring->cursor += entry_size(entry_at(ring, ring->cursor)->size);
     if (ring->sent < ring->cursor) {
         ring->sent = ring->cursor;
     }
@@ -193,61 +179,32 @@ static int ring_pass(struct noc_outbox *box)
 static int ring_find(struct noc_outbox *box, uint16_t packet_id, struct noc_outbox_item *ret_item)
 {
     struct noc_ring_outbox *ring = ring_of(box);
+    uint32_t offset = ring->head;
 
-    for (uint32_t offset = 0; offset < ring->used;) {
-        struct entry entry = ring_entry(ring, offset);
-
-        if (entry.packet_id == packet_id && entry.mark != DEAD) {
-            make_item(ring, offset, ret_item);
-            return NOC_OK;
-        }
-        offset += entry_size(entry.size);
+    while (offset < ring->tail && (entry_at(ring, offset)->packet_id != packet_id ||
+                                      entry_at(ring, offset)->mark == DEAD)) {
+        offset += entry_size(entry_at(ring, offset)->size);
     }
-    return NOC_ENOENT;
+    return make_item(ring, offset, ret_item);
 }
 
 static int ring_read(
     struct noc_outbox *box, const struct noc_outbox_item *item, uint32_t at, void *into, size_t n)
 {
-    struct noc_ring_outbox *ring = ring_of(box);
-
-    ring_get(ring, item_offset(ring, item) + HEAD + at, into, n);
+    memcpy(into, entry_at(ring_of(box), item->position)->packet + at, n);
     return NOC_OK;
-}
-
-static void set_mark(struct noc_ring_outbox *ring, const struct noc_outbox_item *item, uint8_t mark)
-{
-    struct entry entry = {.size = item->size, .packet_id = item->packet_id, .mark = mark};
-
-    ring_put(ring, item_offset(ring, item), &entry, sizeof entry);
 }
 
 static int ring_release(struct noc_outbox *box, const struct noc_outbox_item *item)
 {
-    set_mark(ring_of(box), item, RELEASED);
+    entry_at(ring_of(box), item->position)->mark = RELEASED;
     return NOC_OK;
 }
 
 static int ring_remove(struct noc_outbox *box, const struct noc_outbox_item *item)
 {
-    struct noc_ring_outbox *ring = ring_of(box);
-    uint32_t gone;
-    size_t n;
-
-    set_mark(ring, item, DEAD);
-    gone = skip_dead(ring, 0);
-    ring->head = (uint32_t)(ring_at(ring, gone, &n) - ring->bytes);
-    ring->used -= gone;
-    ring->cursor -= gone < ring->cursor ? gone : ring->cursor;
-    ring->sent -= gone < ring->sent ? gone : ring->sent;
-    if (ring->used > 0) {
-        box->oldest_id = ring_entry(ring, 0).packet_id;
-        return NOC_OK;
-    }
-    box->oldest_id = 0;
-    if (ring->begun == 0) {
-        ring->head = 0; /* so that the next entry stands in one piece */
-    }
+    entry_at(ring_of(box), item->position)->mark = DEAD;
+    find_head(ring_of(box));
     return NOC_OK;
 }
 
@@ -267,9 +224,14 @@ struct noc_outbox *noc_ring_outbox_init(struct noc_ring_outbox *ring, void *byte
         .remove = ring_remove,
     };
 
+    size_t gap = (0 - (uintptr_t)bytes) % 4;
+
     memset(ring, 0, sizeof *ring);
     ring->box.ops = &ops;
-    ring->bytes = bytes;
-    ring->size = (uint32_t)(n > INT32_MAX ? INT32_MAX : n) & ~UINT32_C(3);
+    if (n > gap) {
+        n -= gap;
+        ring->bytes = (uint8_t *)bytes + gap;
+        ring->size = (uint32_t)(n > INT32_MAX ? INT32_MAX : n) & ~UINT32_C(3);
+    }
     return &ring->box;
 }
