@@ -167,7 +167,10 @@ int noc_engine_ws_take(struct noc_client *client, struct noc_event *event)
         return NOC_STEP_ON; /* what stands in front of a fault or a close is good */
     }
     if (opcode == NOC_ECLOSED) {
-        memmove(client->in, client->in + client->ws_held_at, client->ws_held_n);
+        /* The reason stands behind the code. */
+        client->ws_held_n =
+            (uint8_t)(client->ws_held_n > CODE_BYTES ? client->ws_held_n - CODE_BYTES : 0);
+        memmove(client->in, client->in + client->ws_held_at + CODE_BYTES, client->ws_held_n);
         return noc_engine_close(client, NOC_CAUSE_WEBSOCKET, reader->code);
     }
     if (opcode < 0) {
