@@ -46,13 +46,15 @@ struct noc_output_message {
 
 /* Zero means: payloads, each with a line feed, as of Mosquitto 2.0. */
 struct noc_output_options {
-    const char *format;   /* of -F, borrowed for _init() only; or NULL */
-    bool is_verbose;      /* -v: the topic and a space first; -F wins over it */
-    bool no_newline;      /* -N; does not apply to formats that are not empty */
-    bool is_pretty;       /* --pretty: JSON over several lines */
-    bool is_retain_bool;  /* 2.1: %j says true or false; 2.0 says 1 or 0 */
-    bool can_print_float; /* 2.1: %f and %d are known */
+    const char *format; /* of -F, borrowed for _init() only; or NULL */
+    bool is_verbose;    /* -v: the topic and a space first; -F wins over it */
+    bool no_newline;    /* -N: no line feed after a message */
+    bool is_pretty;     /* --pretty: JSON over several lines */
+    bool is_compat_2_1; /* Mosquitto 2.1: %f and %d, separators in hex, a JSON of other details */
 };
+
+/* "2026-11-29T16:19:23+0100", and years that nobody will see. */
+#define NOC_OUTPUT_ISO_SIZE 48
 
 struct noc_output_item; /* a piece of a compiled format */
 
@@ -60,29 +62,41 @@ struct noc_output_format {
     struct noc_output_item *items; /* of -F, or NULL */
     size_t item_count;
     char *text; /* what the items of plain text point into */
-    bool is_verbose, no_newline, is_pretty, is_retain_bool;
+    bool is_verbose, no_newline, is_pretty, is_compat_2_1;
 
-    /* The second that was broken down last. */
+    /* The second that was broken down last: as struct tm, and as of %I. */
+    bool is_broken_down;
     time_t broken_down_time;
     struct tm broken_down;
-    bool is_broken_down;
+    char iso[NOC_OUTPUT_ISO_SIZE];
 };
+
+/* Room for what is wrong with a format. */
+enum { NOC_OUTPUT_FAULT_SIZE = 64 };
 
 /*
  * Compile the options. Returns NOC_OK; NOC_EINVAL if the format is not good, and
- * *ret_fault is then one line that says why, without a line feed (a static
- * string); or NOC_ENOMEM.
+ * fault is then one line that says why, without a line feed; or NOC_ENOMEM. In
+ * any case _done() may be called.
  */
 NOC_MUST_CHECK int noc_output_format_init(struct noc_output_format *format,
-    const struct noc_output_options *options, const char **ret_fault);
+    const struct noc_output_options *options, char fault[NOC_OUTPUT_FAULT_SIZE]);
 void noc_output_format_done(struct noc_output_format *format);
 
+/* Why a message could not be shown whole. */
+enum noc_output_fault {
+    NOC_OUTPUT_NO_JSON,   /* %J, and the payload is not JSON */
+    NOC_OUTPUT_NO_FLOAT,  /* %f, and the payload has not four bytes */
+    NOC_OUTPUT_NO_DOUBLE, /* %d, and it has not eight */
+};
+
 /*
- * Append a message. Returns NOC_OK; NOC_EMALFORMED if %J met a payload that is
- * not JSON (what stood before it in the format has been appended, the rest is
- * left out: say so to the user); or NOC_ENOMEM.
+ * Append a message. Returns NOC_OK; NOC_EMALFORMED if a code of the format cannot
+ * show this payload, and *ret_fault then says what was asked for: such a code
+ * shows nothing, the rest has been appended; or NOC_ENOMEM, with nothing appended.
  */
 NOC_MUST_CHECK int noc_output_format_append(struct noc_output_format *format,
-    const struct noc_output_message *message, struct noc_output_buffer *buffer);
+    const struct noc_output_message *message, struct noc_output_buffer *buffer,
+    enum noc_output_fault *ret_fault);
 
 #endif
