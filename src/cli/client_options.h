@@ -82,6 +82,8 @@ struct noc_client_texts {
     size_t n;
 };
 
+struct noc_client_block; /* a piece of memory that the settings own */
+
 struct noc_client_settings {
     enum noc_client_tool tool;
     const char *program; /* "mosquitto_pub", or "noctule pub": what messages call us */
@@ -110,9 +112,13 @@ struct noc_client_settings {
     uint16_t keep_alive_s;
     struct noc_slice user, password; /* absent: at == NULL */
     struct noc_client_will will;
-    uint16_t inflight_max; /* -M, at least 1: messages under way, and receive maximum */
+    uint16_t inflight_max;    /* -M, at least 1: messages of ours that may be under way */
+    uint16_t receive_maximum; /* of the broker's; in the properties of CONNECT too */
 
-    /* In wire form, without the length in front. -x and -c are in those of CONNECT, -e is not. */
+    /*
+     * In wire form, without the length in front; for version 5 only, else empty. What
+     * -x, -c, -C and -e say is in them: session expiry, receive maximum, response topic.
+     */
     struct noc_slice props[NOC_CLIENT_PROPS_COUNT];
 
     /* What to do. */
@@ -123,15 +129,15 @@ struct noc_client_settings {
     enum noc_client_source source;
     struct noc_slice payload;
     bool is_retained;
-    unsigned repeat_count;       /* --repeat, at least 1 */
-    uint64_t repeat_delay_us;    /* --repeat-delay */
-    unsigned message_count;      /* -C; 0: no end */
-    unsigned timeout_s;          /* -W; 0: none */
-    bool exit_after_sub;         /* -E */
-    bool skip_retained;          /* -R */
-    bool only_retained;          /* --retained-only */
-    bool remove_retained;        /* --remove-retained */
-    bool retain_as_published;    /* --retain-as-published */
+    unsigned repeat_count;    /* --repeat, at least 1 */
+    uint64_t repeat_delay_us; /* --repeat-delay */
+    unsigned message_count;   /* -C; 0: no end */
+    unsigned timeout_s;       /* -W; 0: none */
+    bool exit_after_sub;      /* -E */
+    bool skip_retained;       /* -R */
+    bool only_retained;       /* --retained-only */
+    bool remove_retained;     /* --remove-retained */
+    bool retain_as_published; /* --retain-as-published */
     enum noc_client_retain_handling retain_handling;
     unsigned random_filter; /* --random-filter in hundredths of a percent: 10000 prints all */
     bool print_latency;     /* --latency */
@@ -143,7 +149,7 @@ struct noc_client_settings {
     struct noc_output_format output;
     bool show_tree, show_stats, show_progress; /* ours */
 
-    void *memory; /* what the texts live in, besides argv */
+    struct noc_client_block *blocks; /* what the texts live in, besides argv */
 };
 
 enum noc_client_outcome {
@@ -167,5 +173,8 @@ void noc_client_settings_done(struct noc_client_settings *settings);
  * output and troubles to standard error. Returns the exit status.
  */
 int noc_client_tool_run(struct noc_client_settings *settings);
+
+/* All of a command: the settings, and _run() with them. Returns the exit status. */
+int noc_client_tool_main(enum noc_client_tool tool, int argc, char **argv);
 
 #endif
