@@ -302,8 +302,8 @@ static int check_by_tool(struct noc_client_parser *parser)
         break;
     }
     if (settings->skip_retained && settings->only_retained) {
-        return noc_client_fail_late(
-            parser, "\nError: Combining '-R' and '--retained-only' makes no sense.\n");
+        parser->no_hint = true;
+        return noc_client_fail("\nError: Combining '-R' and '--retained-only' makes no sense.\n");
     }
     return NOC_OK;
 }

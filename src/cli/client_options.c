@@ -179,6 +179,22 @@ static int apply(
     return NOC_OK;
 }
 
+/* Of some options there can be only one, which is told before anything about its value. */
+static int check_exclusive(
+    const struct noc_client_parser *parser, const struct noc_client_option *option)
+{
+    const char *other_id =
+        option->target == offsetof(struct noc_client_parser, id) ? parser->id_prefix : parser->id;
+
+    if (option->is_source && parser->has_source) {
+        return noc_client_fail("Error: Only one type of message can be sent at once.\n\n");
+    }
+    if (option->is_id && other_id != NULL) {
+        return noc_client_fail("Error: -i and -I argument cannot be used together.\n\n");
+    }
+    return NOC_OK;
+}
+
 /* words[0] is the option. *ret_used is how many words it has, itself included. */
 static int read_option(
     struct noc_client_parser *parser, int word_count, char **words, int *ret_used)
@@ -194,8 +210,9 @@ static int read_option(
         ++*ret_used;
         return err;
     }
-    if (option->is_source && parser->has_source) {
-        return noc_client_fail("Error: Only one type of message can be sent at once.\n\n");
+    err = check_exclusive(parser, option);
+    if (err < 0) {
+        return err;
     }
     if (option->argument != NULL && word_count < 2) {
         return noc_client_fail("Error: %s\n\n", option->missing);

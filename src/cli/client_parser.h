@@ -79,6 +79,7 @@ struct noc_client_option {
     uint8_t kind;                       /* enum noc_option_kind */
     bool is_own;                        /* not known under Mosquitto's names */
     bool is_source;                     /* one of those of which there can be only one */
+    bool is_id;                         /* -i or -I: the other one must not have been given */
     const char *argument;               /* how help calls it, or NULL: there is none */
     const char *missing;                /* what is wrong when it is not there */
     const char *help;                   /* lines of at most 70 characters */
@@ -133,8 +134,6 @@ int noc_client_add_topic(struct noc_client_parser *parser, const char *topic, co
 
 int noc_client_set_filter_out(struct noc_client_parser *parser, const char *value);
 int noc_client_set_header(struct noc_client_parser *parser, const char *value);
-int noc_client_set_id(struct noc_client_parser *parser, const char *value);
-int noc_client_set_id_prefix(struct noc_client_parser *parser, const char *value);
 int noc_client_set_latency(struct noc_client_parser *parser, const char *value);
 int noc_client_set_format(struct noc_client_parser *parser, const char *value);
 int noc_client_set_options_file(struct noc_client_parser *parser, const char *value);

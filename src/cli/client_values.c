@@ -184,23 +184,6 @@ int noc_client_set_unix(struct noc_client_parser *parser, const char *value)
     return NOC_OK;
 }
 
-static int fail_both_ids(void)
-{
-    return noc_client_fail("Error: -i and -I argument cannot be used together.\n\n");
-}
-
-int noc_client_set_id(struct noc_client_parser *parser, const char *value)
-{
-    parser->id = value;
-    return parser->id_prefix == NULL ? NOC_OK : fail_both_ids();
-}
-
-int noc_client_set_id_prefix(struct noc_client_parser *parser, const char *value)
-{
-    parser->id_prefix = value;
-    return parser->id == NULL ? NOC_OK : fail_both_ids();
-}
-
 int noc_client_set_version(struct noc_client_parser *parser, const char *value)
 {
     static const struct {

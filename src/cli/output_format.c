@@ -105,15 +105,15 @@ struct compiler {
     char *fault;
 };
 
-static int fail(const struct compiler *compiler, const char *what)
+static int refuse(const struct compiler *compiler, const char *what)
 {
     (void)snprintf(compiler->fault, NOC_OUTPUT_FAULT_SIZE, "%s", what);
     return NOC_EINVAL;
 }
 
-static int fail_incomplete(const struct compiler *compiler)
+static int refuse_incomplete(const struct compiler *compiler)
 {
-    return fail(compiler, "Incomplete format specifier.");
+    return refuse(compiler, "Incomplete format specifier.");
 }
 
 static struct noc_output_item *add_item(struct compiler *compiler, char code)
@@ -173,14 +173,14 @@ static int compile_percent(struct compiler *compiler)
         is_good = read_number(compiler, &item->precision);
     }
     if (!is_good) {
-        return fail(compiler, "Format width too large.");
+        return refuse(compiler, "Format width too large.");
     }
     if (is_2_1 && *compiler->at != '%' && *compiler->at != '\0' &&
         (ispunct((unsigned char)*compiler->at) || *compiler->at == ' ')) {
         item->separator = *compiler->at++;
     }
     if (*compiler->at == '\0') {
-        return fail_incomplete(compiler);
+        return refuse_incomplete(compiler);
     }
     item->code = *compiler->at++;
     if (strchr(codes, item->code) == NULL) {
@@ -196,7 +196,7 @@ static int compile_at(struct compiler *compiler)
     char letter = *compiler->at;
 
     if (letter == '\0') {
-        return fail_incomplete(compiler);
+        return refuse_incomplete(compiler);
     }
     compiler->at++;
     if (letter == '@') {
@@ -214,7 +214,7 @@ static int compile_escape(struct compiler *compiler)
     const char *letter;
 
     if (*compiler->at == '\0') {
-        return fail(compiler, "Incomplete escape specifier.");
+        return refuse(compiler, "Incomplete escape specifier.");
     }
     letter = strchr(letters, *compiler->at);
     if (letter == NULL) {
