@@ -23,6 +23,7 @@ enum {
     TEXT_MAX_BYTES = 65535,
     PORT_PLAIN = 1883,
     PORT_TLS = 8883,
+    PORT_HTTPS = 443,
     RECEIVE_MAXIMUM = 20,
     ID_BYTES = 23, /* what version 3.1 allows */
 };
@@ -121,17 +122,21 @@ static int check_sub(const struct noc_client_parser *parser)
                                  "unsubscribe from (-U).\n");
 }
 
+/* Port 443 may turn out to be a WebSocket. */
 static int check_ws(const struct noc_client_parser *parser)
 {
     const struct noc_client_settings *settings = &parser->settings;
+    bool may_be_ws = settings->is_ws || parser->numbers[NOC_NUMBER_PORT] == PORT_HTTPS;
 
-    if (!settings->is_ws && settings->ws_path != NULL) {
+    if (!may_be_ws && settings->ws_path != NULL) {
         return noc_client_fail("Error: --ws-path is of use with --ws or a ws:// URL only.\n");
     }
-    if (!settings->is_ws && parser->numbers[NOC_NUMBER_PORT] != 443 &&
-        (settings->headers.n > 0 || settings->user_agent != NULL)) {
+    if (!may_be_ws && (settings->headers.n > 0 || settings->user_agent != NULL)) {
         return noc_client_fail(
             "Error: --header and --user-agent are of use with --ws or a ws:// URL only.\n");
+    }
+    if (settings->is_ws && parser->numbers[NOC_NUMBER_PORT] == 0) {
+        return noc_client_fail("Error: --ws and --unix cannot be used together.\n");
     }
     return NOC_OK;
 }
@@ -522,7 +527,7 @@ static void settle_way(struct noc_client_parser *parser)
                    : PORT_PLAIN;
     }
     settings->port = (uint16_t)port;
-    if (settings->is_ws || settings->is_unix) {
+    if (settings->is_ws || settings->is_unix || settings->tls.psk != NULL) {
         settings->is_transport_given = true;
     }
     if (settings->ws_path == NULL) {

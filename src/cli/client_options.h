@@ -91,10 +91,11 @@ struct noc_client_settings {
     bool is_compat_2_1;  /* NOCTULE_COMPATIBILITY=2.1 */
 
     /* The way there. */
-    const char *host;         /* "localhost" by default; a path when is_unix */
-    uint16_t port;            /* the default of the transport is filled in */
-    bool is_port_given;       /* by -p or the URL */
-    bool is_transport_given;  /* by --ws, a TLS option or a URL: nothing is left to find out */
+    const char *host;   /* "localhost" by default; a path when is_unix */
+    uint16_t port;      /* the default of the transport is filled in */
+    bool is_port_given; /* by -p or the URL */
+    /* By a URL, --ws, --unix, --psk or --no-tls. If not, and the port is 443, find it out. */
+    bool is_transport_given;
     bool is_unix;             /* --unix: host is the socket's path */
     const char *bind_address; /* -A, or NULL */
     bool no_delay;            /* --nodelay, --latency */

@@ -147,7 +147,10 @@ const struct noc_client_option noc_client_options[] = {
 
     /* ---- what is shown ---- */
     {"-F", NULL, S | R, .argument = "FORMAT", NAMED("-F", "format"), CALL(noc_client_set_format),
-        .help = "how to show a message; the manual page has the codes"},
+        .help = "how to show a message: %t topic, %p payload, %x in hex, %l its length,\n"
+                "%q QoS, %r retained, %m message id, %j all of it as JSON, %J with the\n"
+                "payload as JSON too, %I and %U the time, @Y and so on as strftime(3);\n"
+                "of version 5 %A %C %D %E %F %P %R %S; %8t has a width, %-8t is left"},
     {"-v", "--verbose", S | R, FLAG(output.is_verbose), .help = "show the topic too"},
     {"-N", NULL, S | R, FLAG(output.no_newline), .help = "no line feed after a message"},
     {NULL, "--pretty", S | R, FLAG(output.is_pretty), .help = "JSON (%j, %J) over several lines"},

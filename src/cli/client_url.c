@@ -59,7 +59,7 @@ static bool split_host(const char *at, const char *end, struct authority *ret)
         ret->host = between(at + 1, after);
         after++;
     } else {
-        after = at == end ? NULL : memchr(at, ':', (size_t)(end - at));
+        after = memchr(at, ':', (size_t)(end - at));
         after = after == NULL ? end : after;
         ret->host = between(at, after);
     }
@@ -73,7 +73,7 @@ static bool split_host(const char *at, const char *end, struct authority *ret)
 /* [USER[:PASSWORD]@]HOST[:PORT]. The last @ counts, so that a password may have one. */
 static bool split_authority(const char *at, const char *end, struct authority *ret)
 {
-    const char *sign = at == end ? NULL : memrchr(at, '@', (size_t)(end - at));
+    const char *sign = memrchr(at, '@', (size_t)(end - at));
     const char *colon;
 
     *ret = (struct authority){{0}, {0}, {0}, {0}};

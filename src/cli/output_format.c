@@ -128,15 +128,12 @@ static struct noc_output_item *add_item(struct compiler *compiler, char code)
 static void add_byte(struct compiler *compiler, char byte)
 {
     struct noc_output_format *format = compiler->format;
-    struct noc_output_item *last =
-        format->item_count == 0 ? NULL : &format->items[format->item_count - 1];
 
-    if (last == NULL || last->code != ITEM_TEXT) {
-        last = add_item(compiler, ITEM_TEXT);
-        last->text.at = compiler->text;
+    if (format->item_count == 0 || format->items[format->item_count - 1].code != ITEM_TEXT) {
+        add_item(compiler, ITEM_TEXT)->text.at = compiler->text;
     }
     *compiler->text++ = byte;
-    last->text.n++;
+    format->items[format->item_count - 1].text.n++;
 }
 
 /* Digits, perhaps none. False: the number is larger than anybody can mean. */
@@ -402,6 +399,9 @@ static int put_hex_digits(struct printer *printer, const struct noc_output_item 
     char *at;
 
     plain.precision = 0;
+    if (payload.n == 0) {
+        return NOC_OK;
+    }
     if (payload.n > SIZE_MAX / 4 || noc_output_buffer_reserve(printer->buffer, payload.n * 4) < 0) {
         return NOC_ENOMEM;
     }
@@ -412,7 +412,7 @@ static int put_hex_digits(struct printer *printer, const struct noc_output_item 
         at = put_digit(at, item, digits[byte >> 4], position);
         at = put_digit(at, i + 1 < payload.n ? item : &plain, digits[byte & 15], position + 1);
     }
-    printer->buffer->n = payload.n == 0 ? printer->buffer->n : (size_t)(at - printer->buffer->at);
+    printer->buffer->n = (size_t)(at - printer->buffer->at);
     return NOC_OK;
 }
 
@@ -814,6 +814,19 @@ static int put_plain(const struct noc_output_format *format,
     }
     buffer->n = (size_t)(at - buffer->at);
     return NOC_OK;
+}
+
+const char *noc_output_fault_text(enum noc_output_fault fault)
+{
+    switch (fault) {
+    case NOC_OUTPUT_NO_JSON:
+        return "Message payload is not valid JSON";
+    case NOC_OUTPUT_NO_FLOAT:
+        return "Message payload is not a float of four bytes";
+    case NOC_OUTPUT_NO_DOUBLE:
+        return "Message payload is not a double of eight bytes";
+    }
+    return "";
 }
 
 int noc_output_format_append(struct noc_output_format *format,

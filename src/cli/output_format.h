@@ -90,6 +90,9 @@ enum noc_output_fault {
     NOC_OUTPUT_NO_DOUBLE, /* %d, and it has not eight */
 };
 
+/* What is wrong, as of "Error: TEXT on topic TOPIC.": a static string. Any thread. */
+const char *noc_output_fault_text(enum noc_output_fault fault);
+
 /*
  * Append a message. Returns NOC_OK; NOC_EMALFORMED if a code of the format cannot
  * show this payload, and *ret_fault then says what was asked for: such a code

@@ -639,6 +639,24 @@ static void headers_that_would_break_the_request_are_refused(void **state)
     assert_bad("mosquitto_sub -t a --ws --ws-path /a#b", "Invalid WebSocket path");
 }
 
+static void port_443_may_be_a_websocket(void **state)
+{
+    struct reading reading;
+    const struct noc_client_settings *settings;
+
+    (void)state;
+    settings = read_good(
+        &reading, "mosquitto_pub -t a -m b -h h -p 443 --capath /etc --ws-path /x --header A:b");
+    assert_false(settings->is_ws || settings->is_transport_given);
+    assert_true(settings->tls.is_on && settings->is_port_given);
+    assert_string_equal(settings->ws_path, "/x");
+    noc_client_settings_done(&reading.settings);
+    settings = read_good(&reading, "mosquitto_pub -t a -m b -p 443 --psk ab --psk-identity x");
+    assert_true(settings->is_transport_given);
+    noc_client_settings_done(&reading.settings);
+    assert_bad("mosquitto_sub -t a --ws --unix /x", "--ws and --unix cannot be used together");
+}
+
 static void no_words_at_all_are_survived(void **state)
 {
     struct reading reading;
@@ -670,6 +688,7 @@ int main(void)
         cmocka_unit_test_setup(a_payload_comes_from_a_file_or_standard_input, begin),
         cmocka_unit_test_setup(a_payload_too_large_is_refused, begin),
         cmocka_unit_test_setup(headers_that_would_break_the_request_are_refused, begin),
+        cmocka_unit_test_setup(port_443_may_be_a_websocket, begin),
         cmocka_unit_test_setup(no_words_at_all_are_survived, begin),
     };
 

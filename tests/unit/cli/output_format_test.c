@@ -275,6 +275,10 @@ static void version_2_1_prints_floats(void **state)
     assert_shows_2_1("<%f>", eight, NOC_EMALFORMED, "<>");
     assert_shows_2_1("<%d>", four, NOC_EMALFORMED, "<>");
     assert_shows_2_1("<%d>", noc_slice(NULL, 0), NOC_EMALFORMED, "<>");
+    assert_string_equal(
+        noc_output_fault_text(NOC_OUTPUT_NO_FLOAT), "Message payload is not a float of four bytes");
+    assert_string_equal(
+        noc_output_fault_text(NOC_OUTPUT_NO_JSON), "Message payload is not valid JSON");
 }
 
 static void version_2_1_separates_hex_digits(void **state)
@@ -324,6 +328,25 @@ static void a_message_without_properties_has_none(void **state)
 
     (void)state;
     assert_shows(&options, &message, NOC_OK, "[   ]");
+}
+
+static void json_that_is_cut_anywhere_is_not_json(void **state)
+{
+    static const char json[] =
+        "{\"a\\u00e9\\ud83d\\ude00\" : [1, -2.5e+3, true, null, {}], \"b\":\"\\n\"}";
+    const struct noc_output_options options = {.format = "%J", .no_newline = true};
+
+    (void)state;
+    for (size_t n = 1; n < sizeof(json) - 1; n++) {
+        char *cut = malloc(n);
+        struct noc_output_message message = {.topic = noc_slice_of("t")};
+
+        assert_non_null(cut);
+        memcpy(cut, json, n);
+        message.payload = noc_slice(cut, n);
+        assert_shows(&options, &message, NOC_EMALFORMED, "");
+        free(cut);
+    }
 }
 
 /* ---- what is refused ---- */
@@ -385,6 +408,7 @@ int main(void)
         cmocka_unit_test(version_2_1_separates_hex_digits),
         cmocka_unit_test(version_2_1_has_another_json),
         cmocka_unit_test(a_message_without_properties_has_none),
+        cmocka_unit_test(json_that_is_cut_anywhere_is_not_json),
         cmocka_unit_test(bad_formats_are_refused),
         cmocka_unit_test(a_buffer_grows_and_starts_empty),
     };
