@@ -37,6 +37,7 @@ static void *failing_realloc(void *memory, size_t n)
 #define calloc  failing_calloc
 #define realloc failing_realloc
 #include "cli/client_options.c"
+#include "cli/output_compile.c"
 #include "cli/output_format.c"
 #undef malloc
 #undef calloc

@@ -242,7 +242,14 @@ static void each_option_has_its_setting(void **state)
     assert_slice(settings->will.payload, "gone");
     assert_int_equal(settings->will.qos, 1);
     noc_client_settings_done(&reading.settings);
+}
 
+static void each_option_of_sub_and_rr_has_its_setting(void **state)
+{
+    struct reading reading;
+    const struct noc_client_settings *settings;
+
+    (void)state;
     settings = read_good(&reading,
         "mosquitto_sub -t a -t b -T c -U d -C 3 -E -W 7 --retained-only --remove-retained "
         "--retain-as-published --retain-handling new --random-filter 12.5 -v -N --pretty -w "
@@ -673,6 +680,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(little_given_leaves_defaults, begin),
         cmocka_unit_test_setup(each_option_has_its_setting, begin),
+        cmocka_unit_test_setup(each_option_of_sub_and_rr_has_its_setting, begin),
         cmocka_unit_test_setup(tls_is_on_when_something_trusts, begin),
         cmocka_unit_test_setup(a_url_is_taken_apart, begin),
         cmocka_unit_test_setup(a_proxy_is_taken_apart, begin),
