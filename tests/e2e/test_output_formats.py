@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What subscribers print: Debian's is what the vectors say, and ours is the same."""
+
+import os
+import subprocess
+
+import pytest
+
+import output_formats
+from conftest import IS_MOSQUITTO, PROGRAM, TOP
+
+DEBIAN = "/usr/bin/mosquitto_sub"
+VECTORS = os.path.join(TOP, "tests", "vectors", "output_formats.txt")
+
+
+def version(program):
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+def read_vectors():
+    with open(VECTORS, encoding="ascii") as file:
+        return file.read().splitlines()
+
+
+def differences(lines):
+    return [f"{got[:300]}\nnot\n{wanted[:300]}"
+            for got, wanted in zip(lines, read_vectors()) if got != wanted]
+
+
+@pytest.mark.skipif(not os.path.exists(DEBIAN) or "2.0.11" not in version(DEBIAN),
+                    reason="the vectors are of mosquitto_sub 2.0.11")
+def test_vectors_are_what_debian_prints():
+    lines = output_formats.vectors(output_formats.run_all(DEBIAN))
+    assert len(lines) == len(read_vectors())
+    assert not differences(lines)
+
+
+@pytest.mark.skipif(IS_MOSQUITTO, reason="looks at our own tool")
+@pytest.mark.skipif("NOCTULE_SANITIZER" in os.environ,
+                    reason="the library that stops the clock would come before the sanitizer's")
+def test_ours_prints_the_same(tmp_path):
+    program = tmp_path / "mosquitto_sub"
+    program.symlink_to(PROGRAM)
+    probe = subprocess.run([program, "-t", "a", "-p", "1"], capture_output=True, check=False)
+    if b"connecting to a broker is not there yet" in probe.stderr:
+        pytest.skip("it does not connect yet")
+    assert not differences(output_formats.vectors(output_formats.run_all(str(program))))
