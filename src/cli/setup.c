@@ -427,10 +427,10 @@ static int check_existing(struct setup *setup, FILE *config)
         printf("%s is set up already; nothing was changed, passwords are as before.\n"
                "\n"
                "  how clients connect:  %s setup --print-only %s\n"
-               "  a password is lost:   mosquitto_passwd %s/passwd %s\n"
-               "                        (Debian's package mosquitto), or remove %s and start over\n"
+               "  a password is lost:   %s passwd %s/passwd %s\n"
                "\n",
-            setup->dir, program_invocation_name, setup->dir, setup->dir, user, setup->dir);
+            setup->dir, program_invocation_name, setup->dir, program_invocation_name, setup->dir,
+            user);
     }
     return err;
 }
