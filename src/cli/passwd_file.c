@@ -262,7 +262,7 @@ static int lock(struct noc_passwd_file *file, unsigned wait_ms)
 
 int noc_passwd_file_probe(struct noc_passwd_file *file, const struct noc_passwd_options *options)
 {
-    bool is_direct;
+    bool is_direct = false;
     int err;
 
     *file = (struct noc_passwd_file){.fd = -1};
@@ -272,7 +272,7 @@ int noc_passwd_file_probe(struct noc_passwd_file *file, const struct noc_passwd_
 
 int noc_passwd_file_open(struct noc_passwd_file *file, const struct noc_passwd_options *options)
 {
-    bool is_direct;
+    bool is_direct = false;
     int err;
 
     *file = (struct noc_passwd_file){.fd = -1};
@@ -439,7 +439,7 @@ void noc_passwd_file_explain(const struct noc_passwd_file *file, char *text, siz
     static const char *const what[] = {
         [NOC_PASSWD_RESOLVE] = "cannot find",
         [NOC_PASSWD_OPEN] = "cannot open",
-        [NOC_PASSWD_LOCK] = "cannot make '" NOC_PASSWD_NEW_SUFFIX "' beside",
+        [NOC_PASSWD_LOCK] = "cannot make and lock a new file beside",
         [NOC_PASSWD_READ] = "cannot read",
         [NOC_PASSWD_KEEP] = "cannot keep owner and mode of",
         [NOC_PASSWD_WRITE] = "cannot write a new",

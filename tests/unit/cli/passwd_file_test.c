@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -126,6 +127,31 @@ static void mode_and_owner_stay_and_a_new_file_is_private(void **state)
     assert_int_equal(stat("f", &status), 0);
     assert_int_equal(status.st_mode & 07777, 0640);
     assert_int_equal(status.st_uid, owner);
+}
+
+/* Who else may read it, by name. */
+static void an_access_list_stays(void **state)
+{
+    static const struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, rights;
+            uint32_t id;
+        } entries[5];
+    } acl = {2, {{1, 6, UINT32_MAX}, {2, 4, 12345}, {4, 0, UINT32_MAX}, {16, 4, UINT32_MAX},
+                    {32, 0, UINT32_MAX}}};
+    char kept[256];
+
+    (void)state;
+    write_file("f", "old");
+    if (setxattr("f", "system.posix_acl_access", &acl, sizeof acl, 0) != 0) {
+        print_message("this file system has no access lists\n");
+        skip();
+    }
+    assert_int_equal(open_and_replace(&(struct noc_passwd_options){.path = "f"}, "new"), NOC_OK);
+    assert_file("f", "new");
+    assert_int_equal(getxattr("f", "system.posix_acl_access", kept, sizeof kept), sizeof acl);
+    assert_memory_equal(kept, &acl, sizeof acl);
 }
 
 static void a_links_target_is_replaced_and_the_link_stays(void **state)
@@ -405,7 +431,7 @@ static void kill_everywhere(
         }
         is_done = run_until(words, count, n);
         is_there = read_file("f", text);
-        if (is_there == (old != NULL) && (!is_there || strcmp(text, old) == 0)) {
+        if (old == NULL ? !is_there : is_there && strcmp(text, old) == 0) {
             assert_false(is_done);
             kills_old++;
         } else if (is_there && is_new_text(text, start, end)) {
@@ -480,6 +506,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
     const struct CMUnitTest tests[] = {
         TEST(mode_and_owner_stay_and_a_new_file_is_private),
+        TEST(an_access_list_stays),
         TEST(a_links_target_is_replaced_and_the_link_stays),
         TEST(what_cannot_be_opened_is_explained),
         TEST(a_pipe_is_written_to_as_it_is),
