@@ -313,6 +313,8 @@ static void choose_stranger(struct noc_passwords *passwords)
 
 /* --- reading ------------------------------------------------------------ */
 
+static const char no_colon[] = "there is no ':' in this line";
+
 struct reader {
     const char *name; /* of the file */
     bool is_strict;
@@ -365,40 +367,52 @@ static int read_entry(
     return NOC_OK;
 }
 
-static int read_line(
-    const struct reader *reader, const struct noc_text_lines *lines, struct noc_slice line)
+bool noc_password_line_read(struct noc_slice line, struct noc_password_line *ret_line)
 {
-    const char *colon;
-    const char *second;
-    struct noc_slice name, text;
+    struct noc_password_line read = {.cause = NULL};
+    const char *colon, *second;
 
     if (line.n == 0 || line.at[0] == '#') {
-        return NOC_OK;
+        return false;
     }
     colon = memchr(line.at, ':', line.n);
     if (colon == NULL) {
-        bool is_cut_off = reader->is_strict && !lines->has_ending;
+        read.cause = no_colon;
+        *ret_line = read;
+        return true;
+    }
+    read.name = noc_text_trim(noc_slice(line.at, (size_t)(colon - line.at)));
+    read.hash = noc_slice(colon + 1, line.n - (size_t)(colon + 1 - line.at));
+    /* Whatever follows a second colon is not looked at, as in Mosquitto. */
+    second = read.hash.n == 0 ? NULL : memchr(read.hash.at, ':', read.hash.n);
+    if (second != NULL) {
+        read.hash.n = (size_t)(second - read.hash.at);
+    }
+    read.hash = noc_text_trim(read.hash);
+    if (read.name.n == 0) {
+        read.cause = "there is no name before the ':'";
+    } else if (read.name.n > NAME_MAX_BYTES || memchr(read.name.at, '\0', read.name.n) != NULL) {
+        read.cause = "no client can have such a username";
+    }
+    *ret_line = read;
+    return true;
+}
+
+static int read_line(
+    const struct reader *reader, const struct noc_text_lines *lines, struct noc_slice line)
+{
+    struct noc_password_line read;
+
+    if (!noc_password_line_read(line, &read)) {
+        return NOC_OK;
+    }
+    if (read.cause != NULL) {
+        bool is_cut_off = reader->is_strict && !lines->has_ending && read.cause == no_colon;
 
         return bad_line(reader, lines->number, reader->is_strict,
-            is_cut_off ? "the last line is cut off" : "there is no ':' in this line");
+            is_cut_off ? "the last line is cut off" : read.cause);
     }
-    name = noc_text_trim(noc_slice(line.at, (size_t)(colon - line.at)));
-    text = noc_slice(colon + 1, line.n - (size_t)(colon + 1 - line.at));
-    /* Whatever follows a second colon is not looked at, as in Mosquitto. */
-    second = text.n == 0 ? NULL : memchr(text.at, ':', text.n);
-    if (second != NULL) {
-        text.n = (size_t)(second - text.at);
-    }
-    text = noc_text_trim(text);
-    if (name.n == 0) {
-        return bad_line(
-            reader, lines->number, reader->is_strict, "there is no name before the ':'");
-    }
-    if (name.n > NAME_MAX_BYTES || memchr(name.at, '\0', name.n) != NULL) {
-        return bad_line(
-            reader, lines->number, reader->is_strict, "no client can have such a username");
-    }
-    return read_entry(reader, lines->number, name, text);
+    return read_entry(reader, lines->number, read.name, read.hash);
 }
 
 static int read_lines(const struct reader *reader, struct noc_slice text)

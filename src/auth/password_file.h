@@ -36,6 +36,18 @@ struct noc_passwords_options {
     bool refuse_foreign_write; /* see text_file.h */
 };
 
+/* What a line of the file says, whether or not its hash is a good one. */
+struct noc_password_line {
+    struct noc_slice name, hash; /* in the line; hash may be empty, or no hash at all */
+    const char *cause;           /* why it is no user's line (a static text), or NULL */
+};
+
+/*
+ * Read a line as noc_text_lines_next() hands it out. False: blank, or a comment. The slices
+ * are part of the line. Pure.
+ */
+bool noc_password_line_read(struct noc_slice line, struct noc_password_line *ret_line);
+
 /*
  * Read a file. Errors: those of noc_text_file_read(), NOC_EMALFORMED,
  * NOC_ENOMEM; report->error then holds file, line and cause.

@@ -13,6 +13,7 @@
 enum {
     SHA512_BYTES = 64,
     NEW_SALT_BYTES = 12,
+    ARGON2_NEW_MEMORY_KIB = 47104,
     ARGON2_SALT_MIN = 8, /* RFC 9106 section 3.1 */
     ARGON2_DIGEST_MIN = 16,
     ARGON2_DIGEST_STEP = 8, /* so that a line cut off is unlikely to look whole */
@@ -223,24 +224,27 @@ static int argon2id(
     return argon2id_ctx(&context) == ARGON2_OK ? NOC_OK : NOC_ENOMEM;
 }
 
-int noc_password_hash_verify(const struct noc_password_hash *hash, struct noc_slice password)
+static int compute(
+    const struct noc_password_hash *hash, struct noc_slice password, uint8_t *ret_digest)
 {
-    uint8_t digest[NOC_PASSWORD_DIGEST_MAX];
-    int err = NOC_EDENIED;
-
     switch (hash->cost.scheme) {
     case NOC_PASSWORD_NONE:
         return NOC_EDENIED;
     case NOC_PASSWORD_SHA512:
-        err = sha512_salted(hash, password, digest);
-        break;
+        return sha512_salted(hash, password, ret_digest);
     case NOC_PASSWORD_PBKDF2:
-        err = pbkdf2(password, hash->salt, hash->salt_n, hash->cost.rounds, digest);
-        break;
+        return pbkdf2(password, hash->salt, hash->salt_n, hash->cost.rounds, ret_digest);
     case NOC_PASSWORD_ARGON2ID:
-        err = argon2id(hash, password, digest);
-        break;
+        return argon2id(hash, password, ret_digest);
     }
+    return NOC_EDENIED;
+}
+
+int noc_password_hash_verify(const struct noc_password_hash *hash, struct noc_slice password)
+{
+    uint8_t digest[NOC_PASSWORD_DIGEST_MAX];
+    int err = compute(hash, password, digest);
+
     if (err == NOC_OK && CRYPTO_memcmp(digest, hash->digest, hash->digest_n) != 0) {
         err = NOC_EDENIED;
     }
@@ -248,26 +252,84 @@ int noc_password_hash_verify(const struct noc_password_hash *hash, struct noc_sl
     return err;
 }
 
-int noc_password_hash_pbkdf2(
-    struct noc_slice password, uint32_t rounds, char ret_text[NOC_PASSWORD_TEXT_MAX])
-{
-    uint8_t salt[NEW_SALT_BYTES], digest[SHA512_BYTES];
-    char *end;
+/* --- making ------------------------------------------------------------- */
 
-    if (rounds > NOC_PASSWORD_ROUNDS_MAX) {
+/* Without digest and salt. */
+static int plan(const struct noc_password_recipe *recipe, struct noc_password_hash *ret_hash)
+{
+    struct noc_password_hash hash = {.cost = {.scheme = recipe->scheme, .rounds = 1},
+        .salt_n = recipe->salt_n == 0 ? NEW_SALT_BYTES : recipe->salt_n,
+        .digest_n = SHA512_BYTES};
+
+    if (recipe->salt_n > NOC_PASSWORD_SALT_MAX || recipe->rounds > NOC_PASSWORD_ROUNDS_MAX) {
         return NOC_EINVAL;
     }
-    rounds = rounds == 0 ? NOC_PASSWORD_ROUNDS : rounds;
-    if (RAND_bytes(salt, sizeof salt) != 1 ||
-        pbkdf2(password, salt, sizeof salt, rounds, digest) < 0) {
-        return NOC_EIO;
+    switch (recipe->scheme) {
+    case NOC_PASSWORD_NONE:
+    case NOC_PASSWORD_PBKDF2:
+        hash.cost.scheme = NOC_PASSWORD_PBKDF2;
+        hash.cost.rounds = recipe->rounds == 0 ? NOC_PASSWORD_ROUNDS : recipe->rounds;
+        break;
+    case NOC_PASSWORD_SHA512:
+        break;
+    case NOC_PASSWORD_ARGON2ID:
+        hash.cost.memory_kib = ARGON2_NEW_MEMORY_KIB;
+        hash.cost.lanes = 1;
+        hash.salt_n = NOC_PASSWORD_SALT_MAX;
+        break;
     }
-    /* 3 + 9 + 1 + 16 + 1 + 88 + 1 bytes at most. */
-    end = ret_text + snprintf(ret_text, NOC_PASSWORD_TEXT_MAX, "$7$%u$", rounds);
-    end = noc_base64_encode(end, salt, sizeof salt);
-    *end++ = '$';
-    end = noc_base64_encode(end, digest, sizeof digest);
-    *end = '\0';
-    OPENSSL_cleanse(digest, sizeof digest);
+    *ret_hash = hash;
     return NOC_OK;
+}
+
+/* Base64, and where argon2 wants it without padding. Returns the end. */
+static char *write_base64(char *at, const uint8_t *bytes, size_t n, bool is_padded)
+{
+    char *end = noc_base64_encode(at, bytes, n);
+
+    while (!is_padded && end > at && end[-1] == '=') {
+        end--;
+    }
+    return end;
+}
+
+/* At most 32 bytes of parameters, then two times 88 of base64, a '$' and the zero. */
+static void write_hash(const struct noc_password_hash *hash, char ret_text[NOC_PASSWORD_TEXT_MAX])
+{
+    const struct noc_password_cost *cost = &hash->cost;
+    bool is_padded = cost->scheme != NOC_PASSWORD_ARGON2ID;
+    int n = 0;
+    char *end;
+
+    if (cost->scheme == NOC_PASSWORD_ARGON2ID) {
+        n = snprintf(ret_text, NOC_PASSWORD_TEXT_MAX, "$argon2id$v=19$m=%u,t=%u,p=%u$",
+            cost->memory_kib, cost->rounds, cost->lanes);
+    } else if (cost->scheme == NOC_PASSWORD_SHA512) {
+        n = snprintf(ret_text, NOC_PASSWORD_TEXT_MAX, "$6$");
+    } else {
+        n = snprintf(ret_text, NOC_PASSWORD_TEXT_MAX, "$7$%u$", cost->rounds);
+    }
+    end = write_base64(ret_text + n, hash->salt, hash->salt_n, is_padded);
+    *end++ = '$';
+    end = write_base64(end, hash->digest, hash->digest_n, is_padded);
+    *end = '\0';
+}
+
+int noc_password_hash_make(struct noc_slice password, const struct noc_password_recipe *recipe,
+    char ret_text[NOC_PASSWORD_TEXT_MAX])
+{
+    struct noc_password_hash hash;
+    int err = plan(recipe, &hash);
+
+    if (err == NOC_OK && RAND_bytes(hash.salt, hash.salt_n) != 1) {
+        err = NOC_EIO;
+    }
+    if (err == NOC_OK) {
+        err = compute(&hash, password, hash.digest);
+    }
+    if (err == NOC_OK) {
+        write_hash(&hash, ret_text);
+    }
+    OPENSSL_cleanse(&hash, sizeof hash);
+    return err;
 }

@@ -27,10 +27,11 @@ enum noc_password_scheme {
 enum {
     NOC_PASSWORD_SALT_MAX = 64,
     NOC_PASSWORD_DIGEST_MAX = 64,
-    NOC_PASSWORD_ROUNDS = 101,           /* as mosquitto_passwd 2.0 takes */
-    NOC_PASSWORD_ROUNDS_MAX = 100000000, /* about a minute; past it a line is taken for damaged */
+    NOC_PASSWORD_ROUNDS = 101,            /* as mosquitto_passwd 2.0 takes */
+    NOC_PASSWORD_ROUNDS_ADVISED = 210000, /* OWASP's advice for PBKDF2 with HMAC-SHA-512, 2023 */
+    NOC_PASSWORD_ROUNDS_MAX = 100000000,  /* about a minute; past it a line is taken for damaged */
     NOC_PASSWORD_MEMORY_MAX_KIB = 4 << 20,
-    NOC_PASSWORD_TEXT_MAX = 128 /* of a new $7$ line, terminating zero included */
+    NOC_PASSWORD_TEXT_MAX = 256 /* of a new hash, terminating zero included */
 };
 
 /* What a check costs; the same for two hashes means that they take the same time. */
@@ -65,12 +66,19 @@ NOC_MUST_CHECK int noc_password_hash_parse(
 NOC_MUST_CHECK int noc_password_hash_verify(
     const struct noc_password_hash *hash, struct noc_slice password);
 
+/* How to make a hash. All zero: $7$ as Mosquitto 2.0 writes it and any version reads it. */
+struct noc_password_recipe {
+    enum noc_password_scheme scheme; /* NOC_PASSWORD_NONE: NOC_PASSWORD_PBKDF2 */
+    uint32_t rounds;                 /* of PBKDF2; 0: NOC_PASSWORD_ROUNDS */
+    uint8_t salt_n;                  /* of $6$ and $7$, 1 to 64 bytes; 0: 12 */
+};
+
 /*
- * A new $7$ hash with a random salt of 12 bytes, as Mosquitto 2.0 writes it
- * and any version reads it. rounds 0: NOC_PASSWORD_ROUNDS. NOC_EINVAL: too many
- * rounds; NOC_EIO: no random numbers, or the library failed.
+ * A new hash with a random salt. $argon2id$ is made as Mosquitto 2.1 does: 46 MiB, one
+ * pass, one lane, salt and digest of 64 bytes. NOC_EINVAL: too many rounds, too long a salt;
+ * NOC_EIO: no random numbers, or the library failed; NOC_ENOMEM.
  */
-NOC_MUST_CHECK int noc_password_hash_pbkdf2(
-    struct noc_slice password, uint32_t rounds, char ret_text[NOC_PASSWORD_TEXT_MAX]);
+NOC_MUST_CHECK int noc_password_hash_make(struct noc_slice password,
+    const struct noc_password_recipe *recipe, char ret_text[NOC_PASSWORD_TEXT_MAX]);
 
 #endif

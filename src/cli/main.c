@@ -20,6 +20,8 @@ struct command {
 static const struct command commands[] = {
     {"broker", noc_cli_broker, "run the broker", "mosquitto"},
     {"setup", noc_cli_setup, "make a folder with a secure configuration and a first user", NULL},
+    {"passwd", noc_cli_passwd, "set and check the passwords of a password file",
+        "mosquitto_passwd"},
     {"bench", noc_cli_bench, "put load on a broker and measure it", NULL},
     {"pub", noc_cli_pub, "publish a message", "mosquitto_pub"},
     {"sub", noc_cli_sub, "subscribe, and show what comes", "mosquitto_sub"},
@@ -71,8 +73,8 @@ static int print_help(FILE *stream)
         fprintf(stream, "  %-8s  %s\n", commands[i].name, commands[i].help);
     }
     fputs("\n"
-          "`noctule COMMAND --help` tells a command's options. Called `mosquitto`, through a\n"
-          "link, the program is the broker and takes Mosquitto's command line.\n",
+          "`noctule COMMAND --help` tells a command's options. Called `mosquitto` or\n"
+          "`mosquitto_passwd`, through a link, the program takes Mosquitto's command line.\n",
         stream);
     return finish(stream);
 }

@@ -167,7 +167,9 @@ static int finish_file(FILE *file, const char *name)
 static int write_passwd(const struct setup *setup, int dir_fd)
 {
     char hash[NOC_PASSWORD_TEXT_MAX];
-    int err = noc_password_hash_pbkdf2(noc_slice_of(setup->password), 0, hash);
+    /* Such a password can't be guessed, so few rounds do, and a login costs little. */
+    const struct noc_password_recipe recipe = {.rounds = NOC_PASSWORD_ROUNDS};
+    int err = noc_password_hash_make(noc_slice_of(setup->password), &recipe, hash);
     FILE *file;
 
     if (err < 0) {
@@ -425,10 +427,10 @@ static int check_existing(struct setup *setup, FILE *config)
         printf("%s is set up already; nothing was changed, passwords are as before.\n"
                "\n"
                "  how clients connect:  %s setup --print-only %s\n"
-               "  a password is lost:   mosquitto_passwd %s/passwd %s\n"
-               "                        (Debian's package mosquitto), or remove %s and start over\n"
+               "  a password is lost:   %s passwd %s/passwd %s\n"
                "\n",
-            setup->dir, program_invocation_name, setup->dir, setup->dir, user, setup->dir);
+            setup->dir, program_invocation_name, setup->dir, program_invocation_name, setup->dir,
+            user);
     }
     return err;
 }

@@ -201,22 +201,52 @@ static void a_hash_cut_off_anywhere_is_no_hash(void **state)
 
 static void new_hashes_look_like_mosquittos_and_verify(void **state)
 {
+    static const struct noc_password_recipe plain = {.rounds = 0}, seven = {.rounds = 7},
+                                            too_many = {.rounds = NOC_PASSWORD_ROUNDS_MAX + 1},
+                                            too_salty = {.salt_n = NOC_PASSWORD_SALT_MAX + 1};
     char one[NOC_PASSWORD_TEXT_MAX], two[NOC_PASSWORD_TEXT_MAX];
 
     (void)state;
-    assert_int_equal(noc_password_hash_pbkdf2(noc_slice_of("secret"), 0, one), NOC_OK);
-    assert_int_equal(noc_password_hash_pbkdf2(noc_slice_of("secret"), 0, two), NOC_OK);
+    assert_int_equal(noc_password_hash_make(noc_slice_of("secret"), &plain, one), NOC_OK);
+    assert_int_equal(noc_password_hash_make(noc_slice_of("secret"), &plain, two), NOC_OK);
     assert_int_equal(strlen(one), strlen(ALICE));
     assert_memory_equal(one, "$7$101$", 7);
     assert_string_not_equal(one, two); /* salted */
     assert_int_equal(check(one, noc_slice_of("secret")), NOC_OK);
     assert_int_equal(check(one, noc_slice_of("Secret")), NOC_EDENIED);
-    assert_int_equal(noc_password_hash_pbkdf2(noc_slice("a\0b", 3), 7, one), NOC_OK);
+    assert_int_equal(noc_password_hash_make(noc_slice("a\0b", 3), &seven, one), NOC_OK);
     assert_memory_equal(one, "$7$7$", 5);
     assert_int_equal(check(one, noc_slice("a\0b", 3)), NOC_OK);
     assert_int_equal(check(one, noc_slice("a", 1)), NOC_EDENIED);
-    assert_int_equal(
-        noc_password_hash_pbkdf2(noc_slice_of("x"), NOC_PASSWORD_ROUNDS_MAX + 1, one), NOC_EINVAL);
+    assert_int_equal(noc_password_hash_make(noc_slice_of("x"), &too_many, one), NOC_EINVAL);
+    assert_int_equal(noc_password_hash_make(noc_slice_of("x"), &too_salty, one), NOC_EINVAL);
+}
+
+static void every_kind_and_salt_can_be_made(void **state)
+{
+    static const struct {
+        struct noc_password_recipe recipe;
+        const char *start;
+        size_t length;
+    } cases[] = {
+        {{.scheme = NOC_PASSWORD_SHA512}, "$6$", 3 + 16 + 1 + 88},
+        {{.scheme = NOC_PASSWORD_SHA512, .salt_n = 64}, "$6$", 3 + 88 + 1 + 88},
+        {{.scheme = NOC_PASSWORD_PBKDF2, .salt_n = 64, .rounds = 1000}, "$7$1000$",
+            8 + 88 + 1 + 88},
+        {{.scheme = NOC_PASSWORD_PBKDF2, .salt_n = 1, .rounds = 1}, "$7$1$", 5 + 4 + 1 + 88},
+        {{.scheme = NOC_PASSWORD_ARGON2ID}, "$argon2id$v=19$m=47104,t=1,p=1$", 31 + 86 + 1 + 86},
+    };
+    char text[NOC_PASSWORD_TEXT_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < NOC_COUNT(cases); i++) {
+        assert_int_equal(
+            noc_password_hash_make(noc_slice_of("secret"), &cases[i].recipe, text), NOC_OK);
+        assert_memory_equal(text, cases[i].start, strlen(cases[i].start));
+        assert_int_equal(strlen(text), cases[i].length);
+        assert_int_equal(check(text, noc_slice_of("secret")), NOC_OK);
+        assert_int_equal(check(text, noc_slice_of("secreT")), NOC_EDENIED);
+    }
 }
 
 static void the_scheme_none_matches_nothing(void **state)
@@ -237,6 +267,7 @@ int main(void)
         cmocka_unit_test(what_is_no_hash_is_refused_with_a_cause),
         cmocka_unit_test(a_hash_cut_off_anywhere_is_no_hash),
         cmocka_unit_test(new_hashes_look_like_mosquittos_and_verify),
+        cmocka_unit_test(every_kind_and_salt_can_be_made),
         cmocka_unit_test(the_scheme_none_matches_nothing),
     };
 
