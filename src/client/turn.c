@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <noctule/transport.h>
+
+#include <noctule/client.h>
+
+/* How soon to try again to write what the transport did not take. */
+#define RETRY_MS 10
+
+/* Write what waits. Returns whether all of it went, or an error of the transport. */
+static int write_out(
+    struct noc_client *client, struct noc_transport *transport, uint32_t (*now_ms)(void))
+{
+    for (;;) {
+        size_t n;
+        const uint8_t *bytes = noc_client_peek(client, now_ms(), &n);
+        int written;
+
+        if (n == 0) {
+            return 1;
+        }
+        written = transport->write(transport, bytes, n);
+        if (written <= 0) {
+            return written;
+        }
+        noc_client_sent(client, (size_t)written, now_ms());
+    }
+}
+
+static int read_in(struct noc_client *client, struct noc_transport *transport,
+    uint32_t (*now_ms)(void), uint32_t timeout_ms)
+{
+    size_t n;
+    uint8_t *room = noc_client_room(client, &n);
+    int got = n == 0 ? 0 : transport->read(transport, room, n, timeout_ms);
+
+    if (got > 0) {
+        noc_client_received(client, (size_t)got, now_ms());
+    }
+    return got;
+}
+
+void noc_client_turn(struct noc_client *client, struct noc_transport *transport,
+    uint32_t (*now_ms)(void), uint32_t timeout_ms)
+{
+    uint32_t wait_ms;
+    int outcome;
+
+    if (noc_client_state(client) == NOC_CLIENT_IDLE) {
+        return;
+    }
+    outcome = write_out(client, transport, now_ms);
+    if (outcome >= 0) {
+        wait_ms = noc_client_wait_ms(client, now_ms());
+        if (outcome == 0 && wait_ms > RETRY_MS) {
+            wait_ms = RETRY_MS;
+        }
+        outcome = read_in(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
+    }
+    if (outcome < 0) {
+        transport->close(transport);
+        noc_client_lost(client);
+    }
+}
