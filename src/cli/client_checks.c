@@ -382,7 +382,7 @@ static int settle_id(struct noc_client_parser *parser)
 
 static int settle_will(struct noc_client_parser *parser)
 {
-    struct noc_client_will *will = &parser->settings.will;
+    struct noc_client_will_settings *will = &parser->settings.will;
 
     if (parser->will_topic == NULL) {
         return NOC_OK;

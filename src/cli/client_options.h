@@ -69,7 +69,7 @@ struct noc_client_proxy {
     const char *user, *password; /* or NULL */
 };
 
-struct noc_client_will {
+struct noc_client_will_settings {
     bool is_set;
     struct noc_slice topic, payload;
     uint8_t qos;
@@ -112,7 +112,7 @@ struct noc_client_settings {
     bool is_clean;              /* clean session, clean start */
     uint16_t keep_alive_s;
     struct noc_slice user, password; /* absent: at == NULL */
-    struct noc_client_will will;
+    struct noc_client_will_settings will;
     uint16_t inflight_max;    /* -M, at least 1: messages of ours that may be under way */
     uint16_t receive_maximum; /* of the broker's; in the properties of CONNECT too */
 

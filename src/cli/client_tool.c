@@ -2,7 +2,6 @@
 /* What pub, sub and rr have in common: settings, then the work. */
 #include "cli/client_options.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 int noc_client_tool_main(enum noc_client_tool tool, int argc, char **argv)
@@ -15,10 +14,4 @@ int noc_client_tool_main(enum noc_client_tool tool, int argc, char **argv)
     }
     noc_client_settings_done(&settings);
     return status;
-}
-
-int noc_client_tool_run(struct noc_client_settings *settings)
-{
-    fprintf(stderr, "%s: connecting to a broker is not there yet\n", settings->program);
-    return EXIT_FAILURE;
 }

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "cli/client_run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <noctule/error.h>
+
+enum {
+    OPEN_MS = 30000,     /* for lookup, TCP and TLS together */
+    GOODBYE_MS = 5000,   /* for what is under way at the end */
+    OUTPUT_FULL = 65536, /* write it out without waiting for the last of the input */
+    RETRY_MS = 1000,     /* as Mosquitto's tools do, under their names */
+};
+
+/* ---- signals ---- */
+
+/* The one thing in this program that a signal handler can reach. */
+static volatile sig_atomic_t has_signal;
+
+static void on_signal(int number)
+{
+    has_signal = 1;
+}
+
+/* Signals are let in only while poll() waits; *ret_mask is the mask for then. */
+static void catch_signals(sigset_t *ret_mask)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigset_t block;
+
+    has_signal = 0;
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigemptyset(&block);
+    (void)sigaddset(&block, SIGINT);
+    (void)sigaddset(&block, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &block, ret_mask);
+    (void)sigdelset(ret_mask, SIGINT);
+    (void)sigdelset(ret_mask, SIGTERM);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- output ---- */
+
+void noc_client_run_warn(const struct noc_client_run *run, const char *format, ...)
+{
+    va_list args;
+
+    if (run->settings->is_quiet) {
+        return;
+    }
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+}
+
+void noc_client_run_write_out(struct noc_client_run *run)
+{
+    size_t at = 0;
+
+    while (at < run->output.n) {
+        ssize_t n = write(STDOUT_FILENO, run->output.at + at, run->output.n - at);
+
+        if (n > 0) {
+            at += (size_t)n;
+        } else if (errno == EAGAIN) {
+            struct pollfd one = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+            (void)poll(&one, 1, -1);
+        } else if (errno != EINTR) {
+            run->output.n = 0;
+            if (errno != EPIPE) {
+                noc_client_run_warn(run, "Error: cannot write the output: %s", strerror(errno));
+            }
+            noc_client_run_end(run, NOC_EXIT_ERROR);
+            return;
+        }
+    }
+    run->output.n = 0;
+}
+
+bool noc_client_run_show(struct noc_client_run *run, struct noc_output_format *format,
+    struct noc_output_message *message)
+{
+    static const char *const texts[] = {
+        [NOC_OUTPUT_NO_JSON] = "is not valid JSON",
+        [NOC_OUTPUT_NO_FLOAT] = "has not the four bytes of a float",
+        [NOC_OUTPUT_NO_DOUBLE] = "has not the eight bytes of a double",
+    };
+    enum noc_output_fault fault;
+    int err;
+
+    (void)clock_gettime(CLOCK_REALTIME, &message->time);
+    err = noc_output_format_append(format, message, &run->output, &fault);
+    if (err == NOC_EMALFORMED) {
+        noc_client_run_warn(run, "Error: Message payload %s on topic %.*s.", texts[fault],
+            NOC_SLICE_ARG(message->topic));
+    } else if (err != NOC_OK) {
+        noc_client_run_warn(run, "Error: Out of memory.");
+        noc_client_run_end(run, NOC_EXIT_ERROR);
+        return false;
+    }
+    return true;
+}
+
+static void say_failure(const struct noc_client_run *run)
+{
+    if (!run->settings->is_quiet) {
+        (void)fputs(run->failure.text, stderr);
+    }
+}
+
+/* ---- ends ---- */
+
+void noc_client_run_end(struct noc_client_run *run, int status)
+{
+    if (!run->is_ending) {
+        run->is_ending = true;
+        run->status = status;
+        run->ending_ms = noc_posix_now_ms();
+    }
+}
+
+/* Say goodbye as soon as the client takes it. */
+static void go_on_ending(struct noc_client_run *run)
+{
+    int err;
+
+    if (!run->is_open || run->now_ms - run->ending_ms > GOODBYE_MS) {
+        run->is_over = true;
+        return;
+    }
+    if (run->says_goodbye) {
+        return;
+    }
+    err = noc_client_disconnect(&run->link.client, run->goodbye_reason,
+        run->settings->props[NOC_CLIENT_PROPS_DISCONNECT], run->now_ms);
+    if (err == NOC_ETOOLARGE) {
+        err = noc_client_disconnect(
+            &run->link.client, run->goodbye_reason, noc_slice(NULL, 0), run->now_ms);
+    }
+    if (err == NOC_OK) {
+        run->says_goodbye = true;
+    } else if (err != NOC_EAGAIN) {
+        run->is_over = true;
+    }
+}
+
+/* -W, and signals. */
+static void check_time(struct noc_client_run *run)
+{
+    unsigned timeout_s = run->settings->timeout_s;
+
+    if (run->is_ending) {
+        return;
+    }
+    if (has_signal != 0) {
+        run->goodbye_reason = NOC_RC_DISCONNECT_WITH_WILL;
+        noc_client_run_end(run, 0);
+    } else if (timeout_s > 0 && run->now_ms - run->start_ms >= (uint64_t)timeout_s * 1000) {
+        run->goodbye_reason = NOC_RC_DISCONNECT_WITH_WILL;
+        noc_client_run_end(run, NOC_EXIT_TIMEOUT);
+        noc_client_run_write_out(run);
+        noc_client_run_warn(run, "Timed out");
+    }
+}
+
+/* Milliseconds left of -W, but at most that many. */
+static uint32_t time_left(const struct noc_client_run *run, uint32_t most_ms)
+{
+    uint64_t all_ms = (uint64_t)run->settings->timeout_s * 1000;
+    uint32_t passed_ms = noc_posix_now_ms() - run->start_ms;
+
+    if (all_ms == 0 || run->is_ending) {
+        return most_ms;
+    }
+    if (passed_ms >= all_ms) {
+        return 0;
+    }
+    return all_ms - passed_ms < most_ms ? (uint32_t)(all_ms - passed_ms) : most_ms;
+}
+
+/* ---- waiting ---- */
+
+static void wait_for(
+    struct noc_client_run *run, struct pollfd *fds, nfds_t n, uint32_t ms, const sigset_t *mask)
+{
+    struct timespec timeout = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    noc_client_run_write_out(run);
+    (void)ppoll(fds, n, ms == UINT32_MAX ? NULL : &timeout, mask);
+    run->now_ms = noc_posix_now_ms();
+}
+
+/* Wait until there is something to do. */
+static void wait_round(struct noc_client_run *run, bool is_flushed, const sigset_t *mask)
+{
+    struct pollfd fds[2] = {
+        {.fd = run->link.posix.fd, .events = (short)(POLLIN | (is_flushed ? 0 : POLLOUT))},
+        {.fd = STDIN_FILENO, .events = POLLIN},
+    };
+    uint32_t ms = noc_client_wait_ms(&run->link.client, run->now_ms);
+
+    if (run->has_wake) {
+        int32_t left = (int32_t)(run->wake_ms - run->now_ms);
+
+        ms = left <= 0 ? 0 : (uint32_t)left < ms ? (uint32_t)left : ms;
+    }
+    if (run->is_ending && ms > 100) {
+        ms = 100;
+    }
+    wait_for(run, fds, run->wants_input && is_flushed ? 2 : 1, time_left(run, ms), mask);
+}
+
+/* ---- connections ---- */
+
+static void lose(struct noc_client_run *run, const struct noc_event *event)
+{
+    const struct noc_client_settings *settings = run->settings;
+    bool is_clean_end =
+        event->cause.kind == NOC_CAUSE_DISCONNECTED && settings->tool != NOC_TOOL_PUB;
+
+    noc_client_link_closed(&run->link, event, &run->failure);
+    run->is_open = false;
+    if (run->is_ending) {
+        run->is_over = true;
+    } else if (settings->is_mosquitto && is_clean_end) {
+        /* A DISCONNECT from the broker is an end like any other, for sub and rr. */
+        run->is_over = true;
+    } else if (!run->tool->reconnects || !run->has_been_open ||
+               event->cause.kind == NOC_CAUSE_REFUSED) {
+        noc_client_run_write_out(run);
+        say_failure(run);
+        run->status = run->failure.status;
+        run->is_over = true;
+    }
+}
+
+/* Take all events that are there. */
+static void take_events(struct noc_client_run *run)
+{
+    struct noc_event event;
+
+    while (!run->is_over && noc_client_next(&run->link.client, run->now_ms, &event)) {
+        if (event.kind == NOC_EVENT_CONNECTED) {
+            run->is_open = true;
+            run->has_been_open = true;
+            noc_backoff_connected(&run->backoff);
+        }
+        if (event.kind == NOC_EVENT_CLOSED) {
+            run->tool->on_event(run, &event);
+            lose(run, &event);
+            return;
+        }
+        run->tool->on_event(run, &event);
+        if (run->output.n >= OUTPUT_FULL) {
+            noc_client_run_write_out(run);
+        }
+    }
+}
+
+/* From an open transport to the end of the connection. */
+static void stay_connected(struct noc_client_run *run, const sigset_t *mask)
+{
+    while (!run->is_over && noc_client_state(&run->link.client) != NOC_CLIENT_IDLE) {
+        bool has_more = false, is_flushed;
+
+        run->now_ms = noc_posix_now_ms();
+        take_events(run);
+        check_time(run);
+        if (run->is_over) {
+            return;
+        }
+        if (run->is_ending) {
+            go_on_ending(run);
+            has_more = true;
+        } else if (run->is_open) {
+            run->has_wake = run->wants_input = false;
+            has_more = run->tool->pump(run) || run->is_ending;
+        }
+        is_flushed = noc_client_link_flush(&run->link);
+        if (!noc_client_link_read(&run->link) && !(has_more && is_flushed) && !run->is_over &&
+            run->link.is_open) {
+            wait_round(run, is_flushed, mask);
+        }
+    }
+    take_events(run);
+}
+
+/* Wait before the next attempt. */
+static void back_off(
+    struct noc_client_run *run, const struct noc_cause *cause, const sigset_t *mask)
+{
+    uint32_t wait_ms = noc_backoff_ms(&run->backoff, cause, noc_posix_random(NULL));
+    uint32_t start_ms = noc_posix_now_ms();
+
+    if (wait_ms == NOC_NEVER) {
+        say_failure(run);
+        run->status = run->failure.status;
+        run->is_over = true;
+        return;
+    }
+    if (run->settings->is_mosquitto) {
+        wait_ms = RETRY_MS;
+    }
+    do {
+        uint32_t passed = noc_posix_now_ms() - start_ms;
+
+        if (passed >= wait_ms) {
+            return;
+        }
+        wait_for(run, NULL, 0, time_left(run, wait_ms - passed), mask);
+        check_time(run);
+    } while (!run->is_ending);
+    run->is_over = true;
+}
+
+/* One attempt. Returns whether it came to a connection. */
+static bool attempt(struct noc_client_run *run, const sigset_t *mask)
+{
+    sigset_t before;
+    int err;
+
+    /* While it opens, a signal ends the program as usual. */
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, mask, &before);
+    err = noc_client_link_open(&run->link, time_left(run, OPEN_MS), &run->failure);
+    catch_signals(&(sigset_t){0});
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    run->now_ms = noc_posix_now_ms();
+    check_time(run);
+    if (err == NOC_OK || run->is_ending) {
+        run->is_over = err != NOC_OK;
+        return err == NOC_OK;
+    }
+    if (!run->has_been_open) {
+        noc_client_run_write_out(run);
+        say_failure(run);
+        run->status = run->failure.status;
+        run->is_over = true;
+    }
+    return false;
+}
+
+static void run_to_the_end(struct noc_client_run *run)
+{
+    static const struct noc_cause lost = {.kind = NOC_CAUSE_LOST};
+    sigset_t mask;
+
+    catch_signals(&mask);
+    while (!run->is_over) {
+        if (attempt(run, &mask)) {
+            stay_connected(run, &mask);
+        }
+        if (run->is_over) {
+            break;
+        }
+        if (!run->settings->is_mosquitto) {
+            noc_client_run_write_out(run);
+            say_failure(run);
+        }
+        back_off(run, &lost, &mask);
+    }
+    noc_client_run_write_out(run);
+}
+
+int noc_client_run(
+    const struct noc_client_settings *settings, const struct noc_tool *tool, void *state)
+{
+    struct noc_client_run run = {.settings = settings, .tool = tool, .state = state};
+
+    run.link.on_packet = tool->on_packet;
+    run.link.on_packet_context = &run;
+    run.start_ms = run.now_ms = noc_posix_now_ms();
+    if (noc_client_link_init(&run.link, settings, &tool->sizes, &run.output, &run.failure) ==
+        NOC_OK) {
+        run_to_the_end(&run);
+    } else {
+        run.status = run.failure.status;
+        say_failure(&run);
+    }
+    noc_client_link_done(&run.link);
+    noc_output_buffer_done(&run.output);
+    return run.status;
+}
+
+int noc_client_tool_run(struct noc_client_settings *settings)
+{
+    switch (settings->tool) {
+    case NOC_TOOL_PUB:
+        return noc_client_pub(settings);
+    case NOC_TOOL_SUB:
+        return noc_client_sub(settings);
+    case NOC_TOOL_RR:
+        return noc_client_rr(settings);
+    }
+    return NOC_EXIT_ERROR;
+}
