@@ -27,18 +27,16 @@ static int decode(unsigned version, unsigned type, unsigned list, struct noc_sli
 int noc_disconnect_decode(unsigned version, bool from_client, const uint8_t *body, size_t n,
     struct noc_disconnect *ret_disconnect, struct noc_fault *fault)
 {
-    struct noc_disconnect disconnect = {0};
     int err = decode(version, NOC_DISCONNECT, from_client ? NOC_LIST_OF_CLIENT : NOC_DISCONNECT,
-        noc_slice(body, n), &disconnect, fault); /* [MQTT-3.14.2-1] */
+        noc_slice(body, n), ret_disconnect, fault); /* [MQTT-3.14.2-1] */
 
     if (err < 0) {
         return err;
     }
-    if (!from_client && noc_props_has(&disconnect.props, NOC_PROP_SESSION_EXPIRY)) {
+    if (!from_client && noc_props_has(&ret_disconnect->props, NOC_PROP_SESSION_EXPIRY)) {
         return noc_fault_at(
             fault, NOC_EPROTO, NOC_TEXT("session expiry interval"), n); /* [MQTT-3.14.2-2] */
     }
-    *ret_disconnect = disconnect;
     return NOC_OK;
 }
 
@@ -68,18 +66,16 @@ size_t noc_disconnect_encode(
 int noc_auth_decode(
     const uint8_t *body, size_t n, struct noc_disconnect *ret_auth, struct noc_fault *fault)
 {
-    struct noc_disconnect auth = {0};
-    int err =
-        decode(NOC_V5, NOC_AUTH, NOC_AUTH, noc_slice(body, n), &auth, fault); /* [MQTT-3.15.2-1] */
+    int err = decode(
+        NOC_V5, NOC_AUTH, NOC_AUTH, noc_slice(body, n), ret_auth, fault); /* [MQTT-3.15.2-1] */
 
     if (err < 0) {
         return err;
     }
-    if (!noc_props_has(&auth.props, NOC_PROP_AUTH_METHOD)) {
+    if (!noc_props_has(&ret_auth->props, NOC_PROP_AUTH_METHOD)) {
         return noc_fault_at(
             fault, NOC_EPROTO, NOC_TEXT("authentication method"), n); /* 3.15.2.2.2 */
     }
-    *ret_auth = auth;
     return NOC_OK;
 }
 

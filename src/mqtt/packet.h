@@ -14,7 +14,8 @@
  *
  * Every decoder returns NOC_OK, NOC_EMALFORMED (reason 0x81) or NOC_EPROTO
  * (0x82), or another code where said; on failure *fault tells which field was
- * wrong and where, for the log. Views are written only on success, unless said.
+ * wrong and where, for the log. Views are written only on success, unless said;
+ * their props (of DISCONNECT and AUTH all) are of no use after a failure.
  *
  * Encoders write one whole packet to at[0..room) and return its length, or
  * 0 when it does not fit (nothing useful was written then). Pure functions

@@ -271,24 +271,21 @@ static int decode_block(unsigned packet_of, const uint8_t *block, size_t n, size
 int noc_props_decode(unsigned packet_of, const uint8_t *bytes, size_t n,
     struct noc_props *ret_props, struct noc_fault *fault)
 {
-    bool is_all = (packet_of & NOC_PROPS_ALL) != 0;
-    struct noc_props props;
     uint32_t block_n;
     int prefix = decode_shortest(bytes, n, &block_n);
-    int err = NOC_OK;
+    int err;
 
     if (prefix <= 0 || block_n > n - (size_t)prefix) {
         return noc_fault_at(fault, NOC_EMALFORMED, NOC_TEXT("property length"), 0);
     }
     err = decode_block(
-        packet_of & NOC_PROPS_TYPE, bytes + prefix, block_n, (size_t)prefix, &props, fault);
+        packet_of & NOC_PROPS_TYPE, bytes + prefix, block_n, (size_t)prefix, ret_props, fault);
     if (err < 0) {
         return err;
     }
-    if (is_all && block_n < n - (size_t)prefix) {
+    if ((packet_of & NOC_PROPS_ALL) != 0 && block_n < n - (size_t)prefix) {
         return noc_body_excess((size_t)prefix + block_n, fault);
     }
-    *ret_props = props;
     return prefix + (int)block_n;
 }
 

@@ -78,13 +78,11 @@ int noc_publish_decode(unsigned version, unsigned flags, bool from_client,
         noc_wire_clear_props(&ret_publish->props);
         ret_publish->props.raw = noc_slice(bytes + at, 0);
     } else {
-        struct noc_props props;
-        int err = decode_props(from_client, body, topic.n, &at, &props, fault);
+        int err = decode_props(from_client, body, topic.n, &at, &ret_publish->props, fault);
 
         if (err < 0) {
             return err;
         }
-        ret_publish->props = props;
     }
     ret_publish->qos = (uint8_t)qos;
     ret_publish->dup = (flags & 8) != 0;

@@ -170,37 +170,39 @@ static size_t find_unlisted(unsigned version, unsigned type, struct noc_slice re
 int noc_suback_decode(unsigned version, unsigned type, const struct noc_slice *body,
     struct noc_suback *ret_suback, struct noc_fault *fault)
 {
-    struct noc_suback view;
+    struct noc_slice reasons;
+    uint16_t packet_id;
     size_t at = 2, good_n;
-    int err = noc_body_packet_id(body, &view.packet_id, fault);
+    int err = noc_body_packet_id(body, &packet_id, fault);
 
     if (err < 0) {
         return err;
     }
     if (!NOC_IS_V5(version)) {
-        noc_wire_clear_props(&view.props);
+        noc_wire_clear_props(&ret_suback->props);
     } else {
-        err = noc_body_props(type, body, at, &view.props, fault);
+        err = noc_body_props(type, body, at, &ret_suback->props, fault);
         if (err < 0) {
             return err;
         }
         at += (size_t)err;
     }
-    view.reasons = noc_slice(body->at + at, body->n - at);
+    reasons = noc_slice(body->at + at, body->n - at);
     if (!NOC_IS_V5(version) && type == NOC_UNSUBACK) {
-        if (view.reasons.n > 0) {
+        if (reasons.n > 0) {
             return noc_body_excess(at, fault);
         }
-        view.reasons.at = NULL;
-    } else if (view.reasons.n == 0) {
+        reasons.at = NULL;
+    } else if (reasons.n == 0) {
         return noc_fault_at(fault, NOC_EMALFORMED, NOC_TEXT("reason code"), at);
     }
-    good_n = find_unlisted(version, type, view.reasons);
-    if (good_n < view.reasons.n) {
+    good_n = find_unlisted(version, type, reasons);
+    if (good_n < reasons.n) {
         return noc_fault_at(
             fault, NOC_EPROTO, NOC_TEXT("reason code"), at + good_n); /* [MQTT-3.9.3-2] */
     }
-    *ret_suback = view;
+    ret_suback->packet_id = packet_id;
+    ret_suback->reasons = reasons;
     return NOC_OK;
 }
 

@@ -15,14 +15,14 @@ static struct noc_slice asked_subprotocol(const struct noc_client_websocket *opt
 
 /*
  * Bytes of it up to KEY stand for a text: one of the options' slices, by their
- * order, or the key.
+ * order, or the key. Behind IF_USER_AGENT is a line that there need not be.
  */
-enum { PATH = 2, ASKED = 3, HEADERS = 5, KEY = 6 };
+enum { PATH = 2, ASKED = 3, HEADERS = 5, KEY = 6, IF_USER_AGENT = 7 };
 
 #define REQUEST                                                                    \
     "GET \2 HTTP/1.1\r\nHost: \1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \6\r\nSec-WebSocket-Protocol: \3\r\n"
-#define USER_AGENT "User-Agent: \4\r\n"
+#define USER_AGENT "\7User-Agent: \4\r\n"
 #define END        "\5\r\n"
 
 _Static_assert(offsetof(struct noc_client_websocket, path) == sizeof(struct noc_slice) &&
@@ -56,8 +56,8 @@ int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *
             text = noc_slice(key, sizeof key);
         } else if (which < KEY) {
             text = text_of(options, which);
-        } else if (which == 'U' && next[1] == 's' && options->user_agent.n == 0) {
-            next += sizeof USER_AGENT - 2;
+        } else if (which == IF_USER_AGENT) {
+            next += options->user_agent.n == 0 ? sizeof USER_AGENT - 2 : 0;
             continue;
         }
         for (; text.n > 0; text.n--) {
@@ -138,7 +138,7 @@ static bool has_word(const char *at, const char *end, struct noc_slice word, uns
         unsigned difference = 0;
         size_t i = 0;
 
-        for (; at < end && *at != ',' && *at != ':' && (uint8_t)*at > ' '; at++, i++) {
+        for (; at < end && *at != ',' && (uint8_t)*at > ' '; at++, i++) {
             difference |= i < word.n ? (unsigned)(word.at[i] ^ *at) & mask : 1;
         }
         if (difference == 0 && i == word.n) {
@@ -162,12 +162,12 @@ static struct noc_slice accept_of(const struct noc_ws_answer *answer, char text[
     return noc_slice(text, NOC_WS_ACCEPT_SIZE);
 }
 
-/* The number behind colon and blanks, cut off at 65535; 0 if there is none. */
+/* The number behind blanks, cut off at 65535; 0 if there is none. */
 static uint32_t number(const char *at, const char *end)
 {
     uint32_t value = 0;
 
-    while (at < end && (*at == ' ' || *at == ':')) {
+    while (at < end && *at == ' ') {
         at++;
     }
     for (; at < end && (uint8_t)(*at - '0') < 10; at++) {
@@ -181,7 +181,10 @@ static uint32_t number(const char *at, const char *end)
 static uint32_t judge(const struct noc_ws_answer *answer)
 {
     unsigned wanted = GOOD(UPGRADE) | GOOD(CONNECTION) | GOOD(ACCEPT) | GOOD(SUBPROTOCOL);
-    unsigned faults = (~answer->seen & wanted) | answer->seen >> 8 | GOOD(RETRY_AFTER);
+    unsigned missing = ~answer->seen & wanted;
+    /* A subprotocol that is missing has the bit above that of a bad one. */
+    unsigned faults =
+        (missing + (missing & GOOD(SUBPROTOCOL))) | answer->seen >> 8 | GOOD(HEADER_COUNT);
     uint32_t kind = NOC_WS_ANSWER_UPGRADE;
 
     if (answer->status != 101) {
@@ -191,9 +194,7 @@ static uint32_t judge(const struct noc_ws_answer *answer)
         faults >>= 1;
         kind++;
     }
-    return kind == NOC_WS_ANSWER_SUBPROTOCOL && (answer->seen & BAD(SUBPROTOCOL)) == 0
-               ? (uint32_t)NOC_WS_ANSWER_NO_SUBPROTOCOL
-               : kind;
+    return kind;
 }
 
 /* Look at a header: its name has that hash, its value stands at at[0..end). */
@@ -241,6 +242,7 @@ static void note_line(struct noc_ws_answer *answer, const struct noc_client_webs
     for (; name_end < end && *name_end != ':' && *name_end != ' '; name_end++) {
         hash = hash * 31 + ((uint8_t)*name_end | 0x20u);
     }
+    name_end += name_end < end;
     if (answer->status == 0) {
         /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
         answer->status = number(name_end, end);
@@ -248,9 +250,7 @@ static void note_line(struct noc_ws_answer *answer, const struct noc_client_webs
     }
     note_header(answer, options, hash, name_end, end);
     if (options->on_header != NULL) {
-        while (end > at && (uint8_t)end[-1] <= ' ') {
-            end--;
-        }
+        end -= end[-1] == '\r';
         options->on_header(context, noc_slice(at, (size_t)(end - at)));
     }
 }

@@ -23,16 +23,16 @@
 /* ---- the handshake ---- */
 
 /* What an answer is; zero: not judged yet. */
-#define NOC_WS_ANSWER_MAP(X)                                                              \
-    X(NOC_WS_ANSWER_PENDING, "the answer is not complete")                                \
-    X(NOC_WS_ANSWER_STATUS, "the server refused the WebSocket")                           \
-    X(NOC_WS_ANSWER_UPGRADE, "the answer does not upgrade to websocket")                  \
-    X(NOC_WS_ANSWER_CONNECTION, "the answer does not upgrade the connection")             \
-    X(NOC_WS_ANSWER_ACCEPT, "the answer does not belong to our key")                      \
-    X(NOC_WS_ANSWER_EXTENSION, "the server uses an extension that was not asked for")     \
-    X(NOC_WS_ANSWER_SUBPROTOCOL, "the server chose a subprotocol that was not asked for") \
-    X(NOC_WS_ANSWER_GOOD, "the WebSocket is open")                                        \
-    X(NOC_WS_ANSWER_NO_SUBPROTOCOL, "the server chose no subprotocol: probably no MQTT broker")
+#define NOC_WS_ANSWER_MAP(X)                                                                    \
+    X(NOC_WS_ANSWER_PENDING, "the answer is not complete")                                      \
+    X(NOC_WS_ANSWER_STATUS, "the server refused the WebSocket")                                 \
+    X(NOC_WS_ANSWER_UPGRADE, "the answer does not upgrade to websocket")                        \
+    X(NOC_WS_ANSWER_CONNECTION, "the answer does not upgrade the connection")                   \
+    X(NOC_WS_ANSWER_ACCEPT, "the answer does not belong to our key")                            \
+    X(NOC_WS_ANSWER_EXTENSION, "the server uses an extension that was not asked for")           \
+    X(NOC_WS_ANSWER_SUBPROTOCOL, "the server chose a subprotocol that was not asked for")       \
+    X(NOC_WS_ANSWER_NO_SUBPROTOCOL, "the server chose no subprotocol: probably no MQTT broker") \
+    X(NOC_WS_ANSWER_GOOD, "the WebSocket is open")
 
 enum noc_ws_answer_kind {
 #define NOC_WS_ANSWER_ENUM(name, text) name,

@@ -91,7 +91,7 @@ static int read_answer(struct noc_ws_answer *answer, struct tape *tape, const ui
         }
     }
     free(buffer);
-    check(answer->kind <= NOC_WS_ANSWER_NO_SUBPROTOCOL);
+    check(answer->kind <= NOC_WS_ANSWER_GOOD);
     check(answer->kind == NOC_WS_ANSWER_PENDING || answer->status > 0);
     return used < 0 ? used : answer->kind == NOC_WS_ANSWER_PENDING ? 0 : (int)(given - held);
 }

@@ -273,7 +273,7 @@ static void an_edges_101_is_good_and_its_headers_are_told(void **state)
                                "upgrade: websocket\r\n"
                                "sec-websocket-accept:s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                                "sec-websocket-protocol: mqtt\r\n"
-                               "CF-RAY: 8a1b2c3d4e5f-FRA \t\r\n"
+                               "CF-RAY: 8a1b2c3d4e5f-FRA\r\n"
                                "\r\n"
                                "\x20\x02";
     struct noc_ws_answer answer;
