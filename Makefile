@@ -16,10 +16,14 @@ MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_DIR ?= run
+AMALGAMATION ?= build/amalgamation
 
 , := ,
 
 INSTALL_DEPENDENCIES := scripts/install-dependencies
+# What the client library is made of, but for what only systems have (sockets, TLS).
+LIBRARY_FILES = src/base/base64.c src/base/error.c src/base/utf8.c src/mqtt/*.c src/ws/client.c src/ws/sha1.c \
+	$(filter-out %_posix.c src/client/mbedtls.c src/client/fault.c,$(wildcard src/client/*.c))
 C_FILES = $$(git ls-files '*.c' '*.h')
 
 # $(call configure,DIRECTORY,MESON OPTIONS,ENVIRONMENT): set up once; again if it was left half done.
@@ -31,7 +35,7 @@ configure = if [ ! -e $(1)/build.ninja ]; then \
 # $(call ninja,DIRECTORY): with its progress on a terminal, otherwise only what goes wrong.
 ninja = if [ -t 1 ]; then ninja -C $(1); else ninja --quiet -C $(1); fi
 
-.PHONY: build run test test-long test-asan test-tsan fuzz check check-devices bench install format lint clean help \
+.PHONY: build run test test-long test-asan test-tsan fuzz check check-devices amalgamation bench install format lint clean help \
 	build-test build-asan build-tsan build-fuzz
 
 build: ## build the program: build/noctule
@@ -93,6 +97,9 @@ check: ## the layers' arrows and the style's numbers
 check-devices: ## what firmware uses, compiled for microcontrollers, measured and run in emulators
 	@$(INSTALL_DEPENDENCIES) device
 	@scripts/check-devices
+
+amalgamation: ## the client library in two files, noctule.h and noctule.c, in build/amalgamation
+	@scripts/amalgamate --output $(AMALGAMATION) $(LIBRARY_FILES)
 
 bench: build ## measure Noctule against Debian's mosquitto (BENCH="options of scripts/bench")
 	@scripts/bench $(BENCH)

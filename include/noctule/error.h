@@ -6,6 +6,12 @@
  * negative. These are never MQTT reason codes: see mqtt/reason.h for those.
  */
 
+#include <noctule/config.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NOC_ERROR_MAP(X)                   \
     X(NOC_ENOMEM, 1, "out of memory")      \
     X(NOC_EMALFORMED, 2, "malformed")      \
@@ -30,6 +36,10 @@ enum noc_error {
 };
 
 /* The text of an error (0 included); a static string, never NULL. Any thread. */
-const char *noc_error_text(int err);
+NOC_PUBLIC const char *noc_error_text(int err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

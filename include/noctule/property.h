@@ -19,7 +19,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <noctule/config.h>
 #include <noctule/slice.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum noc_property {
     NOC_PROP_PAYLOAD_FORMAT = 0x01,
@@ -87,14 +92,18 @@ struct noc_prop {
  * The next property of a block that noc_props_decode() accepted: *rest starts
  * as props.raw and is cut down. False at the end.
  */
-bool noc_props_next(struct noc_slice *rest, struct noc_prop *ret_prop);
+NOC_PUBLIC bool noc_props_next(struct noc_slice *rest, struct noc_prop *ret_prop);
 
 /* Write one property; each returns the byte after. Room is the caller's business. */
-uint8_t *noc_prop_put_u8(uint8_t *at, enum noc_property id, uint8_t value);
-uint8_t *noc_prop_put_u16(uint8_t *at, enum noc_property id, uint16_t value);
-uint8_t *noc_prop_put_u32(uint8_t *at, enum noc_property id, uint32_t value);
-uint8_t *noc_prop_put_varint(uint8_t *at, enum noc_property id, uint32_t value);
-uint8_t *noc_prop_put_slice(uint8_t *at, enum noc_property id, struct noc_slice value);
-uint8_t *noc_prop_put_user(uint8_t *at, struct noc_slice name, struct noc_slice value);
+NOC_PUBLIC uint8_t *noc_prop_put_u8(uint8_t *at, enum noc_property id, uint8_t value);
+NOC_PUBLIC uint8_t *noc_prop_put_u16(uint8_t *at, enum noc_property id, uint16_t value);
+NOC_PUBLIC uint8_t *noc_prop_put_u32(uint8_t *at, enum noc_property id, uint32_t value);
+NOC_PUBLIC uint8_t *noc_prop_put_varint(uint8_t *at, enum noc_property id, uint32_t value);
+NOC_PUBLIC uint8_t *noc_prop_put_slice(uint8_t *at, enum noc_property id, struct noc_slice value);
+NOC_PUBLIC uint8_t *noc_prop_put_user(uint8_t *at, struct noc_slice name, struct noc_slice value);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

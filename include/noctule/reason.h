@@ -9,6 +9,12 @@
 
 #include <stdint.h>
 
+#include <noctule/config.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NOC_REASON_MAP(X)                                                                    \
     X(NOC_RC_SUCCESS, 0x00, "success")                                                       \
     X(NOC_RC_GRANTED_QOS1, 0x01, "granted QoS 1")                                            \
@@ -61,7 +67,7 @@ enum noc_reason {
 };
 
 /* The text of a reason code; a static string, "unknown reason" for others. Any thread. */
-const char *noc_reason_text(uint8_t reason);
+NOC_PUBLIC const char *noc_reason_text(uint8_t reason);
 
 /*
  * The MQTT 3 CONNACK return code (0 to 5) that stands for a reason code:
@@ -69,6 +75,10 @@ const char *noc_reason_text(uint8_t reason);
  * for both kinds of refusal, and for a will that is too large, and so do we:
  * 0x86, 0x87 and 0x95 are 5), 0 is 0, all others are 3.
  */
-uint8_t noc_reason_to_connack3(uint8_t reason);
+NOC_PUBLIC uint8_t noc_reason_to_connack3(uint8_t reason);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
