@@ -3,6 +3,7 @@
 #include "cli/passwd_ask.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <termios.h>
@@ -21,19 +22,26 @@ static void note_signal(int number)
 struct silence {
     bool is_on;
     struct termios before;
+    sigset_t mask; /* as it was: the ending signals are let through only in the waiting */
     struct sigaction actions[NOC_COUNT(ending_signals)];
 };
 
 static void silence_begin(struct silence *silence)
 {
-    const struct sigaction note = {.sa_handler = note_signal}; /* no SA_RESTART: read() ends */
+    const struct sigaction note = {.sa_handler = note_signal};
     struct termios quiet;
+    sigset_t ending;
 
     silence->is_on = tcgetattr(STDIN_FILENO, &silence->before) == 0;
     if (!silence->is_on) {
         return;
     }
     signal_came = 0;
+    (void)sigemptyset(&ending);
+    for (size_t i = 0; i < NOC_COUNT(ending_signals); i++) {
+        (void)sigaddset(&ending, ending_signals[i]);
+    }
+    (void)sigprocmask(SIG_BLOCK, &ending, &silence->mask);
     for (size_t i = 0; i < NOC_COUNT(ending_signals); i++) {
         (void)sigaction(ending_signals[i], &note, &silence->actions[i]);
     }
@@ -48,6 +56,7 @@ static void silence_end(struct silence *silence)
         return;
     }
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silence->before);
+    (void)sigprocmask(SIG_SETMASK, &silence->mask, NULL); /* what is pending is noted */
     for (size_t i = 0; i < NOC_COUNT(ending_signals); i++) {
         (void)sigaction(ending_signals[i], &silence->actions[i], NULL);
     }
@@ -67,15 +76,30 @@ static enum noc_ask_answer judge(const struct noc_ask_password *password, bool i
     return memchr(password->bytes, '\0', password->n) == NULL ? NOC_ASK_GOOD : NOC_ASK_ZERO_BYTE;
 }
 
+/*
+ * A byte as read() gives it. A signal that comes before the waiting begins must end it, too, so
+ * the mask is changed by ppoll() in one with it.
+ */
+static ssize_t read_byte(const struct silence *silence, char *ret_byte)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    if (silence->is_on && ppoll(&input, 1, NULL, &silence->mask) < 0) {
+        return -1;
+    }
+    return read(STDIN_FILENO, ret_byte, 1);
+}
+
 /* Byte by byte, so that what follows the line is left to whoever reads next. */
-static enum noc_ask_answer read_line(struct noc_ask_password *ret_password)
+static enum noc_ask_answer read_line(
+    const struct silence *silence, struct noc_ask_password *ret_password)
 {
     bool is_cut = false;
     char byte = '\0';
 
     ret_password->n = 0;
     for (;;) {
-        ssize_t got = read(STDIN_FILENO, &byte, 1);
+        ssize_t got = read_byte(silence, &byte);
 
         if (got < 0) {
             return NOC_ASK_BROKEN;
@@ -113,7 +137,7 @@ static enum noc_ask_answer ask_one(
     do {
         silence_begin(&silence);
         show(ask, prompt);
-        answer = read_line(ret_password);
+        answer = read_line(&silence, ret_password);
         error = errno;
         silence_end(&silence); /* where the process stops, and is here again after it went on */
     } while (answer == NOC_ASK_BROKEN && error == EINTR);

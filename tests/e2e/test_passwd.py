@@ -694,7 +694,11 @@ def test_a_signal_at_the_question_gives_the_echo_back(tmp_path, number):
     terminal.wait_for_silence()
     held = os.open(os.readlink(f"/proc/{terminal.pid}/fd/0"), os.O_RDWR | os.O_NOCTTY)
     os.kill(terminal.pid, number)
-    assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == -number
+    deadline = time.monotonic() + LIMIT
+    while not (ended := os.waitpid(terminal.pid, os.WNOHANG))[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert os.waitstatus_to_exitcode(ended[1]) == -number
     assert termios.tcgetattr(held)[3] & termios.ECHO
     os.close(held)
     os.close(terminal.fd)
