@@ -108,8 +108,8 @@ def test_two_files(amalgamation, broker, tmp_path):
     for name in public_headers():
         (tmp_path / "noctule" / name).write_text('#include "noctule.h"\n')
     run("cc", "-std=c11", *WARNINGS, f"-I{amalgamation}", "-c", amalgamation / "noctule.c", "-o", tmp_path / "n.o")
-    run("cc", "-std=c11", *WARNINGS, f"-I{amalgamation}", f"-I{tmp_path}", "-D_GNU_SOURCE", "-Isrc",
-        "examples/hello.c", "src/client/socket_posix.c", tmp_path / "n.o", "-o", program)
+    run("cc", "-std=c11", *WARNINGS, f"-I{amalgamation}", f"-I{tmp_path}", "-Isrc", "-Wno-unused-parameter",
+        "examples/hello.c", "src/client/socket_posix.c", "src/client/fault.c", tmp_path / "n.o", "-o", program)
     says_hello(program, broker)
 
 
