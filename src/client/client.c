@@ -15,21 +15,20 @@ enum { ANSWER_S = 10, INFLIGHT_MAX = 20, IN_MIN = 256, OUT_MIN = 128, WS_MORE = 
 _Static_assert(sizeof(struct noc_client) <= 256, "a client is too large");
 #endif
 
+/* Do they ask for what was compiled out? */
+static bool is_left_out(const struct noc_client_options *options)
+{
+    return (!NOC_WITH_V5 && options->version == NOC_V5) ||
+           (!NOC_WITH_WEBSOCKET && options->websocket != NULL) ||
+           (!NOC_WITH_QOS && options->outbox != NULL);
+}
+
 int noc_client_init(struct noc_client *client, const struct noc_client_options *options,
     uint8_t *in, size_t in_room, uint8_t *out, size_t out_room)
 {
-    size_t more = options->websocket != NULL ? WS_MORE : 0;
     unsigned version = options->version == 0 ? NOC_V311 : options->version;
+    size_t more = NOC_WITH_WEBSOCKET && options->websocket != NULL ? WS_MORE : 0;
 
-    if (in_room < IN_MIN + more || out_room < OUT_MIN + more || (in_room | out_room) > INT32_MAX ||
-        version - NOC_V31 > NOC_V5 - NOC_V31 ||
-        (NOC_WITH_WEBSOCKET && options->websocket != NULL && options->random == NULL)) {
-        return NOC_EINVAL;
-    }
-    if ((!NOC_WITH_V5 && version == NOC_V5) || (!NOC_WITH_WEBSOCKET && more > 0) ||
-        (!NOC_WITH_QOS && options->outbox != NULL)) {
-        return NOC_ENOTSUP;
-    }
     memset(client, 0, sizeof *client);
     client->options = options;
     client->in = in;
@@ -37,6 +36,14 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
     client->out = out;
     client->out_room = (uint32_t)out_room;
     client->version = (uint8_t)version;
+    if (is_left_out(options)) {
+        return NOC_ENOTSUP;
+    }
+    if (in_room < IN_MIN + more || out_room < OUT_MIN + more ||
+        version - NOC_V31 > NOC_V5 - NOC_V31 || (more > 0 && options->random == NULL) ||
+        (sizeof(size_t) > sizeof(uint32_t) && (in_room | out_room) > INT32_MAX)) {
+        return NOC_EINVAL;
+    }
     if (NOC_WITH_QOS && options->outbox != NULL) {
         client->last_id = options->outbox->newest_id;
     }
@@ -54,9 +61,7 @@ static void drop_output(struct noc_client *client)
 {
     client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
     client->flow_at = 0;
-    if (!client->is_boxed) {
-        client->is_publishing = false;
-    }
+    client->is_publishing = NOC_WITH_QOS && client->is_boxed;
 }
 
 int noc_client_start(struct noc_client *client, uint32_t now_ms)
@@ -136,7 +141,9 @@ int noc_engine_closed(struct noc_client *client, struct noc_event *event)
         event->payload = event->props.reason_string;
     }
     client->state = NOC_CLIENT_IDLE;
-    client->server_packet_max = client->server_qos_less = client->server_lacks = 0;
+    if (NOC_WITH_V5) {
+        client->server_packet_max = client->server_qos_less = client->server_lacks = 0;
+    }
     drop_output(client);
     return NOC_STEP_EVENT;
 }

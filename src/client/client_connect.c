@@ -10,57 +10,73 @@ enum {
     HAS_WILL = 0x04,
     CLEAN_START = 0x02,
 
-    FIXED = 10,    /* name, version, flags and keep alive of version 3.1.1 and 5 */
-    FIXED_31 = 12, /* the same of version 3.1 */
-    GAP = 34,      /* at most so much stands before authentication data, besides texts */
-    PARTS_MAX = 5,
+    FIXED = 12,  /* name, version, flags, keep alive, and the length of the client id */
+    MORE_31 = 2, /* in the name of version 3.1 */
+    GAP = 34,    /* at most so much stands before authentication data, besides texts */
 };
 
-/* What follows the fixed part: texts and binary, each with its length. */
-struct parts {
-    struct noc_slice at[PARTS_MAX];
-    unsigned count, flags;
-    size_t size;
+/* What a CONNECT of these options comes to. */
+struct plan {
+    size_t n; /* bytes of its body, without properties */
+    unsigned flags;
+    size_t all; /* the sizes of its texts, or-ed: no text may have more bits than it */
 };
 
-static bool add(struct parts *parts, struct noc_slice part)
+/* Two slices that stand one behind the other in the options. */
+_Static_assert(offsetof(struct noc_client_options, password) ==
+                       offsetof(struct noc_client_options, username) + sizeof(struct noc_slice) &&
+                   offsetof(struct noc_client_will, payload) ==
+                       offsetof(struct noc_client_will, topic) + sizeof(struct noc_slice),
+    "pairs of texts are no arrays");
+
+/* Count two texts with their lengths, those that are not there only if flags is 0. */
+static void count_pair(struct plan *plan, const struct noc_slice *pair, unsigned flag)
 {
-    parts->at[parts->count++] = part;
-    parts->size += 2 + part.n;
-    return part.n <= UINT16_MAX;
+    for (unsigned i = 0; i < 2; i++) {
+        if (flag == 0 || pair[i].at != NULL) {
+            plan->n += 2 + pair[i].n;
+            plan->all |= pair[i].n;
+            plan->flags |= flag >> i;
+        }
+    }
 }
 
-/* Collect the parts. NOC_OK, NOC_ETOOLARGE, or NOC_EINVAL: that makes no packet. */
-static int collect(const struct noc_client *client, struct parts *parts)
+static uint8_t *put_pair(uint8_t *at, const struct noc_slice *pair, bool is_optional)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (!is_optional || pair[i].at != NULL) {
+            at = noc_engine_put(at, pair[i]);
+        }
+    }
+    return at;
+}
+
+/* NOC_OK, NOC_ETOOLARGE, or NOC_EINVAL: that makes no packet. */
+static int make_plan(const struct noc_client *client, struct plan *plan)
 {
     const struct noc_client_options *options = client->options;
     const struct noc_client_will *will = options->will;
-    bool has_username = options->username.at != NULL, has_password = options->password.at != NULL;
-    bool fits = add(parts, options->client_id);
 
-    parts->flags = options->keep_session ? 0 : CLEAN_START;
-    if (!noc_engine_is_v5(client) &&
-        ((has_password && !has_username) || /* [MQTT-3.1.2-22] and [MQTT-3.1.3-7] of 3.1.1 */
-            (options->client_id.n == 0 && (options->keep_session || client->version == NOC_V31)))) {
-        return NOC_EINVAL;
+    plan->flags = options->keep_session ? 0 : CLEAN_START;
+    plan->all = options->client_id.n;
+    plan->n = FIXED + options->client_id.n;
+    if (client->version == NOC_V31) {
+        plan->n += MORE_31;
     }
     if (will != NULL) {
         if (will->qos > 2 || will->topic.n == 0) {
             return NOC_EINVAL;
         }
-        parts->flags |= HAS_WILL | (unsigned)will->qos << 3 | (will->retain ? WILL_RETAIN : 0u);
-        fits &= add(parts, will->topic);
-        fits &= add(parts, will->payload);
+        plan->flags |= HAS_WILL | (unsigned)will->qos << 3 | (will->retain ? WILL_RETAIN : 0u);
+        count_pair(plan, &will->topic, 0);
     }
-    if (has_username) {
-        parts->flags |= HAS_USERNAME;
-        fits &= add(parts, options->username);
+    count_pair(plan, &options->username, HAS_USERNAME);
+    if (!noc_engine_is_v5(client) &&
+        ((plan->flags & (HAS_USERNAME | HAS_PASSWORD)) == HAS_PASSWORD ||
+            (options->client_id.n == 0 && (options->keep_session || client->version == NOC_V31)))) {
+        return NOC_EINVAL; /* [MQTT-3.1.2-22], [MQTT-3.1.3-7] of 3.1.1 */
     }
-    if (has_password) {
-        parts->flags |= HAS_PASSWORD;
-        fits &= add(parts, options->password);
-    }
-    return fits ? NOC_OK : NOC_ETOOLARGE;
+    return plan->all > UINT16_MAX ? NOC_ETOOLARGE : NOC_OK;
 }
 
 /* ---- properties ---- */
@@ -118,43 +134,49 @@ static int measure_props(struct noc_client *client, size_t *ret_n, struct noc_sl
 int noc_engine_put_connect(struct noc_client *client)
 {
     const struct noc_client_options *options = client->options;
-    bool is_31 = client->version == NOC_V31;
-    size_t n = is_31 ? FIXED_31 : FIXED, props_n = 0;
+    const struct noc_client_will *will = options->will;
     struct noc_slice answer = {NULL, 0};
-    struct parts parts = {.count = 0};
+    unsigned keep_alive_s = options->keep_alive_s;
+    size_t props_n = 0;
+    struct plan plan;
     uint8_t *at;
-    int err = collect(client, &parts);
+    int err = make_plan(client, &plan);
 
     if (err == NOC_OK && noc_engine_is_v5(client)) {
         err = measure_props(client, &props_n, &answer);
-        n += noc_varint_size((uint32_t)props_n) + props_n;
-        if (options->will != NULL) {
-            n += noc_engine_props_size(options->will->props);
+        plan.n += noc_varint_size((uint32_t)props_n) + props_n;
+        if (will != NULL) {
+            plan.n += noc_engine_props_size(will->props);
         }
     }
     if (err == NOC_OK) {
-        err = noc_engine_begin(client, NOC_CONNECT << 4, n + parts.size, 0, &at);
+        err = noc_engine_begin(client, NOC_CONNECT << 4, plan.n, 0, &at);
     }
     if (err != NOC_OK) {
         return err;
     }
-    client->keep_alive_s = options->keep_alive_s == 0                    ? NOC_KEEP_ALIVE_DEFAULT_S
-                           : options->keep_alive_s == NOC_KEEP_ALIVE_OFF ? 0
-                                                                         : options->keep_alive_s;
-    at = noc_engine_put(at, is_31 ? noc_slice("MQIsdp", 6) : noc_slice("MQTT", 4));
+    if (keep_alive_s == 0) {
+        keep_alive_s = NOC_KEEP_ALIVE_DEFAULT_S;
+    } else if (keep_alive_s == NOC_KEEP_ALIVE_OFF) {
+        keep_alive_s = 0;
+    }
+    client->keep_alive_s = (uint16_t)keep_alive_s;
+    at = noc_engine_put(
+        at, client->version == NOC_V31 ? noc_slice("MQIsdp", 6) : noc_slice("MQTT", 4));
     *at++ = client->version;
-    *at++ = (uint8_t)parts.flags;
-    at = noc_put_u16(at, client->keep_alive_s);
+    *at++ = (uint8_t)plan.flags;
+    at = noc_put_u16(at, (uint16_t)keep_alive_s);
     if (noc_engine_is_v5(client)) {
         at = put_props(client, at, props_n, answer);
     }
-    for (unsigned i = 0; i < parts.count; i++) {
-        if (noc_engine_is_v5(client) && i == 1 && options->will != NULL) {
-            at = noc_engine_put_props(at, options->will->props);
+    at = noc_engine_put(at, options->client_id);
+    if (will != NULL) {
+        if (noc_engine_is_v5(client)) {
+            at = noc_engine_put_props(at, will->props);
         }
-        at = noc_engine_put(at, parts.at[i]);
+        at = put_pair(at, &will->topic, false);
     }
-    noc_engine_end(client, at);
+    noc_engine_end(client, put_pair(at, &options->username, true));
     client->state = NOC_CLIENT_CONNECTING;
     client->asked_ms = client->now_ms;
     return NOC_OK;

@@ -154,7 +154,7 @@ static int dispatch(struct noc_client *client, unsigned type, const uint8_t *bod
 {
     bool is_open = client->state == NOC_CLIENT_OPEN;
 
-    if (NOC_WITH_V5 && type == NOC_AUTH) {
+    if (noc_engine_is_v5(client) && type == NOC_AUTH) {
         return take_v5(client, type, body, n, event);
     }
     if (is_open == (type == NOC_CONNACK)) {
@@ -163,7 +163,7 @@ static int dispatch(struct noc_client *client, unsigned type, const uint8_t *bod
     if (type == NOC_CONNACK) {
         return noc_engine_take_connack(client, body, n, event);
     }
-    if (type == NOC_PINGRESP) {
+    if (type == NOC_PINGRESP && n == 0) {
         client->ping = NOC_PING_NONE;
         return noc_engine_event(event, NOC_EVENT_PONG);
     }
@@ -176,12 +176,38 @@ static int dispatch(struct noc_client *client, unsigned type, const uint8_t *bod
     return fail_packet(client);
 }
 
+/*
+ * Read the fixed header of bytes[0..n), as a server may write it. Returns its bytes, 0: it is
+ * not all here; or NOC_EMALFORMED.
+ */
+static int read_header(const uint8_t *bytes, size_t n, struct noc_header *header)
+{
+    unsigned first, flags;
+    int used;
+
+    if (n == 0) {
+        return 0;
+    }
+    first = bytes[0];
+    flags = first & 0x0f;
+    header->type = (uint8_t)(first >> 4);
+    header->flags = (uint8_t)flags;
+    /* [MQTT-2.1.3-1], [MQTT-3.3.1-4], [MQTT-3.6.1-1] */
+    if (header->type == NOC_PUBLISH ? (flags & 6) == 6
+                                    : flags != (header->type == NOC_PUBREL ? 2 : 0)) {
+        return NOC_EMALFORMED;
+    }
+    used = noc_varint_decode(bytes + 1, n - 1, &header->remaining);
+    header->size = (uint8_t)(used + 1);
+    return used > 0 ? used + 1 : used;
+}
+
 int noc_engine_take(struct noc_client *client, struct noc_event *event)
 {
     const uint8_t *packet = client->in + client->in_at;
     size_t n = client->in_end - client->in_at, size;
     struct noc_header header;
-    int used = noc_header_decode(client->version, packet, n, &header);
+    int used = read_header(packet, n, &header);
 
     if (used <= 0) {
         return used == 0 ? NOC_STEP_WAIT : fail_malformed(client);

@@ -32,7 +32,9 @@ int noc_engine_begin(
     if (size > client->out_room - noc_engine_out_base(client)) {
         return NOC_ETOOLARGE;
     }
-    if (!is_boxed && (client->flow_at > 0 || (client->is_publishing && !client->is_boxed))) {
+    if (NOC_WITH_QOS
+            ? !is_boxed && (client->flow_at > 0 || (client->is_publishing && !client->is_boxed))
+            : client->is_publishing) {
         return NOC_EAGAIN;
     }
     if (size > client->out_room - client->out_end) {

@@ -8,12 +8,29 @@
 
 enum { ALIAS_MAX = 32 };
 
+/* Is it text without U+0000 and wildcards [MQTT-3.3.2-2]? */
+static bool topic_is_valid(struct noc_slice topic)
+{
+    if (topic.n == 0 || topic.n > UINT16_MAX) {
+        return false;
+    }
+    if (NOC_WITH_SUBSCRIBE) {
+        return noc_topic_text_is_valid(topic);
+    }
+    /* The check of UTF-8 would only be there for this; it is left to the application. */
+    for (size_t i = 0; i < topic.n; i++) {
+        if (topic.at[i] == 0 || topic.at[i] == '+' || topic.at[i] == '#') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* May it go, now or ever? */
 static int judge(const struct noc_client *client, const struct noc_client_message *message)
 {
-    if (message->qos > 2 || message->topic.n == 0 || message->topic.n > UINT16_MAX ||
-        !noc_topic_text_is_valid(message->topic)) {
-        return NOC_EINVAL; /* [MQTT-3.3.2-2] */
+    if (message->qos > 2 || !topic_is_valid(message->topic)) {
+        return NOC_EINVAL;
     }
     if (message->qos > 0 ? noc_engine_box(client) == NULL : client->state != NOC_CLIENT_OPEN) {
         return message->qos > 0 ? NOC_ENOTSUP : NOC_ECLOSED;

@@ -64,7 +64,7 @@ static int judge(const struct noc_client *client, const struct noc_client_filter
 static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_packet_id)
 {
     unsigned options_n = ask->type == NOC_SUBSCRIBE ? 1 : 0;
-    uint16_t id = client->last_id;
+    uint16_t id;
     size_t n = 2;
     uint8_t *at;
     int err;

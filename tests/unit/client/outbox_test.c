@@ -490,7 +490,7 @@ static void check_story(struct noc_outbox *box, uint16_t count)
 
 static void a_power_cut_at_any_byte_loses_nothing(void **state)
 {
-    enum { STORY = 40, MORE = 60 };
+    static const uint16_t STORY = 40, MORE = 60;
     static struct memory memory;
     struct noc_log_outbox log;
     size_t budget = 0;
