@@ -246,25 +246,46 @@ static void lose(struct noc_client_run *run, const struct noc_event *event)
     }
 }
 
-/* Take all events that are there. */
+static void take_event(struct noc_client_run *run, const struct noc_event *event)
+{
+    if (event->kind == NOC_EVENT_CONNECTED) {
+        run->is_open = true;
+        run->has_been_open = true;
+        noc_backoff_connected(&run->backoff);
+    }
+    run->tool->on_event(run, event);
+    if (event->kind == NOC_EVENT_CLOSED) {
+        lose(run, event);
+    }
+    if (run->output.n >= OUTPUT_FULL) {
+        noc_client_run_write_out(run);
+    }
+}
+
+/*
+ * Take all events that are there. The one with which a tool ends is acknowledged by asking
+ * for the next; that one is left alone, so that the broker will send it again to
+ * whoever comes back to the session.
+ */
 static void take_events(struct noc_client_run *run)
 {
     struct noc_event event;
 
+    if (run->is_ending && !run->says_goodbye) {
+        return;
+    }
     while (!run->is_over && noc_client_next(&run->link.client, run->now_ms, &event)) {
-        if (event.kind == NOC_EVENT_CONNECTED) {
-            run->is_open = true;
-            run->has_been_open = true;
-            noc_backoff_connected(&run->backoff);
+        bool was_ending = run->is_ending;
+
+        if (!was_ending || event.kind == NOC_EVENT_CLOSED) {
+            take_event(run, &event);
         }
-        if (event.kind == NOC_EVENT_CLOSED) {
-            run->tool->on_event(run, &event);
-            lose(run, &event);
+        if (run->is_ending && !run->says_goodbye && !run->is_over) {
+            if (!was_ending && noc_client_next(&run->link.client, run->now_ms, &event) &&
+                event.kind == NOC_EVENT_CLOSED) {
+                take_event(run, &event);
+            }
             return;
-        }
-        run->tool->on_event(run, &event);
-        if (run->output.n >= OUTPUT_FULL) {
-            noc_client_run_write_out(run);
         }
     }
 }

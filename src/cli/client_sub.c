@@ -2,12 +2,12 @@
 #define _GNU_SOURCE
 /*
  * `sub`. Messages go straight from the client's buffer through the format into the
- * output, but for those that have to wait:
+ * output, and are acknowledged after that: what was shown will not come again, and what was
+ * not shown will, to who keeps the session. Two kinds have to wait:
  *
- *   QoS 2: until PUBCOMP is sent, so that one that is shown will not come again,
- *          should the tool end right then; with -d those of QoS 1 as well, since
- *          Mosquitto's tool shows a message behind the line of its acknowledgement.
  *   larger than the client's buffer: until all of it is there.
+ *   with -d those of QoS 1 and 2: Mosquitto's tool shows a message behind the line of the
+ *          packet that completes it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,7 +182,7 @@ static void take(struct noc_client_run *run, const struct noc_event *event, bool
     const struct noc_client_settings *settings = run->settings;
     struct sub *sub = sub_of(run);
 
-    if (sub->is_done) {
+    if (sub->is_done || run->is_ending) {
         return;
     }
     if (settings->only_retained && !event->retain) {
@@ -208,7 +208,7 @@ static void take(struct noc_client_run *run, const struct noc_event *event, bool
 
 static bool has_to_wait(const struct noc_client_run *run, const struct noc_event *event)
 {
-    return event->qos == 2 || (event->qos == 1 && run->settings->is_debug);
+    return event->qos > 0 && run->settings->is_debug;
 }
 
 /* An acknowledgement goes out: the message that it is for may be shown. */
@@ -471,8 +471,7 @@ int noc_client_sub(struct noc_client_settings *settings)
             .out = OUT_SIZE,
             .outbox = settings->remove_retained ? OUTBOX_SIZE : 0},
         .on_event = on_event,
-        .on_packet =
-            settings->qos == 2 || !settings->is_clean || settings->is_debug ? on_packet : NULL,
+        .on_packet = settings->is_debug ? on_packet : NULL,
         .pump = pump,
         .reconnects = true,
     };

@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How pub, sub and rr run: what they send and show, how they end, and that they come back.
+The same words go to Debian's tools where those do the same."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import raw
+from conftest import IS_MOSQUITTO, PROGRAM, SLOWER, TOP
+
+TOOL = PROGRAM if not IS_MOSQUITTO else os.path.join(TOP, "build", "noctule")
+SECONDS = 30 * SLOWER
+CONFIG = """
+listener {port} 127.0.0.1
+allow_anonymous true
+max_queued_messages 0
+"""
+LARGE = "0123456789abcdef" * 50000  # larger than any buffer of the tools
+
+
+@pytest.fixture(scope="module", params=["noctule", "debian"])
+def tool(request, tmp_path_factory):
+    """tool("pub"): the command under Mosquitto's name, ours or Debian's."""
+    folder = tmp_path_factory.mktemp("named")
+    for name in ("pub", "sub", "rr"):
+        target = os.path.abspath(TOOL) if request.param == "noctule" else f"/usr/bin/mosquitto_{name}"
+        os.symlink(target, folder / f"mosquitto_{name}")
+    return lambda name: str(folder / f"mosquitto_{name}")
+
+
+def to(broker):
+    return ["-h", "127.0.0.1", "-p", str(broker.port)]
+
+
+def run(command, *words, stdin=None):
+    done = subprocess.run([command, *words], input=stdin, capture_output=True, text=True,
+                          timeout=SECONDS, check=False,
+                          stdin=None if stdin is not None else subprocess.DEVNULL,
+                          env={**os.environ, "HOME": "/nonexistent"})
+    return done.returncode, done.stdout, done.stderr
+
+
+class Running:
+    """A tool that runs, with -d: wait_for() lines of it."""
+
+    def __init__(self, *words):
+        # Debian's tools need a line buffer of their own.
+        self.process = subprocess.Popen(["stdbuf", "-oL", *words, "-d"], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE,
+                                        env={**os.environ, "HOME": "/nonexistent"})
+        self.lines = []
+        self.watchdog = threading.Timer(SECONDS, self.process.kill)
+        self.watchdog.start()
+
+    def wait_for(self, pattern):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"no {pattern!r} in {self.lines}: {self.process.stderr.read()}")
+
+    def end(self):
+        """(status, lines, stderr) once it has ended."""
+        out, err = self.process.communicate()
+        self.watchdog.cancel()
+        return self.process.returncode, self.lines + out.splitlines(), err
+
+
+@pytest.fixture
+def running():
+    """running(command, words...): is killed at the end if it still runs."""
+    started = []
+
+    def start(*words):
+        started.append(Running(*words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.watchdog.cancel()
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+def subscribed(running, tool, broker, *words):
+    sub = running(tool("sub"), *to(broker), *words)
+    sub.wait_for("Subscribed")
+    return sub
+
+
+def shown(lines):
+    """What is no line of -d."""
+    return [line for line in lines if not line.startswith(("Client ", "Subscribed "))]
+
+
+# ---- pub ----
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("payload", ["hello", LARGE], ids=["small", "large"])
+def test_pub_sends_one_message(tool, broker, topic, qos, payload, tmp_path):
+    subscriber = broker.client("one-" + topic.replace("/", "-"))
+    subscriber.subscribe((topic, qos))
+    (tmp_path / "payload").write_text(payload, encoding="ascii")
+    assert run(tool("pub"), *to(broker), "-t", topic, "-q", str(qos), "-f",
+               str(tmp_path / "payload")) == (0, "", "")
+    message = subscriber.expect(raw.PUBLISH, timeout=20)
+    assert (message.topic, message.payload, message.qos) == (topic, payload.encode(), qos)
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_pub_sends_a_message_for_each_line(tool, broker, topic, qos):
+    subscriber = broker.client("lines-" + topic.replace("/", "-"))
+    subscriber.subscribe((topic, 0))
+    lines = [f"line {n}" for n in range(500)] + ["", LARGE, "last"]
+    assert run(tool("pub"), *to(broker), "-t", topic, "-q", str(qos), "-l",
+               stdin="\n".join(lines)) == (0, "", "")
+    for line in lines:
+        message = subscriber.expect(raw.PUBLISH, timeout=20)
+        assert message.payload == line.encode()
+
+
+def test_pub_sends_a_line_as_it_comes(tool, broker, topic, running):
+    subscriber = broker.client("slow-" + topic.replace("/", "-"))
+    subscriber.subscribe((topic, 0))
+    pub = running(tool("pub"), *to(broker), "-t", topic, "-l")
+    for n in range(3):
+        pub.process.stdin.write(f"{n}\n")
+        pub.process.stdin.flush()
+        subscriber.expect_message(topic, str(n).encode(), timeout=20)
+    pub.process.stdin.close()
+    pub.wait_for("sending DISCONNECT")
+    assert pub.process.wait(SECONDS) == 0
+
+
+def test_pub_repeats(tool, broker, topic):
+    subscriber = broker.client("repeat-" + topic.replace("/", "-"))
+    subscriber.subscribe((topic, 1))
+    before = time.monotonic()
+    assert run(tool("pub"), *to(broker), "-t", topic, "-m", "again", "-q", "1", "--repeat", "4",
+               "--repeat-delay", "0.1") == (0, "", "")
+    assert time.monotonic() - before > 0.3
+    for _ in range(4):
+        message = subscriber.expect(raw.PUBLISH)
+        subscriber.send(raw.ack(raw.PUBACK, message.packet_id))
+        assert message.payload == b"again"
+    subscriber.expect_nothing()
+
+
+def test_pub_tells_what_the_broker_does_not_take(tool):
+    with Scripted([bytes([0x20, 3, 0, 0, 0]), bytes([0x40, 4, 0, 1, 0x87, 0])]) as port:
+        status, out, err = run(tool("pub"), "-h", "127.0.0.1", "-p", port, "-V", "5", "-t", "t",
+                               "-q", "1", "-m", "x")
+    assert (status, out, err) == (0, "", "Warning: Publish 1 failed: Not authorized.\n")
+    with Scripted([bytes([0x20, 5, 0, 0, 2, 0x24, 0])]) as port:
+        status, out, err = run(tool("pub"), "-h", "127.0.0.1", "-p", port, "-V", "5", "-t", "t",
+                               "-q", "1", "-m", "x")
+    assert (status, out) == (0, "")
+    assert err == "Error: Message QoS not supported on broker, try a lower QoS.\n"
+
+
+class Scripted:
+    """A listener whose first client gets these answers, one for each thing it sends."""
+
+    def __init__(self, answers, closes=False):
+        import socket
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.answers = answers
+        self.closes = closes
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+
+    def serve(self):
+        try:
+            sock, _ = self.listener.accept()
+            with sock:
+                for answer in self.answers:
+                    sock.recv(4096)
+                    sock.sendall(answer)
+                while not self.closes and sock.recv(4096):
+                    pass
+        except OSError:
+            pass
+
+    def __enter__(self):
+        self.thread.start()
+        return str(self.listener.getsockname()[1])
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("name, words", [
+    ("pub", ["-t", "t", "-m", "x", "-q", "1"]), ("rr", ["-t", "t", "-e", "r", "-m", "x", "-V", "311"])])
+def test_a_lost_connection_ends_pub_and_rr(tool, name, words):
+    with Scripted([bytes([0x20, 2, 0, 0])], closes=True) as port:
+        assert run(tool(name), "-h", "127.0.0.1", "-p", port, *words) == (
+            7, "", "Error: The connection was lost.\n")
+
+
+# ---- the lines of -d ----
+
+TRACES = {
+    "pub-0": ("pub", ["-t", "{t}", "-m", "hello", "-i", "{id}"]),
+    "pub-1": ("pub", ["-t", "{t}", "-m", "hello", "-q", "1", "-r", "-i", "{id}"]),
+    "pub-2": ("pub", ["-t", "{t}", "-m", "hello", "-q", "2", "-V", "5", "-i", "{id}"]),
+    "pub-repeat": ("pub", ["-t", "{t}", "-n", "--repeat", "3", "-i", "{id}"]),
+    "pub-no-id": ("pub", ["-t", "{t}", "-m", "hello"]),
+    "sub-exit": ("sub", ["-t", "{t}", "-t", "{t}/#", "-q", "1", "-E", "-i", "{id}"]),
+    "sub-v5": ("sub", ["-t", "{t}", "-U", "{t}/x", "-U", "{t}/y", "--retain-as-published", "-W", "1",
+                       "-V", "5", "-i", "{id}"]),
+    "sub-ping": ("sub", ["-t", "{t}", "-k", "5", "-W", "6", "-i", "{id}"]),
+    "rr-timeout": ("rr", ["-t", "{t}", "-e", "{t}/r", "-m", "hello", "-W", "1", "-i", "{id}"]),
+    "rr-echo": ("rr", ["-t", "{t}", "-e", "{t}", "-m", "hello", "-i", "{id}"]),
+}
+
+
+@pytest.fixture(scope="module")
+def traces(broker, tmp_path_factory):
+    """What each invocation prints with -d: {case: (ours, Debian's)}; all at once."""
+    import concurrent.futures
+    folder = tmp_path_factory.mktemp("traced")
+
+    def trace(case, who):
+        name, words = TRACES[case]
+        command = f"/usr/bin/mosquitto_{name}"
+        if who == "ours":
+            command = str(folder / f"mosquitto_{name}")
+        names = {"t": f"trace/{case}/{who[:4]}", "id": f"{case}-{who[:4]}"}
+        status, out, err = run(command, *to(broker), "-d", *(word.format(**names) for word in words))
+        return status, out.replace(who[:4], "WHO"), err
+
+    for name in ("pub", "sub", "rr"):
+        os.symlink(os.path.abspath(TOOL), folder / f"mosquitto_{name}")
+    with concurrent.futures.ThreadPoolExecutor(2 * len(TRACES)) as pool:
+        runs = {case: [pool.submit(trace, case, who) for who in ("ours", "them")] for case in TRACES}
+        return {case: [one.result() for one in pair] for case, pair in runs.items()}
+
+
+@pytest.mark.parametrize("case", TRACES)
+def test_debug_lines_are_mosquittos(traces, case):
+    ours, theirs = traces[case]
+    assert ours == theirs
+    assert "sending CONNECT" in ours[1]
+
+
+# ---- sub ----
+
+
+def test_sub_shows_messages_of_each_qos_and_size(tool, broker, topic, running):
+    sub = subscribed(running, tool, broker, "-t", topic + "/#", "-q", "2", "-v", "-C", "4")
+    publisher = broker.client("p-" + topic.replace("/", "-"))
+    publisher.send(raw.publish(topic + "/0", b"a"), raw.publish(topic + "/1", b"b", 1, 1))
+    publisher.send(raw.publish(topic + "/2", b"c", 2, 2))
+    publisher.wait_for(raw.PUBREC, 2)
+    publisher.send(raw.ack(raw.PUBREL, 2))
+    publisher.wait_for(raw.PUBCOMP, 2)
+    sub.wait_for("^" + topic + "/2 c$")
+    publisher.send(raw.publish(topic + "/3", LARGE.encode(), 1, 3))
+    status, lines, err = sub.end()
+    assert (status, err) == (0, "")
+    assert shown(lines) == [f"{topic}/0 a", f"{topic}/1 b", f"{topic}/2 c", f"{topic}/3 {LARGE}"]
+
+
+def test_sub_leaves_out_what_it_is_told_to(tool, broker, topic, running):
+    publisher = broker.client("f-" + topic.replace("/", "-"))
+    publisher.send(raw.publish(topic + "/old", b"kept", retain=True))
+    sub = subscribed(running, tool, broker, "-t", topic + "/#", "-R", "-T", topic + "/+/out", "-C", "2",
+                     "-v")
+    for name in ("a/out", "a", "b/out", "b"):
+        publisher.send(raw.publish(f"{topic}/{name}", b"x"))
+    assert shown(sub.end()[1]) == [f"{topic}/a x", f"{topic}/b x"]
+
+
+def test_sub_takes_retained_messages_away(broker, topic, running):
+    publisher = broker.client("r-" + topic.replace("/", "-"))
+    for n in range(5):
+        publisher.send(raw.publish(f"{topic}/{n}", b"kept", retain=True))
+    sub = running(TOOL, "sub", *to(broker), "-t", topic + "/#", "--remove-retained", "-v")
+    for n in range(5):
+        sub.wait_for(rf"received PUBACK \(Mid: {n + 2}")
+    sub.process.send_signal(signal.SIGINT)
+    status, lines, _ = sub.end()
+    assert status == 0
+    assert sorted(line for line in shown(lines) if "kept" in line) == [
+        f"{topic}/{n} kept" for n in range(5)]
+    late = broker.client("late-" + topic.replace("/", "-"))
+    late.subscribe((topic + "/#", 0))
+    late.expect_nothing()
+
+
+def test_sub_ends_at_the_first_fresh_message(tool, broker, topic, running):
+    publisher = broker.client("o-" + topic.replace("/", "-"))
+    publisher.send(raw.publish(topic, b"kept", retain=True))
+    sub = subscribed(running, tool, broker, "-t", topic, "--retained-only")
+    sub.wait_for("^kept$")
+    publisher.send(raw.publish(topic, b"fresh"))
+    status, lines, err = sub.end()
+    assert (status, shown(lines), err) == (0, ["kept"], "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sub_says_goodbye_on_a_signal(tool, broker, topic, running, number):
+    sub = subscribed(running, tool, broker, "-t", topic)
+    sub.process.send_signal(number)
+    status, lines, err = sub.end()
+    assert (status, err) == (0, "")
+    assert lines[-1] == "Client (null) sending DISCONNECT"
+
+
+def test_sub_ends_when_its_time_is_over(tool, broker, topic):
+    assert run(tool("sub"), *to(broker), "-t", topic, "-W", "1") == (27, "", "Timed out\n")
+
+
+def test_sub_tells_that_all_was_denied(tool):
+    with Scripted([bytes([0x20, 2, 0, 0]), bytes([0x90, 3, 0, 1, 0x80])]) as port:
+        assert run(tool("sub"), "-h", "127.0.0.1", "-p", port, "-t", "t") == (
+            0, "", "All subscription requests were denied.\n")
+
+
+def test_sub_takes_each_message_of_qos_2_once(broker, topic, running, tmp_path):
+    """Ended in the middle, and started again with the same session: all are there, none twice."""
+    total, topic_filter = 400, topic + "/#"
+    words = [TOOL, "sub", *to(broker), "-t", topic_filter, "-q", "2", "-c", "-i", "once-" +
+             topic.replace("/", "-")]
+    subprocess.run([*words, "-E"], check=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+    lines = "".join(f"{n}\n" for n in range(total))
+    subprocess.run([TOOL, "pub", *to(broker), "-t", topic + "/x", "-q", "2", "-l"], check=True,
+                   input=lines, text=True, timeout=SECONDS)
+    seen = []
+    while len(seen) < total:
+        got = subprocess.run([*words, "-C", str(min(37, total - len(seen)))], check=True, text=True,
+                             capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+        seen += got.stdout.split()
+        assert len(seen) == len(set(seen))
+    assert sorted(map(int, seen)) == list(range(total))
+
+
+# ---- coming back ----
+
+
+@pytest.mark.parametrize("mode", ["mosquitto", "noctule"])
+def test_sub_comes_back_with_its_subscription(start_broker, topic, running, tmp_path, mode):
+    broker = start_broker(CONFIG)
+    command = [TOOL, "sub"]
+    if mode == "mosquitto":
+        os.symlink(os.path.abspath(TOOL), tmp_path / "mosquitto_sub")
+        command = [str(tmp_path / "mosquitto_sub")]
+    sub = running(*command, *to(broker), "-t", topic, "-C", "1")
+    sub.wait_for("Subscribed")
+    broker.stop()
+    broker.start()
+    sub.wait_for("Subscribed")
+    broker.client("again").send(raw.publish(topic, b"after"))
+    status, lines, err = sub.end()
+    assert (status, shown(lines)) == (0, ["after"])
+    if mode == "mosquitto":
+        assert err == ""
+    else:
+        assert "noctule sub: the connection to 127.0.0.1 port" in err
+
+
+def test_pub_of_lines_goes_on_after_a_restart(start_broker, topic, running):
+    broker = start_broker(CONFIG)
+    pub = running(TOOL, "pub", *to(broker), "-t", topic, "-q", "1", "-l", "-r")
+    pub.process.stdin.write("one\n")
+    pub.process.stdin.flush()
+    pub.wait_for("received PUBACK")
+    broker.stop()
+    pub.process.stdin.write("two\n")
+    pub.process.stdin.flush()
+    broker.start()
+    pub.wait_for("received PUBACK")
+    pub.process.stdin.close()
+    pub.wait_for("sending DISCONNECT")
+    assert pub.process.wait(SECONDS) == 0
+    late = broker.client("late")
+    late.subscribe((topic, 0))
+    late.expect_message(topic, b"two")
+
+
+# ---- rr ----
+
+
+def test_rr_shows_the_response(tool, broker, topic):
+    assert run(tool("rr"), *to(broker), "-t", topic, "-e", topic, "-v", "-m", "hello") == (
+        0, f"{topic} hello\n", "")
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_rr_shows_a_large_response(broker, topic, tmp_path, qos):
+    """(Debian's sends nothing of a file.)"""
+    (tmp_path / "payload").write_text(LARGE, encoding="ascii")
+    assert run(TOOL, "rr", *to(broker), "-t", topic, "-e", topic, "-v", "-q", str(qos), "-f",
+               str(tmp_path / "payload")) == (0, f"{topic} {LARGE}\n", "")
+
+
+def test_output_that_nobody_reads_ends_sub(broker, topic, running):
+    sub = subprocess.Popen([TOOL, "sub", *to(broker), "-t", topic], stdout=subprocess.PIPE,
+                           stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    sub.stdout.close()
+    publisher = broker.client("gone-" + topic.replace("/", "-"))
+    deadline = time.monotonic() + SECONDS
+    while sub.poll() is None:
+        assert time.monotonic() < deadline
+        publisher.send(raw.publish(topic, b"x"))
+        time.sleep(0.02)
+    assert sub.returncode == 1
+    assert sub.stderr.read() == b""
