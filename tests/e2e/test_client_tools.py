@@ -2,9 +2,11 @@
 """How pub, sub and rr run: what they send and show, how they end, and that they come back.
 The same words go to Debian's tools where those do the same."""
 
+import concurrent.futures
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -12,7 +14,7 @@ import time
 import pytest
 
 import raw
-from conftest import IS_MOSQUITTO, PROGRAM, SLOWER, TOP
+from conftest import IS_MOSQUITTO, PROGRAM, SANITIZER_WORDS, SLOWER, TOP
 
 TOOL = PROGRAM if not IS_MOSQUITTO else os.path.join(TOP, "build", "noctule")
 SECONDS = 30 * SLOWER
@@ -43,6 +45,7 @@ def run(command, *words, stdin=None):
                           timeout=SECONDS, check=False,
                           stdin=None if stdin is not None else subprocess.DEVNULL,
                           env={**os.environ, "HOME": "/nonexistent"})
+    assert not SANITIZER_WORDS.search(done.stderr), done.stderr
     return done.returncode, done.stdout, done.stderr
 
 
@@ -50,8 +53,10 @@ class Running:
     """A tool that runs, with -d: wait_for() lines of it."""
 
     def __init__(self, *words):
-        # Debian's tools need a line buffer of their own.
-        self.process = subprocess.Popen(["stdbuf", "-oL", *words, "-d"], text=True,
+        # Debian's tools hold lines back until they end. (Ours may be built with a sanitizer.)
+        is_ours = os.path.realpath(words[0]) == os.path.realpath(TOOL)
+        unbuffered = [] if is_ours else ["stdbuf", "-oL"]
+        self.process = subprocess.Popen([*unbuffered, *words, "-d"], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE,
                                         env={**os.environ, "HOME": "/nonexistent"})
@@ -70,6 +75,7 @@ class Running:
         """(status, lines, stderr) once it has ended."""
         out, err = self.process.communicate()
         self.watchdog.cancel()
+        assert not SANITIZER_WORDS.search(err), err
         return self.process.returncode, self.lines + out.splitlines(), err
 
 
@@ -171,7 +177,6 @@ class Scripted:
     """A listener whose first client gets these answers, one for each thing it sends."""
 
     def __init__(self, answers, closes=False):
-        import socket
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.answers = answers
         self.closes = closes
@@ -225,7 +230,6 @@ TRACES = {
 @pytest.fixture(scope="module")
 def traces(broker, tmp_path_factory):
     """What each invocation prints with -d: {case: (ours, Debian's)}; all at once."""
-    import concurrent.futures
     folder = tmp_path_factory.mktemp("traced")
 
     def trace(case, who):
