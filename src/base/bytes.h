@@ -5,14 +5,29 @@
 
 #include <stdint.h>
 
+#include "base/macros.h"
+
+/*
+ * Where code is to be small gcc must not see what this is: it would take it for a swap of bytes,
+ * and spell that out in three times the code on machines that have no such instruction.
+ */
+#if NOC_IS_SMALL && defined(__GNUC__)
+#define NOC_HIDE(value) __asm__("" : "+r"(value))
+#else
+#define NOC_HIDE(value) ((void)0)
+#endif
+
 static inline uint16_t noc_get_u16(const uint8_t *at)
 {
-    return (uint16_t)((unsigned)at[0] << 8 | at[1]);
+    unsigned high = at[0];
+
+    NOC_HIDE(high);
+    return (uint16_t)(high << 8 | at[1]);
 }
 
 static inline uint32_t noc_get_u32(const uint8_t *at)
 {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    return (uint32_t)noc_get_u16(at) << 16 | noc_get_u16(at + 2);
 }
 
 static inline uint64_t noc_get_u64(const uint8_t *at)

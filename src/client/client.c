@@ -261,7 +261,7 @@ static int step_closing(struct noc_client *client, struct noc_event *event)
     return noc_engine_closed(client, event);
 }
 
-static int step(struct noc_client *client, struct noc_event *event)
+static int take_step(struct noc_client *client, struct noc_event *event)
 {
     int done = NOC_STEP_WAIT;
 
@@ -308,7 +308,7 @@ bool noc_client_next(struct noc_client *client, uint32_t now_ms, struct noc_even
         return false;
     }
     do {
-        done = step(client, ret_event);
+        done = take_step(client, ret_event);
     } while (done == NOC_STEP_ON);
     return done == NOC_STEP_EVENT;
 }

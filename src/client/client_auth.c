@@ -2,7 +2,7 @@
 /* Enhanced authentication (MQTT 5, 4.12), also anew on an open connection. */
 #include "client/engine.h"
 
-enum { GAP = 17 }; /* At most so much stands in AUTH before its data, besides the method. */
+enum { AUTH_GAP = 17 }; /* At most so much stands in AUTH before its data, besides the method. */
 
 int noc_engine_auth_step(
     struct noc_client *client, struct noc_slice data, size_t gap, struct noc_slice *ret_answer)
@@ -47,7 +47,7 @@ static int put_auth(struct noc_client *client, uint8_t reason, struct noc_slice 
     int err;
 
     noc_engine_pack(client);
-    err = noc_engine_auth_step(client, data, GAP, &answer);
+    err = noc_engine_auth_step(client, data, AUTH_GAP, &answer);
     if (err != NOC_OK) {
         return err;
     }

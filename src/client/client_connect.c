@@ -10,9 +10,9 @@ enum {
     HAS_WILL = 0x04,
     CLEAN_START = 0x02,
 
-    FIXED = 12,  /* name, version, flags, keep alive, and the length of the client id */
-    MORE_31 = 2, /* in the name of version 3.1 */
-    GAP = 34,    /* at most so much stands before authentication data, besides texts */
+    FIXED = 12,       /* name, version, flags, keep alive, and the length of the client id */
+    MORE_31 = 2,      /* in the name of version 3.1 */
+    CONNECT_GAP = 34, /* at most so much stands before authentication data, besides texts */
 };
 
 /* What a CONNECT of these options comes to. */
@@ -123,7 +123,7 @@ static int measure_props(struct noc_client *client, size_t *ret_n, struct noc_sl
     *ret_n = (size_t)(put_own_props(client->options, own) - own) + client->options->connect_props.n;
     if (client->options->auth != NULL) {
         err = noc_engine_auth_step(
-            client, noc_slice(NULL, 0), GAP + client->options->connect_props.n, ret_answer);
+            client, noc_slice(NULL, 0), CONNECT_GAP + client->options->connect_props.n, ret_answer);
         *ret_n += noc_engine_auth_size(client, *ret_answer);
     }
     return *ret_n > NOC_REMAINING_MAX ? NOC_ETOOLARGE : err;

@@ -27,7 +27,7 @@ static bool topic_is_valid(struct noc_slice topic)
 }
 
 /* May it go, now or ever? */
-static int judge(const struct noc_client *client, const struct noc_client_message *message)
+static int judge_message(const struct noc_client *client, const struct noc_client_message *message)
 {
     if (message->qos > 2 || !topic_is_valid(message->topic)) {
         return NOC_EINVAL;
@@ -107,7 +107,7 @@ static int begin(struct noc_client *client, const struct noc_client_message *mes
     struct noc_slice topic = message->topic;
     unsigned qos = message->qos, alias = 0;
     uint16_t id = 0, last_id = client->last_id;
-    int err = judge(client, message);
+    int err = judge_message(client, message);
     uint8_t *at;
 
     if (err != NOC_OK) {

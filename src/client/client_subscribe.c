@@ -45,7 +45,8 @@ static int judge_filter(const struct noc_client *client, struct noc_slice filter
 }
 
 /* And its options (3.8.3.1)? */
-static int judge(const struct noc_client *client, const struct noc_client_filter *filter)
+static int judge_subscription(
+    const struct noc_client *client, const struct noc_client_filter *filter)
 {
     unsigned options = filter->options;
 
@@ -134,7 +135,7 @@ int noc_client_subscribe(struct noc_client *client, const struct noc_client_filt
     int err = NOC_OK;
 
     for (size_t i = 0; i < count && err == NOC_OK; i++) {
-        err = judge(client, &filters[i]);
+        err = judge_subscription(client, &filters[i]);
     }
     if (noc_engine_is_v5(client) && (client->server_lacks & NOC_LACKS_SUBSCRIPTION_IDS) != 0 &&
         has_subscription_id(props)) {

@@ -10,7 +10,7 @@
 
 #include <noctule/outbox.h>
 
-enum { REGION_MIN = 256, PIECE = 4096 };
+enum { FILE_REGION_MIN = 256, PIECE = 4096 };
 
 static off_t place(const struct noc_file_storage *file, unsigned region, uint32_t at)
 {
@@ -108,7 +108,7 @@ int noc_file_storage_open(struct noc_file_storage *file, const char *path, uint3
 {
     int err;
 
-    if (region_bytes < REGION_MIN || region_bytes > INT32_MAX || region_bytes % 4 != 0) {
+    if (region_bytes < FILE_REGION_MIN || region_bytes > INT32_MAX || region_bytes % 4 != 0) {
         return NOC_EINVAL;
     }
     *file = (struct noc_file_storage){

@@ -36,7 +36,12 @@ enum {
     COPY = 32, /* bytes at a time, on the stack */
 };
 
-enum kind { KIND_MESSAGE = 0x4d, KIND_RELEASED = 0x52, KIND_REMOVED = 0x58, KIND_COPIED = 0x43 };
+enum record_kind {
+    KIND_MESSAGE = 0x4d,
+    KIND_RELEASED = 0x52,
+    KIND_REMOVED = 0x58,
+    KIND_COPIED = 0x43
+};
 
 static const uint8_t magic[4] = {'n', 'o', 'c', '1'};
 
@@ -227,7 +232,7 @@ static int find_alive(
     return err;
 }
 
-static int make_item(const struct noc_log_outbox *log, const struct record *record, uint8_t fate,
+static int log_item(const struct noc_log_outbox *log, const struct record *record, uint8_t fate,
     struct noc_outbox_item *ret_item)
 {
     ret_item->first = 0;
@@ -311,7 +316,7 @@ static int copy_record(struct noc_log_outbox *to, const struct noc_log_outbox *f
 }
 
 /* Copy all that is alive into the other region, and go on there. */
-static int compact(struct noc_log_outbox *log)
+static int log_compact(struct noc_log_outbox *log)
 {
     struct noc_log_outbox from = *log, to = *log;
     struct record record;
@@ -368,7 +373,7 @@ static int make_room(struct noc_log_outbox *log, uint32_t n)
     if (log->tail + n <= log->storage->region_bytes) {
         return NOC_OK;
     }
-    return compact(log);
+    return log_compact(log);
 }
 
 static int log_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
@@ -482,7 +487,7 @@ static int log_unsent(struct noc_outbox *box, struct noc_outbox_item *ret_item)
 
     if (err == NOC_OK) {
         log->cursor = record.at;
-        err = make_item(log, &record, fate, ret_item);
+        err = log_item(log, &record, fate, ret_item);
     }
     return err;
 }
@@ -510,7 +515,7 @@ static int log_find(struct noc_outbox *box, uint16_t packet_id, struct noc_outbo
 
     while ((err = find_alive(log, at, &record, &fate)) == NOC_OK) {
         if (record.packet_id == packet_id) {
-            return make_item(log, &record, fate, ret_item);
+            return log_item(log, &record, fate, ret_item);
         }
         at = record.at + record_size(&record);
     }
@@ -524,7 +529,7 @@ static int log_read(
 }
 
 /* Put a record of what has become of a message at the end. */
-static int put_fate(struct noc_log_outbox *log, uint16_t packet_id, enum kind kind)
+static int put_fate(struct noc_log_outbox *log, uint16_t packet_id, enum record_kind kind)
 {
     struct record record = {.packet_id = packet_id, .kind = (uint8_t)kind};
     uint8_t head[HEAD];
@@ -651,7 +656,7 @@ static int scan(struct noc_log_outbox *log)
     }
     log->sent = log->tail;
     if (err == NOC_OK && is_torn) {
-        err = compact(log);
+        err = log_compact(log);
     }
     if (err == NOC_OK) {
         err = count_alive(log);

@@ -48,7 +48,7 @@ static uint32_t skip_dead(const struct noc_ring_outbox *ring, uint32_t offset)
     return offset;
 }
 
-static int make_item(
+static int ring_item(
     const struct noc_ring_outbox *ring, uint32_t offset, struct noc_outbox_item *ret_item)
 {
     const struct entry *entry = entry_at(ring, offset);
@@ -67,7 +67,7 @@ static int make_item(
 }
 
 /* Move what is alive to the front. */
-static void compact(struct noc_ring_outbox *ring)
+static void ring_compact(struct noc_ring_outbox *ring)
 {
     uint32_t to = 0, size, cursor = 0, sent = 0;
 
@@ -96,7 +96,7 @@ static int ring_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
         return NOC_ETOOLARGE;
     }
     if (entry_size(size) > ring->size - ring->tail) {
-        compact(ring);
+        ring_compact(ring);
     }
     if (entry_size(size) > ring->size - ring->tail) {
         return NOC_EFULL;
@@ -162,7 +162,7 @@ static int ring_unsent(struct noc_outbox *box, struct noc_outbox_item *ret_item)
         ring->cursor = ring->head;
     }
     ring->cursor = skip_dead(ring, ring->cursor);
-    return make_item(ring, ring->cursor, ret_item);
+    return ring_item(ring, ring->cursor, ret_item);
 }
 
 static int ring_pass(struct noc_outbox *box)
@@ -185,7 +185,7 @@ static int ring_find(struct noc_outbox *box, uint16_t packet_id, struct noc_outb
                                       entry_at(ring, offset)->mark == DEAD)) {
         offset += entry_size(entry_at(ring, offset)->size);
     }
-    return make_item(ring, offset, ret_item);
+    return ring_item(ring, offset, ret_item);
 }
 
 static int ring_read(
