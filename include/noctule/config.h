@@ -33,7 +33,10 @@
 #endif
 
 /* NOC_PUBLIC: what the shared library exports. NOC_MUST_CHECK: a result that tells of failure. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__clang__)
+#define NOC_PUBLIC     __attribute__((visibility("default"), externally_visible))
+#define NOC_MUST_CHECK __attribute__((warn_unused_result))
+#elif defined(__GNUC__)
 #define NOC_PUBLIC     __attribute__((visibility("default")))
 #define NOC_MUST_CHECK __attribute__((warn_unused_result))
 #else

@@ -93,8 +93,7 @@ static bool measure_head(const struct noc_client *client, const struct noc_heade
     uint32_t props_n = 0;
     int used = 0;
 
-    head->is_here = false;
-    head->props_n = 0;
+    *head = (struct head){.n = 0};
     if (n < 2) {
         return header->remaining >= 2;
     }

@@ -18,6 +18,11 @@ static const struct noc_slice *filter_at(const struct ask *ask, size_t i)
     return (const struct noc_slice *)(const void *)(ask->filters + i * ask->stride);
 }
 
+static uint8_t options_at(const struct ask *ask, size_t i)
+{
+    return *(const uint8_t *)(filter_at(ask, i) + 1);
+}
+
 _Static_assert(offsetof(struct noc_client_filter, filter) == 0 &&
                    offsetof(struct noc_client_filter, options) == sizeof(struct noc_slice),
     "options do not stand behind their filter");
@@ -45,21 +50,34 @@ static int judge_filter(const struct noc_client *client, struct noc_slice filter
 }
 
 /* And its options (3.8.3.1)? */
-static int judge_subscription(
-    const struct noc_client *client, const struct noc_client_filter *filter)
+static bool options_are_valid(
+    const struct noc_client *client, struct noc_slice filter, unsigned options)
 {
-    unsigned options = filter->options;
+    if (!noc_engine_is_v5(client)) {
+        return options <= 2;
+    }
+    return (options & NOC_SUB_QOS) != 3 && options < 0x30 &&
+           ((options & NOC_SUB_NO_LOCAL) == 0 || !noc_filter_is_shared(filter));
+}
 
-    if (!noc_engine_is_v5(client)
-            ? options > 2
-            : (options & NOC_SUB_QOS) == 3 || options >= 0x30 ||
-                  ((options & NOC_SUB_NO_LOCAL) != 0 && noc_filter_is_shared(filter->filter))) {
+/* Judge entry i of what is asked for. */
+static int judge_entry(const struct noc_client *client, const struct ask *ask, size_t i)
+{
+    struct noc_slice filter = *filter_at(ask, i);
+    int err;
+
+    if (filter.n > UINT16_MAX || !noc_utf8_is_valid(filter)) {
         return NOC_EINVAL;
     }
-    if (!NOC_WITH_QOS && (options & NOC_SUB_QOS) != 0) {
-        return NOC_ENOTSUP;
+    err = judge_filter(client, filter);
+    if (ask->type == NOC_UNSUBSCRIBE) {
+        /* What the server lacks is its business here: there is nothing to unsubscribe from. */
+        return err == NOC_ENOTSUP ? NOC_OK : err;
     }
-    return judge_filter(client, filter->filter);
+    if (!options_are_valid(client, filter, options_at(ask, i))) {
+        return NOC_EINVAL;
+    }
+    return !NOC_WITH_QOS && (options_at(ask, i) & NOC_SUB_QOS) != 0 ? NOC_ENOTSUP : err;
 }
 
 static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_packet_id)
@@ -77,12 +95,11 @@ static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_p
         n += noc_engine_props_size(ask->props);
     }
     for (size_t i = 0; i < ask->count; i++) {
-        struct noc_slice filter = *filter_at(ask, i);
-
-        if (filter.n > UINT16_MAX || !noc_utf8_is_valid(filter)) {
-            return NOC_EINVAL;
+        err = judge_entry(client, ask, i);
+        if (err != NOC_OK) {
+            return err;
         }
-        n += 2 + filter.n + options_n;
+        n += 2 + filter_at(ask, i)->n + options_n;
     }
     if (ask->count == 0) {
         return NOC_EINVAL; /* [MQTT-3.8.3-2], [MQTT-3.10.3-2] */
@@ -102,7 +119,7 @@ static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_p
     for (size_t i = 0; i < ask->count; i++) {
         at = noc_engine_put(at, *filter_at(ask, i));
         if (options_n > 0) {
-            *at++ = *(const uint8_t *)(filter_at(ask, i) + 1);
+            *at++ = options_at(ask, i);
         }
     }
     noc_engine_end(client, at);
@@ -132,16 +149,12 @@ int noc_client_subscribe(struct noc_client *client, const struct noc_client_filt
     size_t count, struct noc_slice props, uint16_t *ret_packet_id)
 {
     struct ask ask = {(const char *)filters, sizeof *filters, count, props, NOC_SUBSCRIBE};
-    int err = NOC_OK;
 
-    for (size_t i = 0; i < count && err == NOC_OK; i++) {
-        err = judge_subscription(client, &filters[i]);
-    }
     if (noc_engine_is_v5(client) && (client->server_lacks & NOC_LACKS_SUBSCRIPTION_IDS) != 0 &&
         has_subscription_id(props)) {
-        err = NOC_ENOTSUP;
+        return NOC_ENOTSUP;
     }
-    return err == NOC_OK ? put(client, &ask, ret_packet_id) : err;
+    return put(client, &ask, ret_packet_id);
 }
 
 int noc_client_unsubscribe(struct noc_client *client, const struct noc_slice *filters, size_t count,
@@ -149,12 +162,6 @@ int noc_client_unsubscribe(struct noc_client *client, const struct noc_slice *fi
 {
     struct ask ask = {(const char *)filters, sizeof *filters, count, props, NOC_UNSUBSCRIBE};
 
-    for (size_t i = 0; i < count; i++) {
-        /* What the server lacks is its business here: there is nothing to unsubscribe from. */
-        if (judge_filter(client, filters[i]) == NOC_EINVAL) {
-            return NOC_EINVAL;
-        }
-    }
     return put(client, &ask, ret_packet_id);
 }
 
