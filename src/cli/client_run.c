@@ -393,6 +393,9 @@ static void run_to_the_end(struct noc_client_run *run)
         }
         back_off(run, &lost, &mask);
     }
+    if (run->tool->on_end != NULL && run->has_been_open) {
+        run->tool->on_end(run);
+    }
     noc_client_run_write_out(run);
 }
 

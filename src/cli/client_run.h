@@ -31,7 +31,8 @@ struct noc_tool {
      * has more to give as soon as the socket has taken what it gave.
      */
     bool (*pump)(struct noc_client_run *run);
-    bool reconnects; /* comes back when the connection is lost */
+    void (*on_end)(struct noc_client_run *run); /* the last words; may be NULL */
+    bool reconnects;                            /* comes back when the connection is lost */
 };
 
 struct noc_client_run {

@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cli/client_run.h"
+#include "cli/client_view.h"
 #include "mqtt/packet.h"
 #include "mqtt/topic.h"
 #include <noctule/error.h>
@@ -33,9 +36,11 @@ struct sub {
     struct held *waiting;  /* until they are acknowledged; oldest first */
     struct held *large;    /* is being put together */
     struct held *removals; /* --remove-retained: topics that are still to be cleared */
-    unsigned shown;        /* messages that count for -C */
-    bool is_done;          /* shows no more */
-    bool is_subscribed;    /* in this connection SUBSCRIBE has been sent */
+    struct noc_client_view view;
+    bool has_view;
+    unsigned shown;     /* messages that count for -C */
+    bool is_done;       /* shows no more */
+    bool is_subscribed; /* in this connection SUBSCRIBE has been sent */
     bool is_unsubscribed;
 };
 
@@ -149,7 +154,11 @@ static void show(struct noc_client_run *run, const struct noc_event *event)
         noc_posix_random(NULL) % RANDOM_ALL >= run->settings->random_filter) {
         return;
     }
-    (void)noc_client_run_show(run, &sub->settings->output, &message);
+    if (!sub->has_view) {
+        (void)noc_client_run_show(run, &sub->settings->output, &message);
+    } else if (noc_client_view_add(&sub->view, event, &run->output) != NOC_OK) {
+        run_out_of_memory(run);
+    }
 }
 
 /* --remove-retained: an empty retained message. False: not now. */
@@ -451,6 +460,11 @@ static bool pump(struct noc_client_run *run)
 {
     struct sub *sub = sub_of(run);
 
+    if (sub->has_view) {
+        noc_client_view_draw(&sub->view, run->now_ms, &run->output);
+        run->has_wake = true;
+        run->wake_ms = run->now_ms + noc_client_view_wait_ms(&sub->view, run->now_ms);
+    }
     if (!ask(run)) {
         return false;
     }
@@ -463,6 +477,26 @@ static bool pump(struct noc_client_run *run)
     return false;
 }
 
+static void init_view(struct sub *sub)
+{
+    struct winsize size = {0};
+
+    sub->has_view = noc_client_view_is_wanted(sub->settings);
+    if (isatty(STDOUT_FILENO) == 0 || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) {
+        size = (struct winsize){0};
+    }
+    noc_client_view_init(&sub->view, sub->settings, noc_posix_now_ms(), size.ws_row, size.ws_col);
+}
+
+static void on_end(struct noc_client_run *run)
+{
+    struct sub *sub = sub_of(run);
+
+    if (sub->has_view) {
+        noc_client_view_finish(&sub->view, noc_posix_now_ms(), &run->output);
+    }
+}
+
 int noc_client_sub(struct noc_client_settings *settings)
 {
     struct sub sub = {.settings = settings};
@@ -473,10 +507,14 @@ int noc_client_sub(struct noc_client_settings *settings)
         .on_event = on_event,
         .on_packet = settings->is_debug ? on_packet : NULL,
         .pump = pump,
+        .on_end = on_end,
         .reconnects = true,
     };
-    int status = noc_client_run(settings, &tool, &sub);
+    int status;
 
+    init_view(&sub);
+    status = noc_client_run(settings, &tool, &sub);
+    noc_client_view_done(&sub.view);
     held_free_all(sub.waiting);
     held_free_all(sub.removals);
     free(sub.large);

@@ -418,3 +418,30 @@ def test_output_that_nobody_reads_ends_sub(broker, topic, running):
         time.sleep(0.02)
     assert sub.returncode == 1
     assert sub.stderr.read() == b""
+
+
+# ---- views ----
+
+
+def test_sub_shows_a_tree_and_statistics(broker, topic):
+    broker.client("tree-" + topic.replace("/", "-")).send(
+        raw.publish(topic + "/b/c", b"2", retain=True), raw.publish(topic + "/a", b"1", retain=True))
+    words = [*to(broker), "-t", topic + "/#", "-C", "2"]
+    status, out, err = run(TOOL, "sub", *words, "--tree")
+    assert (status, err) == (0, "")
+    assert re.search(r"\n +a = 1  \(\d+/s, 1\)\n +b/\n +c = 2  \(\d+/s, 1\)\n$", out), out
+    status, out, err = run(TOOL, "sub", *words, "--stats")
+    assert (status, err) == (0, "")
+    assert re.search(r"^2 messages \(2 retained\), 2 bytes in \d\.\d+ s: \d+ messages/s\n$", out), out
+
+
+def test_sub_counts_messages_each_second(broker, topic):
+    status, out, err = run(TOOL, "sub", *to(broker), "-t", topic, "--message-rate", "-W", "3")
+    assert (status, err) == (27, "Timed out\n")
+    assert set(out.split()) == {"0"}, out
+
+
+def test_pub_shows_its_progress(broker, topic):
+    status, out, err = run(TOOL, "pub", *to(broker), "-t", topic, "-l", "--progress", stdin="x\n" * 5000)
+    assert (status, out) == (0, "")
+    assert err.endswith("\n5000 messages\n"), err  # (its \\r are line ends to Python)

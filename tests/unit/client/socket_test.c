@@ -353,7 +353,9 @@ static void random_bits_differ(void **state)
     uint32_t seen = 0;
 
     for (int i = 0; i < 64; i++) {
-        seen |= noc_posix_random(NULL) ^ noc_posix_random(NULL);
+        uint32_t one = noc_posix_random(NULL);
+
+        seen |= one ^ noc_posix_random(NULL);
     }
     assert_int_equal(seen, UINT32_MAX);
 }
