@@ -103,6 +103,7 @@ amalgamation: ## the client library in two files, noctule.h and noctule.c, in bu
 
 bench: build ## measure Noctule against Debian's mosquitto (BENCH="options of scripts/bench")
 	@scripts/bench $(BENCH)
+	@scripts/bench-tools
 
 install: build ## install under PREFIX (/usr/local), below DESTDIR
 	@meson configure build -Dprefix=$(PREFIX)
