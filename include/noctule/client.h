@@ -287,8 +287,8 @@ struct noc_client {
  * Make a client in the caller's storage. in[0..in_room) takes what comes: at least
  * 256 bytes, and as much as the largest packet other than PUBLISH, and the topic
  * and properties of any PUBLISH; larger payloads come in chunks. out[0..out_room)
- * gathers what goes: at least 128 bytes, and as much as the largest packet, but
- * for PUBLISH with QoS above 0 and those published in chunks.
+ * gathers what goes: at least 128 bytes, and as much as the largest packet. Of PUBLISH with
+ * QoS above 0, and of those in pieces, topic and properties must fit, not the payload.
  * With WebSocket both need 256 bytes more. Returns NOC_OK, NOC_EINVAL (too little room, options
  * that contradict each other), or NOC_ENOTSUP (they ask for what was compiled out). Packet
  * identifiers start behind those in the outbox.
@@ -349,8 +349,9 @@ struct noc_client_message {
 
 /*
  * Publish. QoS 0 goes to the output buffer, if the client is open. QoS 1 and 2
- * go to the outbox, whether it is open or not; *ret_packet_id (may be NULL) is then what
- * NOC_EVENT_PUBLISHED will name. An alias beyond what the server takes is left out.
+ * go to the outbox (their topic and properties by way of that buffer), whether it is open or not;
+ * *ret_packet_id (may be NULL) is then what NOC_EVENT_PUBLISHED will name. An alias beyond what
+ * the server takes is left out.
  *
  * NOC_OK; NOC_EAGAIN: no room in the buffer now, take what is in it first; NOC_EFULL: no room in
  * the outbox until something is acknowledged; NOC_ETOOLARGE: never, or larger than the server takes;
