@@ -10,11 +10,6 @@
 #undef IN
 #undef IN_BOTH
 #undef ROW
-#include "../../src/mqtt/props.c"
-#include "../../src/mqtt/topic.c"
-#include "../../src/mqtt/wire.c"
-#include "../../src/ws/client.c"
-#include "../../src/ws/sha1.c"
 #include "../../src/client/client.c"
 #include "../../src/client/client_ack.c"
 #include "../../src/client/client_auth.c"
@@ -26,3 +21,8 @@
 #include "../../src/client/client_subscribe.c"
 #include "../../src/client/client_ws.c"
 #include "../../src/client/outbox_ring.c"
+#include "../../src/mqtt/props.c"
+#include "../../src/mqtt/topic.c"
+#include "../../src/mqtt/wire.c"
+#include "../../src/ws/client.c"
+#include "../../src/ws/sha1.c"
