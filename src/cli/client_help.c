@@ -107,7 +107,7 @@ static void add_help(struct noc_text *text, const char *help)
     const char *end = help + strlen(help);
 
     noc_text_add_roff(text, first);
-    noc_text_add_roff_bytes(text, help + 1, strcspn(help + 1, "\n"));
+    noc_text_add_roff_bytes(text, help + 1, strcspn(help, "\n") - 1);
     for (const char *at = strchr(help, '\n'); at != NULL; at = strchr(at, '\n')) {
         at++;
         noc_text_add(text, is_form(at) ? "\n.br\n" : "\n");
