@@ -59,9 +59,10 @@ static size_t shorten(const char *help, char text[HELP_MAX])
 static void print_help(const char *help)
 {
     char text[HELP_MAX];
+    size_t n = shorten(help, text);
 
     fputs("'[", stdout);
-    print_escaped(text, shorten(help, text));
+    print_escaped(text, n);
     fputs("]", stdout);
 }
 
