@@ -224,7 +224,7 @@ static int read_option(
 
 static bool is_stopped(const struct noc_client_parser *parser)
 {
-    return parser->wants_help || parser->wants_version;
+    return parser->wants_help || parser->wants_version || parser->wants_man;
 }
 
 static int read_words(struct noc_client_parser *parser, int word_count, char **words)
@@ -434,11 +434,16 @@ static int exit_status(const struct noc_client_parser *parser, int err)
     }
     if (parser->wants_help) {
         noc_client_print_help(settings);
+    } else if (parser->wants_man) {
+        err = noc_client_print_man(settings);
     } else {
         noc_client_print_version(settings);
     }
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        err = NOC_EIO;
+    }
     /* To have been asked is a failure in Mosquitto. */
-    return fflush(stdout) == 0 && !settings->is_mosquitto ? EXIT_SUCCESS : STATUS_FAILED;
+    return err == NOC_OK && !settings->is_mosquitto ? EXIT_SUCCESS : STATUS_FAILED;
 }
 
 enum noc_client_outcome noc_client_settings_init(struct noc_client_settings *settings,

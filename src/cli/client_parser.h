@@ -12,7 +12,7 @@
  *   client_url.c       -L and --proxy
  *   client_props.c     -D
  *   client_checks.c    what must fit together; defaults; the payload
- *   client_help.c      --help, --version
+ *   client_help.c      --help, --version, --man
  *
  * Main thread only.
  */
@@ -58,7 +58,7 @@ struct noc_client_parser {
     bool is_in_file;                                        /* an options file is being read */
 
     /* What the end of it is. */
-    bool wants_help, wants_version;
+    bool wants_help, wants_version, wants_man;
     bool no_hint; /* the error is not one of usage: no "Use ... --help" below it */
 };
 
@@ -79,8 +79,11 @@ struct noc_client_option {
     uint8_t kind;                       /* enum noc_option_kind */
     bool is_own;                        /* not known under Mosquitto's names */
     bool is_source;                     /* one of those of which there can be only one */
+    bool repeats;                       /* each one counts */
     bool is_id;                         /* -i or -I: the other one must not have been given */
     const char *argument;               /* how help calls it, or NULL: there is none */
+    const char *words;                  /* what it can be, words with spaces between, or NULL */
+    const char *heading;                /* the rows from here on have it in the manual, or NULL */
     const char *missing;                /* what is wrong when it is not there */
     const char *help;                   /* lines of at most 70 characters */
     size_t target;                      /* by kind: an offset in struct noc_client_parser */
@@ -92,6 +95,10 @@ struct noc_client_option {
 
 extern const struct noc_client_option noc_client_options[];
 extern const size_t noc_client_option_count;
+
+/* Whether the tool has it; is_mosquitto: under Mosquitto's name. */
+bool noc_client_option_is_of(
+    const struct noc_client_option *option, enum noc_client_tool tool, bool is_mosquitto);
 
 /* The row of a word of the command line, if the tool knows it as that program, or NULL. */
 const struct noc_client_option *noc_client_option_find(
@@ -171,6 +178,12 @@ int noc_client_put_number_property(
 int noc_client_put_text_property(
     struct noc_client_parser *parser, enum noc_client_props where, uint8_t id, const char *text);
 
+/* The name of the index-th property that a packet may have by -D, or NULL: it has no more. Static. */
+const char *noc_client_property_name(enum noc_client_props where, size_t index);
+
+/* The packet's name, as -D has it. Static. */
+const char *noc_client_packet_name(enum noc_client_props where);
+
 /* The number that a property has, or -1 if it is not there. */
 int64_t noc_client_find_property(
     const struct noc_client_parser *parser, enum noc_client_props where, uint8_t id);
@@ -185,5 +198,8 @@ int noc_client_finish(struct noc_client_parser *parser);
 
 void noc_client_print_help(const struct noc_client_settings *settings);
 void noc_client_print_version(const struct noc_client_settings *settings);
+
+/* The options as a section of a man page, in roff. Returns NOC_OK or NOC_ENOMEM. */
+int noc_client_print_man(const struct noc_client_settings *settings);
 
 #endif

@@ -113,6 +113,31 @@ static int find_command(const char *name)
     return -1;
 }
 
+/* Whether -D takes it for that command: some that the standard allows are not for a client to send. */
+static bool is_supported(const struct property *property, enum command command)
+{
+    return command < (enum command)NOC_CLIENT_PROPS_COUNT &&
+           !(command == PUBLISH && property->id == NOC_PROP_SUBSCRIPTION_ID);
+}
+
+const char *noc_client_property_name(enum noc_client_props where, size_t index)
+{
+    const enum command command = (enum command)where;
+
+    for (size_t i = 0; i < NOC_COUNT(properties); i++) {
+        if ((properties[i].in & IN(command)) != 0 && is_supported(&properties[i], command) &&
+            index-- == 0) {
+            return properties[i].name;
+        }
+    }
+    return NULL;
+}
+
+const char *noc_client_packet_name(enum noc_client_props where)
+{
+    return commands[where];
+}
+
 /* ---- to the wire ---- */
 
 /* Room for more bytes at the end of a block; NULL if there is no memory. */
@@ -304,8 +329,7 @@ int noc_client_add_property(
     if (property->kind == KIND_PAIR && word_count < 4) {
         return fail_too_few();
     }
-    if (command >= NOC_CLIENT_PROPS_COUNT ||
-        (command == PUBLISH && property->id == NOC_PROP_SUBSCRIPTION_ID)) {
+    if (!is_supported(property, (enum command)command)) {
         return noc_client_fail(
             "Error: %s property not supported for %s in --property argument.\n\n", words[1],
             words[0]);

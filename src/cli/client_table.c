@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The options of the client tools, one row each. The order is that of --help.
+ * What .argument calls FILE, SOCKET, FOLDER or HOST, a shell completes as such.
  *
  * Names, and the words after "given but", are Mosquitto's: scripts compare
  * what is printed. The help is ours.
@@ -26,7 +27,8 @@
 
 const struct noc_client_option noc_client_options[] = {
     /* ---- where to ---- */
-    {"-h", "--host", ALL, .argument = "HOST", NAMED("-h", "host"), TEXT(settings.host),
+    {"-h", "--host", ALL, .heading = "The way to the broker", .argument = "HOST",
+        NAMED("-h", "host"), TEXT(settings.host),
         .help = "the broker's name or address; localhost by default"},
     {"-p", "--port", ALL, .argument = "PORT", NAMED("-p", "port"),
         NUMBER(NOC_NUMBER_PORT, 0, UINT16_MAX, "Error: Invalid port given: %d\n"),
@@ -37,7 +39,7 @@ const struct noc_client_option noc_client_options[] = {
                 "ws[s]://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, or with -t: /PATH of\n"
                 "the WebSocket. Nothing in it is percent-decoded. With mqtts and wss\n"
                 "the system's certificate authorities are trusted"},
-    {NULL, "--unix", ALL, .argument = "PATH", NAMED("--unix", "socket path"),
+    {NULL, "--unix", ALL, .argument = "SOCKET", NAMED("--unix", "socket path"),
         CALL(noc_client_set_unix), .help = "connect to this unix socket"},
     {"-A", NULL, ALL, .argument = "ADDRESS", NAMED("-A", "address"), TEXT(settings.bind_address),
         .help = "connect from this address of ours"},
@@ -50,15 +52,15 @@ const struct noc_client_option noc_client_options[] = {
     {NULL, "--ws-path", ALL, NOC_SINCE_OURS, .argument = "PATH", NAMED("--ws-path", "path"),
         CALL(noc_client_set_ws_path), .help = "the path of the WebSocket; /mqtt by default"},
     {NULL, "--header", ALL, NOC_SINCE_OURS, .argument = "'NAME: VALUE'",
-        NAMED("--header", "header"), CALL(noc_client_set_header),
+        NAMED("--header", "header"), CALL(noc_client_set_header), .repeats = true,
         .help = "a header for the WebSocket's request; may be repeated"},
     {NULL, "--user-agent", ALL, NOC_SINCE_OURS, .argument = "TEXT",
         NAMED("--user-agent", "user agent"), CALL(noc_client_set_user_agent),
         .help = "the user agent of the WebSocket's request"},
 
     /* ---- who we are ---- */
-    {"-u", "--username", ALL, .argument = "USER", NAMED("-u", "username"), TEXT(user),
-        .help = "the user's name"},
+    {"-u", "--username", ALL, .heading = "The session", .argument = "USER", NAMED("-u", "username"),
+        TEXT(user), .help = "the user's name"},
     {"-P", "--pw", ALL, .argument = "PASSWORD", NAMED("-P", "password"), TEXT(password),
         .help = "the password"},
     {"-i", "--id", ALL, .argument = "ID", NAMED("-i", "id"), TEXT(id), .is_id = true,
@@ -66,7 +68,7 @@ const struct noc_client_option noc_client_options[] = {
     {"-I", "--id-prefix", ALL, .argument = "PREFIX", NAMED("-I", "id prefix"), TEXT(id_prefix),
         .is_id = true, .help = "the client id is PREFIX and our process id"},
     {"-V", "--protocol-version", ALL, .argument = "VERSION", NAMED("--protocol-version", "version"),
-        CALL(noc_client_set_version),
+        CALL(noc_client_set_version), .words = "5 311 31 mqttv5 mqttv311 mqttv31",
         .help = "of MQTT: 5, 311 or 31, also written mqttv5 and so on"},
     {"-k", "--keepalive", ALL, .argument = "SECONDS", NAMED("-k", "keepalive"),
         NUMBER(NOC_NUMBER_KEEP_ALIVE, 5, UINT16_MAX,
@@ -80,17 +82,17 @@ const struct noc_client_option noc_client_options[] = {
                 "ever, which is what -c means without -x"},
     {"-D", "--property", ALL, .argument = "COMMAND PROPERTY VALUE",
         .missing = "--property argument given but not enough arguments specified.",
-        .kind = NOC_OPTION_PROPERTY,
+        .kind = NOC_OPTION_PROPERTY, .repeats = true,
         .help = "a property of version 5 for CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE,\n"
                 "DISCONNECT or WILL; of a user-property the VALUE is two words"},
 
     /* ---- what to do ---- */
-    {"-t", "--topic", P, .argument = "TOPIC", NAMED("-t", "topic"), CALL(noc_client_set_topic),
-        .help = "where to publish"},
+    {"-t", "--topic", P, .heading = "What to do", .argument = "TOPIC", NAMED("-t", "topic"),
+        CALL(noc_client_set_topic), .help = "where to publish"},
     {"-t", "--topic", R, .argument = "TOPIC", NAMED("-t", "topic"), CALL(noc_client_set_topic),
         .help = "where to send the request"},
     {"-t", "--topic", S, .argument = "FILTER", NAMED("-t", "topic"), CALL(noc_client_set_topic),
-        .help = "what to subscribe to; may be repeated"},
+        .repeats = true, .help = "what to subscribe to; may be repeated"},
     {"-e", NULL, R, .argument = "TOPIC", NAMED("-e", "response topic"),
         CALL(noc_client_set_response_topic), .help = "where the response will come"},
     {"-m", "--message", P | R, .argument = "TEXT", NAMED("-m", "message"), TEXT(message),
@@ -105,7 +107,7 @@ const struct noc_client_option noc_client_options[] = {
         .help = "send an empty message"},
     {"-q", "--qos", ALL, .argument = "QOS", NAMED("-q", "QoS"),
         NUMBER(NOC_NUMBER_QOS, 0, 2, "Error: Invalid QoS given: %d\n"), .is_fault_alone = true,
-        .help = "quality of service, 0 to 2; 0 by default"},
+        .words = "0 1 2", .help = "quality of service, 0 to 2; 0 by default"},
     {"-r", "--retain", P, FLAG(settings.is_retained), .help = "the broker shall keep the message"},
     {NULL, "--repeat", P, .argument = "N", NAMED("--repeat", "count"),
         NUMBER(NOC_NUMBER_REPEAT, 1, INT_MAX, "Error: --repeat argument must be >0.\n"),
@@ -126,9 +128,9 @@ const struct noc_client_option noc_client_options[] = {
         NUMBER(NOC_NUMBER_TIMEOUT, 1, INT_MAX, "Error: Invalid timeout \"%d\".\n"),
         .help = "exit after so long, with status 27"},
     {"-U", "--unsubscribe", S, .argument = "FILTER", NAMED("-U", "unsubscribe topic"),
-        CALL(noc_client_set_unsubscribe), .help = "unsubscribe; may be repeated"},
+        CALL(noc_client_set_unsubscribe), .repeats = true, .help = "unsubscribe; may be repeated"},
     {"-T", "--filter-out", S, .argument = "FILTER", NAMED("-T", "topic filter"),
-        CALL(noc_client_set_filter_out),
+        CALL(noc_client_set_filter_out), .repeats = true,
         .help = "do not show messages whose topic matches; may be repeated"},
     {"-R", NULL, S | R, CALL(noc_client_set_skip_retained),
         .help = "do not show what was retained"},
@@ -140,13 +142,15 @@ const struct noc_client_option noc_client_options[] = {
         .help = "version 5: the retain flag as the publisher set it"},
     {NULL, "--retain-handling", S | R, NOC_SINCE_2_1, .argument = "WHEN",
         NAMED("--retain-handling", "option"), CALL(noc_client_set_retain_handling),
+        .words = "always new never",
         .help = "version 5, retained messages: always, new (only for a new\n"
                 "subscription), or never"},
     {NULL, "--random-filter", S, .argument = "PERCENT", NAMED("--random-filter", "chance"),
         CALL(noc_client_set_random_filter), .help = "show so many of 100 messages, by chance"},
 
     /* ---- what is shown ---- */
-    {"-F", NULL, S | R, .argument = "FORMAT", NAMED("-F", "format"), CALL(noc_client_set_format),
+    {"-F", NULL, S | R, .heading = "What is shown", .argument = "FORMAT", NAMED("-F", "format"),
+        CALL(noc_client_set_format),
         .help = "how to show a message: %t topic, %p payload, %x in hex, %l its length,\n"
                 "%q QoS, %r retained, %m message id, %j all of it as JSON, %J with the\n"
                 "payload as JSON too, %I and %U the time, @Y and so on as strftime(3);\n"
@@ -170,19 +174,19 @@ const struct noc_client_option noc_client_options[] = {
     {NULL, "--quiet", ALL, FLAG(settings.is_quiet), .help = "do not show errors"},
 
     /* ---- the will ---- */
-    {NULL, "--will-topic", ALL, .argument = "TOPIC", NAMED("--will-topic", "will topic"),
-        CALL(noc_client_set_will_topic),
+    {NULL, "--will-topic", ALL, .heading = "The will", .argument = "TOPIC",
+        NAMED("--will-topic", "will topic"), CALL(noc_client_set_will_topic),
         .help = "publish a will there when the connection is lost"},
     {NULL, "--will-payload", ALL, .argument = "TEXT", NAMED("--will-payload", "will payload"),
         TEXT(will_payload), .help = "what it says; nothing by default"},
     {NULL, "--will-qos", ALL, .argument = "QOS", NAMED("--will-qos", "will QoS"),
-        NUMBER(NOC_NUMBER_WILL_QOS, 0, 2, "Error: Invalid will QoS %d.\n"),
+        NUMBER(NOC_NUMBER_WILL_QOS, 0, 2, "Error: Invalid will QoS %d.\n"), .words = "0 1 2",
         .help = "its quality of service"},
     {NULL, "--will-retain", ALL, FLAG(settings.will.is_retained),
         .help = "the broker shall keep the will"},
 
     /* ---- TLS ---- */
-    {NULL, "--cafile", ALL, .argument = "FILE", NAMED("--cafile", "file"),
+    {NULL, "--cafile", ALL, .heading = "TLS", .argument = "FILE", NAMED("--cafile", "file"),
         TEXT(settings.tls.cafile), .help = "TLS: trust the certificate authorities in this file"},
     {NULL, "--capath", ALL, .argument = "FOLDER", NAMED("--capath", "directory"),
         TEXT(settings.tls.capath), .help = "TLS: trust those in this folder"},
@@ -193,11 +197,12 @@ const struct noc_client_option noc_client_options[] = {
     {NULL, "--key", ALL, .argument = "FILE", NAMED("--key", "file"), TEXT(settings.tls.key),
         .help = "its private key"},
     {NULL, "--keyform", ALL, .argument = "FORM", NAMED("--keyform", "keyform"), TEXT(keyform),
-        .help = "form of the key: pem. Engines are not supported"},
+        .words = "pem", .help = "form of the key: pem. Engines are not supported"},
     {NULL, "--insecure", ALL, FLAG(settings.tls.is_insecure),
         .help = "do not check the broker's name: whoever is in the way can be it"},
     {NULL, "--tls-version", ALL, .argument = "VERSION", NAMED("--tls-version", "version"),
-        TEXT(settings.tls.version), .help = "tlsv1.2 or tlsv1.3"},
+        TEXT(settings.tls.version), .words = "tlsv1.2 tlsv1.3",
+        .help = "the oldest version of TLS that is good: tlsv1.2 or tlsv1.3"},
     {NULL, "--tls-alpn", ALL, .argument = "PROTOCOL", NAMED("--tls-alpn", "protocol"),
         TEXT(settings.tls.alpn), .help = "the protocol to ask for (ALPN)"},
     {NULL, "--ciphers", ALL, .argument = "LIST", NAMED("--ciphers", "ciphers"),
@@ -217,9 +222,11 @@ const struct noc_client_option noc_client_options[] = {
         .help = "no TLS, whatever else asks for it (an options file, say)"},
 
     /* ---- the rest ---- */
-    {"-o", NULL, ALL, NOC_SINCE_2_1, .argument = "FILE", NAMED("-o", "options file"),
-        CALL(noc_client_set_options_file),
+    {"-o", NULL, ALL, NOC_SINCE_2_1, .heading = "The rest", .argument = "FILE",
+        NAMED("-o", "options file"), CALL(noc_client_set_options_file),
         .help = "read options from this file, not the usual one"},
+    {NULL, "--man", ALL, NOC_SINCE_OURS, STOP(wants_man), .is_own = true,
+        .help = "show the options as a section of a man page"},
     {NULL, "--help", ALL, STOP(wants_help), .help = "show this text"},
     {NULL, "--version", ALL, STOP(wants_version), .help = "show the version"},
 };
@@ -231,14 +238,19 @@ static bool is_name(const char *name, const char *word)
     return name != NULL && strcmp(name, word) == 0;
 }
 
+bool noc_client_option_is_of(
+    const struct noc_client_option *option, enum noc_client_tool tool, bool is_mosquitto)
+{
+    return (option->tools & (unsigned)tool) != 0 && !(option->is_own && is_mosquitto);
+}
+
 const struct noc_client_option *noc_client_option_find(
     const struct noc_client_settings *settings, const char *word)
 {
     for (size_t i = 0; i < NOC_COUNT(noc_client_options); i++) {
         const struct noc_client_option *option = &noc_client_options[i];
 
-        if ((option->tools & (unsigned)settings->tool) != 0 &&
-            !(option->is_own && settings->is_mosquitto) &&
+        if (noc_client_option_is_of(option, settings->tool, settings->is_mosquitto) &&
             (is_name(option->short_name, word) || is_name(option->long_name, word))) {
             return option;
         }

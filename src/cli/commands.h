@@ -9,6 +9,8 @@
  * thread.
  */
 
+#include <stddef.h>
+
 int noc_cli_broker(int argc, char **argv);
 int noc_cli_setup(int argc, char **argv);
 int noc_cli_ctl(int argc, char **argv);
@@ -17,5 +19,17 @@ int noc_cli_bench(int argc, char **argv);
 int noc_cli_pub(int argc, char **argv);
 int noc_cli_sub(int argc, char **argv);
 int noc_cli_rr(int argc, char **argv);
+int noc_cli_completion(int argc, char **argv);
+
+struct noc_cli_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;    /* one line */
+    const char *program; /* the program's name under which this command runs by itself, or NULL */
+};
+
+/* All of them, in the order of `noctule --help`. */
+extern const struct noc_cli_command noc_cli_commands[];
+extern const size_t noc_cli_command_count;
 
 #endif

@@ -3,31 +3,11 @@
  * The program: finds the command and calls it. Through a link that bears the
  * name of one of Mosquitto's programs it is that program, whole command line.
  */
-#include "base/macros.h"
 #include "cli/commands.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;    /* one line */
-    const char *program; /* the program's name under which this command runs by itself, or NULL */
-};
-
-static const struct command commands[] = {
-    {"broker", noc_cli_broker, "run the broker", "mosquitto"},
-    {"setup", noc_cli_setup, "make a folder with a secure configuration and a first user", NULL},
-    {"passwd", noc_cli_passwd, "set and check the passwords of a password file",
-        "mosquitto_passwd"},
-    {"bench", noc_cli_bench, "put load on a broker and measure it", NULL},
-    {"pub", noc_cli_pub, "publish a message", "mosquitto_pub"},
-    {"sub", noc_cli_sub, "subscribe, and show what comes", "mosquitto_sub"},
-    {"rr", noc_cli_rr, "send a request, and show the response", "mosquitto_rr"},
-    {"ctl", noc_cli_ctl, "ask a running broker for its status, or tell it to reload", NULL},
-};
 
 static const char *base_name(const char *path)
 {
@@ -36,21 +16,22 @@ static const char *base_name(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
-static const struct command *find_by_name(const char *name)
+static const struct noc_cli_command *find_by_name(const char *name)
 {
-    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0) {
-            return &commands[i];
+    for (size_t i = 0; i < noc_cli_command_count; i++) {
+        if (strcmp(noc_cli_commands[i].name, name) == 0) {
+            return &noc_cli_commands[i];
         }
     }
     return NULL;
 }
 
-static const struct command *find_by_program(const char *program)
+static const struct noc_cli_command *find_by_program(const char *program)
 {
-    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
-        if (commands[i].program != NULL && strcmp(commands[i].program, program) == 0) {
-            return &commands[i];
+    for (size_t i = 0; i < noc_cli_command_count; i++) {
+        if (noc_cli_commands[i].program != NULL &&
+            strcmp(noc_cli_commands[i].program, program) == 0) {
+            return &noc_cli_commands[i];
         }
     }
     return NULL;
@@ -69,8 +50,8 @@ static int print_help(FILE *stream)
           "\n"
           "Commands:\n",
         stream);
-    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
-        fprintf(stream, "  %-8s  %s\n", commands[i].name, commands[i].help);
+    for (size_t i = 0; i < noc_cli_command_count; i++) {
+        fprintf(stream, "  %-10s  %s\n", noc_cli_commands[i].name, noc_cli_commands[i].help);
     }
     fputs("\n"
           "`noctule COMMAND --help` tells a command's options. Called `mosquitto` or\n"
@@ -81,7 +62,7 @@ static int print_help(FILE *stream)
 
 int main(int argc, char **argv)
 {
-    const struct command *command;
+    const struct noc_cli_command *command;
     char name[32];
 
     if (argc < 1) {

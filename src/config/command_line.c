@@ -70,6 +70,21 @@ static const struct command_option *find_command(const char *argument, bool as_m
     return NULL;
 }
 
+bool noc_command_line_option_at(
+    size_t index, bool as_mosquitto, struct noc_command_line_option *ret_option)
+{
+    for (size_t i = 0; i < NOC_COUNT(commands); i++) {
+        const struct command_option *option = &commands[i];
+
+        if (!(option->is_own && as_mosquitto) && index-- == 0) {
+            *ret_option = (struct noc_command_line_option){
+                option->short_name, option->long_name, option->value, option->help};
+            return true;
+        }
+    }
+    return false;
+}
+
 static int fail(struct noc_command_line *line, const char *format, ...) NOC_PRINTF(2, 3);
 
 static int fail(struct noc_command_line *line, const char *format, ...)

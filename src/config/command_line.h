@@ -55,6 +55,17 @@ void noc_command_line_to_options(
 /* Add the usage text. version is the version to name. */
 void noc_command_line_usage(bool as_mosquitto, const char *version, struct noc_text *text);
 
+/* An option, for lists of them; all static. */
+struct noc_command_line_option {
+    const char *short_name, *long_name; /* with their dashes; either may be NULL */
+    const char *value;                  /* what follows it, or NULL: nothing */
+    const char *help;
+};
+
+/* The index-th option in the order of the usage. False: there are not so many. */
+NOC_MUST_CHECK bool noc_command_line_option_at(
+    size_t index, bool as_mosquitto, struct noc_command_line_option *ret_option);
+
 /* Add what --version prints. */
 void noc_command_line_version(bool as_mosquitto, const char *version, struct noc_text *text);
 

@@ -263,23 +263,6 @@ void noc_options_list_json(struct noc_text *text)
     noc_text_add(text, "\n]\n");
 }
 
-/* Text in roff: no line begins with a control character, backslashes and hyphens are literal. */
-static void add_roff(const char *string, struct noc_text *text)
-{
-    if (*string == '.' || *string == '\'') {
-        noc_text_add(text, "\\&");
-    }
-    for (; *string != '\0'; string++) {
-        if (*string == '\\') {
-            noc_text_add(text, "\\e");
-        } else if (*string == '-') {
-            noc_text_add(text, "\\-");
-        } else {
-            noc_text_add_bytes(text, string, 1);
-        }
-    }
-}
-
 static void add_roff_option(const struct noc_option *option, struct noc_text *text)
 {
     struct noc_text syntax;
@@ -287,17 +270,17 @@ static void add_roff_option(const struct noc_option *option, struct noc_text *te
     noc_text_init(&syntax);
     add_syntax(option, &syntax);
     noc_text_add(text, ".TP\n\\fB");
-    add_roff(option->name, text);
+    noc_text_add_roff(text, option->name);
     noc_text_add(
         text, "\\fR%s \\fI", (option->flags & NOC_OPTION_PREFIX) != 0 ? "\\fINAME\\fR" : "");
-    add_roff(syntax.at == NULL ? "" : syntax.at, text);
+    noc_text_add_roff(text, syntax.at == NULL ? "" : syntax.at);
     noc_text_done(&syntax);
     noc_text_add(text, "\\fR\n");
-    add_roff(option->help, text);
+    noc_text_add_roff(text, option->help);
     noc_text_add(text, "\n");
     if (option->fallback != NULL) {
         noc_text_add(text, "Default: ");
-        add_roff(option->fallback, text);
+        noc_text_add_roff(text, option->fallback);
         noc_text_add(text, ".\n");
     }
     if (is_number(option->type) && option->max < INT32_MAX) {

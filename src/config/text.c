@@ -81,6 +81,63 @@ void noc_text_add(struct noc_text *text, const char *format, ...)
     text->n += (size_t)n;
 }
 
+/*
+ * The character that begins with a byte that is not ASCII. Returns its bytes; what is no
+ * UTF-8 is shown as '?', and one byte.
+ */
+static size_t add_wide(struct noc_text *text, const char *at, size_t n)
+{
+    unsigned char first = (unsigned char)at[0];
+    size_t length = first >= 0xf8   ? 1
+                    : first >= 0xf0 ? 4
+                    : first >= 0xe0 ? 3
+                    : first >= 0xc0 ? 2
+                                    : 1;
+    unsigned code = first & (0xffU >> (length + 1));
+
+    for (size_t i = 1; i < length; i++) {
+        if (i >= n || ((unsigned char)at[i] & 0xc0) != 0x80) {
+            length = 1;
+            break;
+        }
+        code = code << 6 | ((unsigned char)at[i] & 0x3fU);
+    }
+    if (length == 1) {
+        noc_text_add(text, "?");
+    } else {
+        noc_text_add(text, "\\[u%04X]", code);
+    }
+    return length;
+}
+
+void noc_text_add_roff_bytes(struct noc_text *text, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        bool is_line_start = text->n == 0 || text->at[text->n - 1] == '\n';
+
+        if ((unsigned char)bytes[i] >= 0x80) {
+            i += add_wide(text, bytes + i, n - i);
+            continue;
+        }
+        if ((bytes[i] == '.' || bytes[i] == '\'') && is_line_start) {
+            noc_text_add(text, "\\&");
+        }
+        if (bytes[i] == '\\') {
+            noc_text_add(text, "\\e");
+        } else if (bytes[i] == '-') {
+            noc_text_add(text, "\\-");
+        } else {
+            noc_text_add_bytes(text, bytes + i, 1);
+        }
+        i++;
+    }
+}
+
+void noc_text_add_roff(struct noc_text *text, const char *string)
+{
+    noc_text_add_roff_bytes(text, string, strlen(string));
+}
+
 char *noc_text_detach(struct noc_text *text)
 {
     char *at;

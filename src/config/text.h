@@ -28,6 +28,13 @@ void noc_text_add(struct noc_text *text, const char *format, ...) NOC_PRINTF(2, 
 /* Add bytes[0..n). */
 void noc_text_add_bytes(struct noc_text *text, const char *bytes, size_t n);
 
+/*
+ * Add a string as roff, for a man page: backslashes, hyphens and what is not ASCII
+ * are escaped, and no line begins with a request. The string is UTF-8.
+ */
+void noc_text_add_roff(struct noc_text *text, const char *string);
+void noc_text_add_roff_bytes(struct noc_text *text, const char *bytes, size_t n);
+
 /* The text as a heap string of the caller's, or NULL when memory ran out; the text is empty then. */
 char *noc_text_detach(struct noc_text *text);
 

@@ -189,9 +189,30 @@ static void a_long_argument_is_cut_in_the_message(void **state)
     assert_true(strlen(line.error) < sizeof(line.error));
 }
 
+static void the_options_can_be_listed(void **state)
+{
+    struct noc_command_line_option option = {0}, same;
+    size_t ours = 0, mosquittos = 0;
+
+    while (noc_command_line_option_at(ours, false, &option)) {
+        assert_non_null(option.long_name);
+        assert_non_null(option.help);
+        ours++;
+    }
+    assert_string_equal(option.long_name, "--man");
+    while (noc_command_line_option_at(mosquittos, true, &same)) {
+        mosquittos++;
+    }
+    assert_string_equal(same.long_name, "--tls-keylog");
+    assert_string_equal(same.value, "FILE");
+    assert_true(mosquittos < ours);
+    assert_false(noc_command_line_option_at(ours, false, &same));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_options_can_be_listed),
         cmocka_unit_test(an_empty_line_asks_for_nothing),
         cmocka_unit_test(all_options_are_taken_in_both_forms),
         cmocka_unit_test(mosquitto_does_not_know_our_own_options),
