@@ -66,6 +66,8 @@ static const char usage[] =
     "  -c             make FILE; one that is there is replaced. FILE may be - for\n"
     "                 standard output\n"
     "  -b             the password is the last word: others on this machine may see it\n"
+    "  -D             delete USER\n"
+    "  -U             hash what is plain text in FILE; hashes stay as they are\n"
     "  -H KIND        sha512-pbkdf2 (the default), argon2id or sha512\n"
     "  -I COUNT       iterations of sha512-pbkdf2 (default: 210000)\n"
     "  --json         for programs\n"
