@@ -506,6 +506,7 @@ static int try_wss(
         return err;
     }
     err = await_upgrade(link, failure);
+    link->is_found = err == NOC_OK;
     if (err == NOC_OK || err == NOC_EDENIED) {
         debug(link, "the server answers in HTTP: MQTT over secure WebSocket");
     }
@@ -562,7 +563,7 @@ int noc_client_link_open(
 {
     *failure = (struct noc_client_failure){.text = ""};
     link->http_failure = (struct noc_client_failure){.text = ""};
-    if (link->way == NOC_LINK_TRY_WSS) {
+    if (link->way == NOC_LINK_TRY_WSS && !link->is_found) {
         return open_by_trying(link, timeout_ms, failure);
     }
     return open_way(link, timeout_ms, failure);

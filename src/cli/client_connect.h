@@ -55,6 +55,7 @@ struct noc_client_link {
 
     /* The way. */
     enum noc_link_way way;
+    bool is_found; /* port 443: no other way is tried any more */
     struct noc_posix_options posix_options;
     struct noc_posix_transport posix;
     struct noc_openssl_transport tls;

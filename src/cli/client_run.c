@@ -30,12 +30,20 @@ static void on_signal(int number)
     has_signal = 1;
 }
 
-/* Signals are let in only while poll() waits; *ret_mask is the mask for then. */
-static void catch_signals(sigset_t *ret_mask)
+/*
+ * sub ends in good order on a signal, the others just end. Signals are let in only while
+ * poll() waits; *ret_mask is the mask for then.
+ */
+static void catch_signals(const struct noc_client_run *run, sigset_t *ret_mask)
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t block;
 
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (run->settings->tool != NOC_TOOL_SUB) {
+        (void)sigprocmask(SIG_SETMASK, NULL, ret_mask);
+        return;
+    }
     has_signal = 0;
     (void)sigemptyset(&action.sa_mask);
     (void)sigemptyset(&block);
@@ -46,7 +54,6 @@ static void catch_signals(sigset_t *ret_mask)
     (void)sigdelset(ret_mask, SIGTERM);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
 }
 
 /* ---- output ---- */
@@ -231,6 +238,7 @@ static void lose(struct noc_client_run *run, const struct noc_event *event)
         event->cause.kind == NOC_CAUSE_DISCONNECTED && settings->tool != NOC_TOOL_PUB;
 
     noc_client_link_closed(&run->link, event, &run->failure);
+    run->cause = event->cause;
     run->is_open = false;
     if (run->is_ending) {
         run->is_over = true;
@@ -238,7 +246,7 @@ static void lose(struct noc_client_run *run, const struct noc_event *event)
         /* A DISCONNECT from the broker is an end like any other, for sub and rr. */
         run->is_over = true;
     } else if (!run->tool->reconnects || !run->has_been_open ||
-               event->cause.kind == NOC_CAUSE_REFUSED) {
+               (settings->is_mosquitto && event->cause.kind == NOC_CAUSE_REFUSED)) {
         noc_client_run_write_out(run);
         say_failure(run);
         run->status = run->failure.status;
@@ -251,6 +259,7 @@ static void take_event(struct noc_client_run *run, const struct noc_event *event
     if (event->kind == NOC_EVENT_CONNECTED) {
         run->is_open = true;
         run->has_been_open = true;
+        run->link.http_failure.status = 0;
         noc_backoff_connected(&run->backoff);
     }
     run->tool->on_event(run, event);
@@ -319,14 +328,15 @@ static void stay_connected(struct noc_client_run *run, const sigset_t *mask)
 }
 
 /* Wait before the next attempt. */
-static void back_off(
-    struct noc_client_run *run, const struct noc_cause *cause, const sigset_t *mask)
+static void back_off(struct noc_client_run *run, const sigset_t *mask)
 {
-    uint32_t wait_ms = noc_backoff_ms(&run->backoff, cause, noc_posix_random(NULL));
+    uint32_t wait_ms = noc_backoff_ms(&run->backoff, &run->cause, noc_posix_random(NULL));
     uint32_t start_ms = noc_posix_now_ms();
 
     if (wait_ms == NOC_NEVER) {
-        say_failure(run);
+        if (run->settings->is_mosquitto) { /* otherwise it is said already */
+            say_failure(run);
+        }
         run->status = run->failure.status;
         run->is_over = true;
         return;
@@ -356,8 +366,9 @@ static bool attempt(struct noc_client_run *run, const sigset_t *mask)
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGTERM, SIG_DFL);
     (void)sigprocmask(SIG_SETMASK, mask, &before);
+    run->cause = (struct noc_cause){.kind = NOC_CAUSE_LOST};
     err = noc_client_link_open(&run->link, time_left(run, OPEN_MS), &run->failure);
-    catch_signals(&(sigset_t){0});
+    catch_signals(run, &(sigset_t){0});
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     run->now_ms = noc_posix_now_ms();
     check_time(run);
@@ -376,10 +387,9 @@ static bool attempt(struct noc_client_run *run, const sigset_t *mask)
 
 static void run_to_the_end(struct noc_client_run *run)
 {
-    static const struct noc_cause lost = {.kind = NOC_CAUSE_LOST};
     sigset_t mask;
 
-    catch_signals(&mask);
+    catch_signals(run, &mask);
     while (!run->is_over) {
         if (attempt(run, &mask)) {
             stay_connected(run, &mask);
@@ -391,7 +401,7 @@ static void run_to_the_end(struct noc_client_run *run)
             noc_client_run_write_out(run);
             say_failure(run);
         }
-        back_off(run, &lost, &mask);
+        back_off(run, &mask);
     }
     if (run->tool->on_end != NULL && run->has_been_open) {
         run->tool->on_end(run);

@@ -43,9 +43,10 @@ struct noc_client_run {
     struct noc_output_buffer output; /* waits to be written to standard output */
     struct noc_client_failure failure;
     struct noc_backoff backoff;
-    uint32_t start_ms; /* -W counts from here */
-    uint32_t now_ms;   /* of this round */
-    uint32_t wake_ms;  /* when pump() wants to be called again, if has_wake */
+    struct noc_cause cause; /* why the last attempt or connection ended */
+    uint32_t start_ms;      /* -W counts from here */
+    uint32_t now_ms;        /* of this round */
+    uint32_t wake_ms;       /* when pump() wants to be called again, if has_wake */
     uint32_t ending_ms;
     int status;
     bool has_wake;

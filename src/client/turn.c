@@ -4,10 +4,10 @@
 #include <noctule/client.h>
 
 /* How soon to try again to write what the transport did not take. */
-#define RETRY_MS 10
+#define TURN_RETRY_MS 10
 
 /* Write what waits. Returns whether all of it went, or an error of the transport. */
-static int write_out(
+static int turn_write(
     struct noc_client *client, struct noc_transport *transport, uint32_t (*now_ms)(void))
 {
     for (;;) {
@@ -26,7 +26,7 @@ static int write_out(
     }
 }
 
-static int read_in(struct noc_client *client, struct noc_transport *transport,
+static int turn_read(struct noc_client *client, struct noc_transport *transport,
     uint32_t (*now_ms)(void), uint32_t timeout_ms)
 {
     size_t n;
@@ -48,13 +48,13 @@ void noc_client_turn(struct noc_client *client, struct noc_transport *transport,
     if (noc_client_state(client) == NOC_CLIENT_IDLE) {
         return;
     }
-    outcome = write_out(client, transport, now_ms);
+    outcome = turn_write(client, transport, now_ms);
     if (outcome >= 0) {
         wait_ms = noc_client_wait_ms(client, now_ms());
-        if (outcome == 0 && wait_ms > RETRY_MS) {
-            wait_ms = RETRY_MS;
+        if (outcome == 0 && wait_ms > TURN_RETRY_MS) {
+            wait_ms = TURN_RETRY_MS;
         }
-        outcome = read_in(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
+        outcome = turn_read(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
     }
     if (outcome < 0) {
         transport->close(transport);

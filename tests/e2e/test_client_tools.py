@@ -219,10 +219,10 @@ TRACES = {
     "pub-repeat": ("pub", ["-t", "{t}", "-n", "--repeat", "3", "-i", "{id}"]),
     "pub-no-id": ("pub", ["-t", "{t}", "-m", "hello"]),
     "sub-exit": ("sub", ["-t", "{t}", "-t", "{t}/#", "-q", "1", "-E", "-i", "{id}"]),
-    "sub-v5": ("sub", ["-t", "{t}", "-U", "{t}/x", "-U", "{t}/y", "--retain-as-published", "-W", "1",
+    "sub-v5": ("sub", ["-t", "{t}", "-U", "{t}/x", "-U", "{t}/y", "--retain-as-published", "-W", "4",
                        "-V", "5", "-i", "{id}"]),
     "sub-ping": ("sub", ["-t", "{t}", "-k", "5", "-W", "6", "-i", "{id}"]),
-    "rr-timeout": ("rr", ["-t", "{t}", "-e", "{t}/r", "-m", "hello", "-W", "1", "-i", "{id}"]),
+    "rr-timeout": ("rr", ["-t", "{t}", "-e", "{t}/r", "-m", "hello", "-W", "4", "-i", "{id}"]),
     "rr-echo": ("rr", ["-t", "{t}", "-e", "{t}", "-m", "hello", "-i", "{id}"]),
 }
 

@@ -42,7 +42,8 @@ static void add(struct bench *bench, const char *topic, const char *payload)
 
 static void expect(struct bench *bench, const char *text)
 {
-    if (bench->output.n != strlen(text) || memcmp(bench->output.at, text, strlen(text)) != 0) {
+    if (!noc_slice_equal(
+            noc_slice(bench->output.at, bench->output.n), noc_slice(text, strlen(text)))) {
         fail_msg("%.*s", (int)bench->output.n, bench->output.at);
     }
     bench->output.n = 0;
