@@ -287,10 +287,10 @@ static int compute_proofs(struct noc_scram_client *scram, const struct noc_slice
     if (err == NOC_OK) {
         err = hmac_of(scram, stored, parts, count, signature);
     }
-    for (size_t i = 0; err == NOC_OK && i < hash->bytes; i++) {
-        ret_proof[i] = key[i] ^ signature[i];
-    }
     if (err == NOC_OK) {
+        for (size_t i = 0; i < hash->bytes; i++) {
+            ret_proof[i] = key[i] ^ signature[i];
+        }
         err = side_key(scram, "Server Key", key);
     }
     if (err == NOC_OK) {

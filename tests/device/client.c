@@ -21,8 +21,6 @@
 #include "../../src/client/client_subscribe.c"
 #include "../../src/client/client_ws.c"
 #include "../../src/client/outbox_ring.c"
-#include "../../src/client/request.c"
-#include "../../src/client/scram.c"
 #include "../../src/mqtt/props.c"
 #include "../../src/mqtt/topic.c"
 #include "../../src/mqtt/wire.c"

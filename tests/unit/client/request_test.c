@@ -244,7 +244,6 @@ static void other_messages_are_no_answers(void **state)
 
 static void an_answer_that_comes_in_chunks_is_one_at_its_beginning(void **state)
 {
-    char packet[2048] = "30 94 04 0003'r/1' 0b 09 0008 " FIRST;
     struct noc_request ended = {0};
     int a;
 
@@ -252,11 +251,14 @@ static void an_answer_that_comes_in_chunks_is_one_at_its_beginning(void **state)
     begin();
     ask(0, 1000, &a);
     /* 532 bytes are more than the buffer has; the first of them are enough. */
-    strcat(packet, "'");
-    memset(packet + strlen(packet), 'x', 200);
-    strcat(packet, "'");
-    assert_int_equal(take(packet, &ended), NOC_REQUEST_ANSWERED);
+    assert_int_equal(take("30 94 04 0003'r/1' 0b 09 0008 " FIRST
+                          "'a long answer, a long answer, a long answer, a long answer, a long'"
+                          "'answer, a long answer, a long answer, a long answer, a long answer'"
+                          "'answer, a long answer, a long answer, a long answer, a long answer'",
+                         &ended),
+        NOC_REQUEST_ANSWERED);
     assert_ptr_equal(ended.context, &a);
+    assert_int_equal(noc_requests_wait_ms(&asker.requests, asker.kit.now_ms), UINT32_MAX);
 }
 
 /* ---- without an answer ---- */
