@@ -23,7 +23,7 @@ AMALGAMATION ?= build/amalgamation
 INSTALL_DEPENDENCIES := scripts/install-dependencies
 # What the client library is made of, but for what only systems have (sockets, TLS).
 LIBRARY_FILES = src/base/base64.c src/base/error.c src/base/utf8.c src/mqtt/*.c $(addprefix src/ws/,client.c frame.c http.c key.c sha1.c) \
-	$(filter-out %_posix.c src/client/mbedtls.c src/client/fault.c,$(wildcard src/client/*.c))
+	$(filter-out %_posix.c %mbedtls.c src/client/fault.c,$(wildcard src/client/*.c))
 C_FILES = $$(git ls-files '*.c' '*.h')
 
 # $(call configure,DIRECTORY,MESON OPTIONS,ENVIRONMENT): set up once; again if it was left half done.

@@ -8,7 +8,10 @@ import subprocess
 
 import pytest
 
-from conftest import SLOWER, TOP
+import raw
+import scram
+from conftest import Broker, SLOWER, TOP
+from test_passwords import pbkdf2
 
 pytestmark = pytest.mark.skipif(
     bool(os.environ.get("NOCTULE_SANITIZER")), reason="needs no broker that is slowed down")
@@ -142,3 +145,158 @@ def test_arduino_library_has_what_the_arduino_tools_ask_for():
     assert {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url",
             "architectures"} <= set(fields)
     assert fields["version"] == re.search(r"version: '([^']+)'", open(f"{TOP}/meson.build", encoding="utf-8").read())[1]
+
+
+# ---- request and response ----
+
+
+@pytest.fixture(scope="module")
+def build_example(installed, tmp_path_factory):
+    """An example's program, which runs with the shared library."""
+    folder = tmp_path_factory.mktemp("examples")
+
+    def build(name):
+        run("cc", "-std=c11", *WARNINGS, f"examples/{name}.c", *installed("--cflags", "--libs"), "-o", folder / name)
+        return Example(folder / name, {**os.environ, "LD_LIBRARY_PATH": installed.libraries})
+
+    return build
+
+
+class Example:
+    def __init__(self, program, environment):
+        self.program, self.environment = program, environment
+
+    def start(self, *arguments):
+        return subprocess.Popen([str(part) for part in (self.program, *arguments)], env=self.environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+    def run(self, *arguments):
+        """Status, output and errors."""
+        return outcome(self.start(*arguments))
+
+
+def outcome(process):
+    output, errors = process.communicate(timeout=60 * SLOWER)
+    return process.returncode, output, errors
+
+
+@pytest.fixture(scope="module")
+def request_example(build_example):
+    return build_example("request")
+
+
+def test_request_is_answered(request_example, broker, topic):
+    with broker.client("answers", 5) as client:
+        client.subscribe((topic, 1))
+        asking = request_example.start("127.0.0.1", broker.port, topic, "how many?")
+        question = client.expect(raw.PUBLISH)
+        assert (question.topic, question.payload) == (topic, b"how many?")
+        reply, correlation = question.prop("response_topic").decode(), question.prop("correlation_data")
+        assert reply.startswith("examples/request/") and len(correlation) == 8
+        # What is not the answer is passed over: no correlation data, and another's.
+        client.publish(reply, "41")
+        client.publish(reply, "40", props=[("correlation_data", correlation[:7] + bytes([correlation[7] ^ 1]))])
+        client.publish(reply, "42", qos=1, props=[("correlation_data", correlation)])
+        assert outcome(asking) == (0, "42\n", "")
+
+
+def test_request_that_nobody_is_there_for(request_example, broker, topic):
+    assert request_example.run("127.0.0.1", broker.port, topic, "?") == (
+        2, "", "request: no matching subscribers\n")
+
+
+def test_requests_answer_that_is_too_large(request_example, broker, topic):
+    with broker.client("answers", 5) as client:
+        client.subscribe((topic, 1))
+        asking = request_example.start("127.0.0.1", broker.port, topic, "much?")
+        question = client.expect(raw.PUBLISH)
+        client.publish(question.prop("response_topic").decode(), b"x" * 5000,
+                       props=[("correlation_data", question.prop("correlation_data"))])
+        assert outcome(asking) == (1, "", "request: the answer: too large\n")
+
+
+# ---- SCRAM ----
+
+
+@pytest.fixture(scope="module")
+def scram_example(build_example):
+    return build_example("scram")
+
+
+@pytest.fixture(scope="module")
+def scram_broker(tmp_path_factory):
+    passwords = pbkdf2("alice", "wonderland", 5000) + pbkdf2("a,l=ice", "c,o=mma", 4096) + \
+        pbkdf2("ümit", "пароль", 4097, 33) + pbkdf2("weak", "pencil", 101)
+    running = Broker(tmp_path_factory.mktemp("scram"), "listener {port}\npassword_file {dir}/passwords\n"
+                     "authentication_method SCRAM-SHA-512\n", files={"passwords": passwords})
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+@pytest.mark.noctule_only
+@pytest.mark.parametrize("user,password", [("alice", "wonderland"), ("a,l=ice", "c,o=mma"), ("ümit", "пароль")])
+def test_scram_logs_in_to_the_broker_and_again(scram_example, scram_broker, user, password):
+    assert scram_example.run("127.0.0.1", scram_broker.port, "SCRAM-SHA-512", user, password) == (
+        0, "logged in\nand again\n", "")
+
+
+@pytest.mark.noctule_only
+@pytest.mark.parametrize("method,user,password,error", [
+    ("SCRAM-SHA-512", "alice", "Wonderland", "the server refused the connection (135)"),
+    ("SCRAM-SHA-512", "nobody", "x", None),
+    ("SCRAM-SHA-256", "alice", "wonderland", "the server refused the connection (140)"),
+    ("SCRAM-SHA-512", "weak", "pencil",
+     "the server could not be authenticated: the server wants too few rounds"),
+])
+def test_scram_does_not_log_in(scram_example, scram_broker, method, user, password, error):
+    status, output, errors = scram_example.run("127.0.0.1", scram_broker.port, method, user, password)
+    assert (status, output) == (1, "")
+    assert error is None or errors == f"scram: {error}\n"
+
+
+@pytest.mark.parametrize("method", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_scram_with_a_peer_in_python(scram_example, method):
+    with scram.Server(method, "us,er", "pencil") as server:
+        assert scram_example.run("127.0.0.1", server.port, method, "us,er", "pencil") == (
+            0, "logged in\nand again\n", "")
+        server.join()
+    assert server.log == ["login", "again", "bye"]
+
+
+def replace(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("password,challenge,final,error", [
+    ("other", None, None, "the server refused the connection (135)"),
+    (None, replace(b"r=", b"r=x"), None, "the server's nonce is not ours and more"),
+    (None, replace(b"i=5000", b"i=4000000000"), None, "the server wants too many rounds"),
+    (None, replace(b"i=5000", b"i=1"), None, "the server wants too few rounds"),
+    (None, replace(b"i=5000", b"i=99999999999999999999"), None, "the server's challenge is none"),
+    (None, replace(b"r=", b"m=x,r="), None, "the server's challenge is none"),
+    (None, lambda text: b"\0" * 400, None, "the server's challenge is none"),
+    (None, lambda text: b"", None, "the server's challenge is none"),
+    (None, lambda text: b"e=other-error", None, "the server says that it failed"),
+    (None, None, lambda text: b"e=other-error", "the server says that it failed"),
+    (None, None, lambda text: b"v=" + b"A" * 43 + b"=", "the server does not know the password"),
+    (None, None, lambda text: text[:-4], "the server proves nothing"),
+    (None, None, lambda text: b"", "the server proves nothing"),
+    (None, None, lambda text: None, "the server proves nothing"),
+])
+def test_scram_leaves_hostile_servers(scram_example, password, challenge, final, error):
+    with scram.Server("SCRAM-SHA-256", "user", password or "pencil", challenge, final) as server:
+        status, output, errors = scram_example.run("127.0.0.1", server.port, "SCRAM-SHA-256", "user", "pencil")
+        server.join()
+    assert (status, output) == (1, "")
+    assert "login" not in server.log
+    assert errors in (f"scram: {error}\n", f"scram: the server could not be authenticated: {error}\n")
+
+
+def test_scram_must_not_be_skipped(scram_example):
+    """Success right after CONNECT, from who knows no password."""
+    with scram.Server("SCRAM-SHA-256", "user", "pencil", skips=True) as server:
+        assert scram_example.run("127.0.0.1", server.port, "SCRAM-SHA-256", "user", "pencil") == (
+            1, "", "scram: the server could not be authenticated: the server accepted what was not asked\n")
+        server.join()
