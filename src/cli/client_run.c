@@ -141,9 +141,10 @@ void noc_client_run_end(struct noc_client_run *run, int status)
 /* Say goodbye as soon as the client takes it. */
 static void go_on_ending(struct noc_client_run *run)
 {
+    int32_t passed_ms = (int32_t)(run->now_ms - run->ending_ms); /* it may have begun after now */
     int err;
 
-    if (!run->is_open || run->now_ms - run->ending_ms > GOODBYE_MS) {
+    if (!run->is_open || passed_ms > GOODBYE_MS) {
         run->is_over = true;
         return;
     }
