@@ -17,6 +17,7 @@ enum {
     STATUS_BAD_REQUEST = 400,
     ANSWER_S = 10,
     RECEIVED_MAX_V3 = 65535,
+    ALIASES_MAX = 256, /* topic aliases that the broker may use, however many -D allows */
 };
 
 /* ---- what the client is told ---- */
@@ -80,12 +81,31 @@ static int join_headers(struct noc_client_link *link)
     return NOC_OK;
 }
 
+/* Room for the topics of aliases. Memory of those that are not used is not touched. */
+static int set_aliases(struct noc_client_link *link, uint32_t maximum)
+{
+    uint16_t count = maximum < ALIASES_MAX ? (uint16_t)maximum : ALIASES_MAX;
+
+    if (count == 0) {
+        return NOC_OK;
+    }
+    link->aliases = (struct noc_client_aliases){
+        .at = malloc((size_t)count * UINT16_MAX),
+        .lengths = calloc(count, sizeof(*link->aliases.lengths)),
+        .topic_max = UINT16_MAX,
+        .count = count,
+    };
+    link->options.aliases = &link->aliases;
+    return link->aliases.at == NULL || link->aliases.lengths == NULL ? NOC_ENOMEM : NOC_OK;
+}
+
 /* The properties of CONNECT without those that the client writes itself. */
 static int copy_connect_props(struct noc_client_link *link)
 {
     struct noc_slice rest = link->settings->props[NOC_CLIENT_PROPS_CONNECT];
     struct noc_prop prop;
     uint8_t *at;
+    int err = NOC_OK;
 
     if (rest.n == 0) {
         return NOC_OK;
@@ -94,15 +114,17 @@ static int copy_connect_props(struct noc_client_link *link)
     if (at == NULL) {
         return NOC_ENOMEM;
     }
-    while (noc_props_next(&rest, &prop)) {
-        if (prop.id != NOC_PROP_RECEIVE_MAXIMUM && prop.id != NOC_PROP_TOPIC_ALIAS_MAXIMUM) {
+    while (err == NOC_OK && noc_props_next(&rest, &prop)) {
+        if (prop.id == NOC_PROP_TOPIC_ALIAS_MAXIMUM) {
+            err = set_aliases(link, prop.number);
+        } else if (prop.id != NOC_PROP_RECEIVE_MAXIMUM) {
             memcpy(at, prop.wire.at, prop.wire.n);
             at += prop.wire.n;
         }
     }
     link->options.connect_props =
         noc_slice(link->connect_props, (size_t)(at - link->connect_props));
-    return NOC_OK;
+    return err;
 }
 
 static void set_websocket(struct noc_client_link *link)
@@ -331,6 +353,8 @@ void noc_client_link_done(struct noc_client_link *link)
     }
     free(link->ws_headers);
     free(link->connect_props);
+    free(link->aliases.at);
+    free(link->aliases.lengths);
     free(link->received);
     free(link->in);
     free(link->out);

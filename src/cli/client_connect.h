@@ -68,6 +68,7 @@ struct noc_client_link {
     struct noc_client_options options;
     struct noc_client_will will;
     struct noc_client_websocket websocket;
+    struct noc_client_aliases aliases; /* -D connect topic-alias-maximum */
     struct noc_http_hints hints;
     struct noc_ring_outbox ring;
     char ws_host[300];

@@ -66,9 +66,15 @@ static bool has_output(struct noc_client_run *run)
 /* What libmosquitto's publish would have refused, in its tool's words. */
 static void refuse(struct noc_client_run *run, int err)
 {
+    bool is_retain = pub_of(run)->has_no_retain && run->settings->is_retained;
+
+    if (run->settings->source == NOC_SOURCE_LINES && !(is_retain && err == NOC_ENOTSUP)) {
+        noc_client_run_end_unpublished(run, err);
+        return;
+    }
     switch (err) {
     case NOC_ENOTSUP:
-        if (pub_of(run)->has_no_retain && run->settings->is_retained) {
+        if (is_retain) {
             noc_client_run_warn(run, "Error: The broker keeps no retained messages, leave -r out.");
             break;
         }

@@ -171,12 +171,6 @@ static void on_event(struct noc_client_run *run, const struct noc_event *event)
     }
 }
 
-static void fail_to_send(struct noc_client_run *run, int err)
-{
-    noc_client_run_warn(run, "Error: cannot publish: %s", noc_error_text(err));
-    noc_client_run_end(run, NOC_EXIT_ERROR);
-}
-
 /* Send the request: in one piece where it fits. */
 static bool send_request(struct noc_client_run *run)
 {
@@ -189,7 +183,7 @@ static bool send_request(struct noc_client_run *run)
         return false;
     }
     if (err != NOC_OK) {
-        fail_to_send(run, err);
+        noc_client_run_end_unpublished(run, err);
         return false;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &rr->sent_at);
@@ -212,7 +206,7 @@ static bool pump(struct noc_client_run *run)
 
         if (taken <= 0) {
             if (taken < 0 && taken != NOC_ECLOSED) {
-                fail_to_send(run, taken);
+                noc_client_run_end_unpublished(run, taken);
             }
             break;
         }

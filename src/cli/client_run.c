@@ -138,12 +138,38 @@ void noc_client_run_end(struct noc_client_run *run, int status)
     }
 }
 
+/* Errors of libmosquitto, as its tools end with them. */
+enum { MOSQUITTO_QOS_NOT_SUPPORTED = 24, MOSQUITTO_OVERSIZE_PACKET = 25 };
+
+void noc_client_run_end_unpublished(struct noc_client_run *run, int err)
+{
+    bool is_mosquitto = run->settings->is_mosquitto;
+    int status = NOC_EXIT_ERROR;
+
+    noc_client_run_write_out(run);
+    if (err == NOC_ENOTSUP && is_mosquitto) {
+        noc_client_run_warn(run, "Error: Requested QoS not supported on server.");
+        status = MOSQUITTO_QOS_NOT_SUPPORTED;
+    } else if (err == NOC_ENOTSUP) {
+        noc_client_run_warn(run, "Error: The broker does not take this QoS, try a lower one (-q).");
+    } else if (err == NOC_ETOOLARGE && is_mosquitto) {
+        noc_client_run_warn(run, "Error: Packet larger than supported by the server.");
+        status = MOSQUITTO_OVERSIZE_PACKET;
+    } else if (err == NOC_ETOOLARGE) {
+        noc_client_run_warn(run, "Error: Message too large for the broker.");
+    } else {
+        noc_client_run_warn(run, "Error: cannot publish: %s", noc_error_text(err));
+    }
+    noc_client_run_end(run, status);
+}
+
 /* Say goodbye as soon as the client takes it. */
 static void go_on_ending(struct noc_client_run *run)
 {
+    int32_t passed_ms = (int32_t)(run->now_ms - run->ending_ms); /* it may have begun after now */
     int err;
 
-    if (!run->is_open || run->now_ms - run->ending_ms > GOODBYE_MS) {
+    if (!run->is_open || passed_ms > GOODBYE_MS) {
         run->is_over = true;
         return;
     }

@@ -66,6 +66,12 @@ int noc_client_run(
 /* The tool is done, with that exit status. What is under way is finished first. */
 void noc_client_run_end(struct noc_client_run *run, int status);
 
+/*
+ * The client did not take a message, or the broker would not: say so, and end. Where Mosquitto's
+ * tools end with an error of their library (numbers of its own), it is that.
+ */
+void noc_client_run_end_unpublished(struct noc_client_run *run, int err);
+
 /* A line on standard error, unless --quiet. A line end is added. */
 void noc_client_run_warn(const struct noc_client_run *run, const char *format, ...)
     NOC_PRINTF(2, 3);

@@ -327,7 +327,10 @@ static uint8_t subscription_options(const struct noc_client_settings *settings)
 
 static void fail_to_ask(struct noc_client_run *run, int err)
 {
-    noc_client_run_warn(run, "Error: cannot subscribe: %s", noc_error_text(err));
+    noc_client_run_warn(run, "Error: cannot subscribe: %s",
+        err == NOC_EINVAL ? "a filter (-t, -U) is empty, or what follows its $share/ is not "
+                            "GROUP/FILTER"
+                          : noc_error_text(err));
     noc_client_run_end(run, NOC_EXIT_ERROR);
 }
 

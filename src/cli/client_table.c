@@ -37,8 +37,9 @@ const struct noc_client_option noc_client_options[] = {
         .help = "host, port, user, password and topic at once:\n"
                 "mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC\n"
                 "ws[s]://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, or with -t: /PATH of\n"
-                "the WebSocket. Nothing in it is percent-decoded. With mqtts and wss\n"
-                "the system's certificate authorities are trusted"},
+                "the WebSocket. Nothing in it is percent-decoded. Ports by default: mqtt\n"
+                "1883, mqtts 8883, ws 80, wss 443. With mqtts and wss the system's\n"
+                "certificate authorities are trusted"},
     {NULL, "--unix", ALL, .argument = "SOCKET", NAMED("--unix", "socket path"),
         CALL(noc_client_set_unix), .help = "connect to this unix socket"},
     {"-A", NULL, ALL, .argument = "ADDRESS", NAMED("-A", "address"), TEXT(settings.bind_address),

@@ -3,7 +3,7 @@
  * The URLs of -L and --proxy.
  *
  *   mqtt://user:password@host:1883/topic
- *   wss://user:password@host:443/topic-or-path
+ *   wss://user:password@host/topic-or-path
  *   socks5h://user:password@host:1080
  *
  * Mosquitto decodes no percent signs in the URL of -L, and neither do we: a
@@ -28,12 +28,12 @@ struct scheme {
     bool is_ws;
 };
 
-/* The ports are those of Mosquitto 2.1: of WebSocket too. */
+/* WebSocket's are those of HTTP, as Mosquitto 2.1's manual has it; its code has MQTT's. */
 static const struct scheme schemes[] = {
     {"mqtt://", 1883, false, false},
     {"mqtts://", 8883, true, false},
-    {"ws://", 1883, false, true},
-    {"wss://", 8883, true, true},
+    {"ws://", 80, false, true},
+    {"wss://", 443, true, true},
 };
 
 /* The part of a URL in which the host stands, apart. */
