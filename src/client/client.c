@@ -304,10 +304,11 @@ bool noc_client_next(struct noc_client *client, uint32_t now_ms, struct noc_even
         return false;
     }
     check_time(client);
-    if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !noc_engine_settle(client)) {
-        return false;
-    }
     do {
+        /* Before all else: it knows of one message only. */
+        if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !noc_engine_settle(client)) {
+            return false;
+        }
         done = take_step(client, ret_event);
     } while (done == NOC_STEP_ON);
     return done == NOC_STEP_EVENT;
