@@ -439,8 +439,8 @@ static bool expect_host(struct noc_openssl_transport *tls)
 {
     bool is_ip = tls->host != NULL && is_address(tls->host);
 
-    if (tls->host == NULL) {
-        return true;
+    if (tls->host == NULL || tls->host[0] == '\0') {
+        return !tls->checks_name;
     }
     if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, tls->host) != 1) {
         return false;
@@ -783,7 +783,14 @@ int noc_openssl_init(struct noc_openssl_transport *tls,
     if (err == NOC_OK) {
         err = set_alpn(tls, options->alpn);
     }
-    return err == NOC_OK ? open_keylog(tls, options->keylog) : err;
+    if (err == NOC_OK) {
+        err = open_keylog(tls, options->keylog);
+    }
+    /* OpenSSL takes an empty name for the wish that none be checked. */
+    if (err == NOC_OK && tls->checks_name && (tls->host == NULL || tls->host[0] == '\0')) {
+        err = refuse(tls, "a certificate can't be checked without a host");
+    }
+    return err;
 }
 
 void noc_openssl_done(struct noc_openssl_transport *tls)

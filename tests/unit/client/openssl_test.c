@@ -284,6 +284,9 @@ static void bad_options_are_told(void **state)
         {{.psk_identity = too_long, .psk = {"secret", 6}}, "needs an identity"},
         {{.psk_identity = "bat", .psk = {too_long, 65}}, "a pre-shared key has"},
         {{.keylog = missing}, "cannot open the key log"},
+        {{.host = NULL}, "a certificate can't be checked without a host"},
+        {{.host = ""}, "a certificate can't be checked without a host"},
+        {{.psk_identity = "bat", .psk = {"secret", 6}}, "can't be checked without a host"},
     };
 
     memset(too_long, 'a', sizeof(too_long) - 1);
@@ -306,7 +309,8 @@ static void what_is_below_is_told_apart(void **state)
 {
     struct tls_server server = {.port = 1}; /* nobody listens there */
     struct way way;
-    struct noc_transport *transport = set_up(&way, &server, (struct noc_tls_client_options){0});
+    struct noc_transport *transport =
+        set_up(&way, &server, (struct noc_tls_client_options){.host = "localhost"});
 
     assert_int_equal(transport->open(transport, LONG_MS), NOC_EIO);
     assert_int_equal(way.tls.fault.kind, NOC_FAULT_CONNECT);
