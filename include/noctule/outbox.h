@@ -140,6 +140,8 @@ struct noc_log_outbox {
     uint8_t held[4]; /* its last bytes, until there are four */
     uint8_t region;
     bool is_opening;
+    bool has_dead; /* copying what is alive would make room */
+    bool is_torn;  /* a write failed, so nothing may follow: it is copied before the next one */
 };
 
 /*

@@ -20,13 +20,15 @@ struct noc_slice {
 
 static inline struct noc_slice noc_slice(const void *at, size_t n)
 {
-    return (struct noc_slice){(const char *)at, n};
+    struct noc_slice slice = {(const char *)at, n};
+
+    return slice;
 }
 
 /* Of a zero-terminated string, or an absent slice of NULL. */
 static inline struct noc_slice noc_slice_of(const char *text)
 {
-    return (struct noc_slice){text, text == NULL ? 0 : strlen(text)};
+    return noc_slice(text, text == NULL ? 0 : strlen(text));
 }
 
 static inline bool noc_slice_equal(struct noc_slice a, struct noc_slice b)

@@ -49,10 +49,12 @@ enum noc_tls_verify {
 
 /* Texts are the caller's, and are needed by noc_openssl_init() only but for the host. */
 struct noc_tls_client_options {
-    const char *host;   /* the name or address that the certificate must be for; also sent (SNI) */
-    const char *cafile; /* PEM: who is trusted */
-    const char *capath; /* a folder of them (openssl rehash) */
-    bool use_os_store;  /* those of the system, also; they are used too if neither is given */
+    /* The name or address that the certificate must be for; also sent (SNI). May be NULL only
+       where the name is not checked. */
+    const char *host;
+    const char *cafile;      /* PEM: who is trusted */
+    const char *capath;      /* a folder of them (openssl rehash) */
+    bool use_os_store;       /* those of the system, also; they are used too if neither is given */
     const char *cert, *key;  /* our own, PEM; NULL: none */
     const char *ciphers;     /* of TLS 1.2 and before, as OpenSSL writes them */
     const char *min_version; /* "tlsv1.1", "tlsv1.2", "tlsv1.3"; NULL: TLS 1.2 */

@@ -286,7 +286,7 @@ static void take_event(struct noc_client_run *run, const struct noc_event *event
         run->is_open = true;
         run->has_been_open = true;
         run->link.http_failure.status = 0;
-        noc_backoff_connected(&run->backoff);
+        noc_backoff_connected(&run->backoff, run->now_ms);
     }
     run->tool->on_event(run, event);
     if (event->kind == NOC_EVENT_CLOSED) {
@@ -356,8 +356,8 @@ static void stay_connected(struct noc_client_run *run, const sigset_t *mask)
 /* Wait before the next attempt. */
 static void back_off(struct noc_client_run *run, const sigset_t *mask)
 {
-    uint32_t wait_ms = noc_backoff_ms(&run->backoff, &run->cause, noc_posix_random(NULL));
     uint32_t start_ms = noc_posix_now_ms();
+    uint32_t wait_ms = noc_backoff_ms(&run->backoff, &run->cause, start_ms, noc_posix_random(NULL));
 
     if (wait_ms == NOC_NEVER) {
         if (run->settings->is_mosquitto) { /* otherwise it is said already */

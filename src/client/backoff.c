@@ -13,9 +13,10 @@ enum policy {
     POLICY_NEVER,
 };
 
-void noc_backoff_connected(struct noc_backoff *backoff)
+void noc_backoff_connected(struct noc_backoff *backoff, uint32_t now_ms)
 {
     backoff->has_been_open = true;
+    backoff->open_ms = now_ms;
 }
 
 static enum policy policy_of_reason(unsigned reason)
@@ -79,7 +80,8 @@ static uint32_t scale(uint32_t random, uint32_t max)
     return (max >> 16) * high + ((max & 0xffff) * high >> 16);
 }
 
-uint32_t noc_backoff_ms(struct noc_backoff *backoff, const struct noc_cause *cause, uint32_t random)
+uint32_t noc_backoff_ms(
+    struct noc_backoff *backoff, const struct noc_cause *cause, uint32_t now_ms, uint32_t random)
 {
     uint32_t min = backoff->min_ms == 0 ? MIN_MS : backoff->min_ms;
     uint32_t max = backoff->max_ms == 0 ? MAX_MS : backoff->max_ms;
@@ -87,10 +89,11 @@ uint32_t noc_backoff_ms(struct noc_backoff *backoff, const struct noc_cause *cau
     enum policy policy = policy_of(cause);
     bool was_open = backoff->has_been_open;
 
-    if (was_open) {
+    if (was_open && now_ms - backoff->open_ms >= NOC_BACKOFF_HOLDS_MS) {
         backoff->failures = 0;
-        backoff->has_been_open = false;
+        backoff->was_at_once = false;
     }
+    backoff->has_been_open = false;
     if (policy == POLICY_NEVER) {
         return NOC_NEVER;
     }
@@ -100,7 +103,8 @@ uint32_t noc_backoff_ms(struct noc_backoff *backoff, const struct noc_cause *cau
     limit = limit < max ? limit : max;
     if (policy == POLICY_SLOW) {
         wait = max + scale(random, max / 2 < NOC_NEVER - 1 - max ? max / 2 : 0);
-    } else if (policy == POLICY_LOST && was_open) {
+    } else if (policy == POLICY_LOST && was_open && !backoff->was_at_once) {
+        backoff->was_at_once = true;
         return 0;
     } else {
         wait = scale(random, limit);

@@ -187,13 +187,20 @@ static uint32_t time_left(const struct noc_client *client, uint32_t now_ms)
     return since < whole ? whole - since : 0;
 }
 
+/* Is a packet in the output buffer without its end? Then only that can follow. */
+static bool is_in_pieces(const struct noc_client *client)
+{
+    return client->flow_at > 0 || (client->is_publishing && !(NOC_WITH_QOS && client->is_boxed));
+}
+
 uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms)
 {
     if (client->state == NOC_CLIENT_IDLE) {
         return UINT32_MAX;
     }
     if (client->is_lost || (NOC_WITH_QOS && client->is_held) ||
-        (client->state == NOC_CLIENT_CLOSING && client->out_at == client->out_end)) {
+        (client->out_at == client->out_end && (client->state == NOC_CLIENT_CLOSING ||
+                                                  (client->wants_out && !is_in_pieces(client))))) {
         return 0;
     }
     return time_left(client, now_ms);
@@ -304,10 +311,11 @@ bool noc_client_next(struct noc_client *client, uint32_t now_ms, struct noc_even
         return false;
     }
     check_time(client);
-    if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !noc_engine_settle(client)) {
-        return false;
-    }
     do {
+        /* Before all else: it knows of one message only. */
+        if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !noc_engine_settle(client)) {
+            return false;
+        }
         done = take_step(client, ret_event);
     } while (done == NOC_STEP_ON);
     return done == NOC_STEP_EVENT;

@@ -71,7 +71,8 @@ int noc_client_authenticate(struct noc_client *client)
     if (client->state != NOC_CLIENT_OPEN) {
         return NOC_ECLOSED;
     }
-    if (client->wants_out || client->is_publishing || client->out_at != client->out_end) {
+    if (client->wants_out || client->out_at != client->out_end || client->flow_at > 0 ||
+        (client->is_publishing && !client->is_boxed)) {
         return NOC_EAGAIN;
     }
     err = put_auth(client, NOC_RC_REAUTHENTICATE, noc_slice(NULL, 0));

@@ -3,8 +3,6 @@
 #include "client/engine.h"
 #include "mqtt/wire.h"
 
-enum { ANSWER_MAX = 5 }; /* PUBREL and PUBCOMP */
-
 static int fail_malformed(struct noc_client *client)
 {
     return noc_engine_fail(client, NOC_RC_MALFORMED_PACKET, "length");
@@ -143,10 +141,12 @@ static bool can_answer(struct noc_client *client, unsigned type)
         return true;
     }
     if (NOC_WITH_V5 && type == NOC_AUTH) {
-        return client->out_at == client->out_end && !client->is_publishing;
+        /* The method writes the answer, and may be asked only once: so all the room is to be had. */
+        return client->out_at == client->out_end &&
+               noc_engine_begin(client, type, NOC_ENGINE_ANSWER_MAX - 2, 0, &at) == NOC_OK;
     }
     return !NOC_WITH_QOS || (type != NOC_PUBREC && type != NOC_PUBREL) ||
-           noc_engine_begin(client, type, ANSWER_MAX - 2, 0, &at) == NOC_OK;
+           noc_engine_begin(client, type, NOC_ENGINE_ANSWER_MAX - 2, 0, &at) == NOC_OK;
 }
 
 static int dispatch(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
@@ -215,7 +215,7 @@ int noc_engine_take(struct noc_client *client, struct noc_event *event)
     size = (size_t)used + header.remaining;
     if (size > noc_engine_in_max(client) || (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
         /* No need to wait for what can't come whole, or at all. */
-        if (!NOC_WITH_SUBSCRIBE || header.type != NOC_PUBLISH ||
+        if (!NOC_WITH_SUBSCRIBE || header.type != NOC_PUBLISH || client->state != NOC_CLIENT_OPEN ||
             (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
             return noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "packet size");
         }

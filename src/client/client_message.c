@@ -198,10 +198,7 @@ int noc_engine_take_publish(
     }
     noc_engine_trace(client, false, body - header->size, header->size + n);
     client->in_at += header->size + (uint32_t)n;
-    if (client->is_repeated) {
-        return client->is_streaming || noc_engine_settle(client) ? NOC_STEP_ON : NOC_STEP_WAIT;
-    }
-    return NOC_STEP_EVENT;
+    return client->is_repeated ? NOC_STEP_ON : NOC_STEP_EVENT;
 }
 
 int noc_engine_take_chunk(struct noc_client *client, struct noc_event *event)
@@ -217,8 +214,5 @@ int noc_engine_take_chunk(struct noc_client *client, struct noc_event *event)
     client->in_at += n;
     client->chunk_left -= n;
     client->is_streaming = n > 0;
-    if (client->is_repeated) {
-        return n > 0 || noc_engine_settle(client) ? NOC_STEP_ON : NOC_STEP_WAIT;
-    }
-    return NOC_STEP_EVENT;
+    return client->is_repeated ? NOC_STEP_ON : NOC_STEP_EVENT;
 }

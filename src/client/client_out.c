@@ -25,7 +25,9 @@ int noc_engine_begin(
         return NOC_ETOOLARGE;
     }
     size = 1 + noc_varint_size((uint32_t)n) + n;
-    if (noc_engine_is_v5(client) && (uint32_t)size - 1 > client->server_packet_max - 1) {
+    /* An answer goes even to who announced less than that takes: it can't be left out. */
+    if (noc_engine_is_v5(client) && size > NOC_ENGINE_ANSWER_MAX &&
+        (uint32_t)size - 1 > client->server_packet_max - 1) {
         return NOC_ETOOLARGE;
     }
     size -= later;

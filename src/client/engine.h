@@ -28,8 +28,9 @@ enum {
 };
 
 enum {
-    NOC_ENGINE_WS_BASE = 8,   /* room in front of the output buffer for the head of a frame */
-    NOC_ENGINE_WS_HELD = 128, /* more than any control frame takes */
+    NOC_ENGINE_WS_BASE = 8,    /* room in front of the output buffer for the head of a frame */
+    NOC_ENGINE_WS_HELD = 128,  /* more than any control frame takes */
+    NOC_ENGINE_ANSWER_MAX = 5, /* bytes of PUBREL and PUBCOMP */
 };
 
 /* What a step of the machine came to. */

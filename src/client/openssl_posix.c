@@ -8,7 +8,9 @@
  *
  * The BIO takes whatever is written, so SSL_write() never stops in the middle of a
  * record and has no call that must be repeated with the same bytes; new
- * bytes are taken only when out is empty, so it holds OUT_MAX and a few headers.
+ * bytes are taken only when out is empty, so it holds OUT_MAX and a few headers; and what
+ * the protocol itself answers, as to a change of keys. A server that asks for that again and
+ * again and reads nothing is given up at OWED_MAX.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +31,7 @@
 #include <noctule/posix.h>
 #include <noctule/tls.h>
 
-enum { OUT_MAX = 64 * 1024 };
+enum { OUT_MAX = 64 * 1024, OWED_MAX = 4 * OUT_MAX };
 
 /* The clock was never set when it shows a time before this: 2024-01-01. */
 #define CLOCK_IS_SET_FROM 1704067200
@@ -98,6 +100,10 @@ static int bio_write(BIO *bio, const char *bytes, int n)
     struct noc_openssl_transport *tls = BIO_get_data(bio);
 
     BIO_clear_retry_flags(bio);
+    if (tls->out_n + (size_t)n > OWED_MAX) {
+        tls->below_error = NOC_EIO;
+        return -1;
+    }
     if (tls->out_n + (size_t)n > tls->out_room) {
         size_t room = (tls->out_n + (size_t)n) * 2;
         uint8_t *out = realloc(tls->out, room);
@@ -439,8 +445,8 @@ static bool expect_host(struct noc_openssl_transport *tls)
 {
     bool is_ip = tls->host != NULL && is_address(tls->host);
 
-    if (tls->host == NULL) {
-        return true;
+    if (tls->host == NULL || tls->host[0] == '\0') {
+        return !tls->checks_name;
     }
     if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, tls->host) != 1) {
         return false;
@@ -783,7 +789,14 @@ int noc_openssl_init(struct noc_openssl_transport *tls,
     if (err == NOC_OK) {
         err = set_alpn(tls, options->alpn);
     }
-    return err == NOC_OK ? open_keylog(tls, options->keylog) : err;
+    if (err == NOC_OK) {
+        err = open_keylog(tls, options->keylog);
+    }
+    /* OpenSSL takes an empty name for the wish that none be checked. */
+    if (err == NOC_OK && tls->checks_name && (tls->host == NULL || tls->host[0] == '\0')) {
+        err = refuse(tls, "a certificate can't be checked without a host");
+    }
+    return err;
 }
 
 void noc_openssl_done(struct noc_openssl_transport *tls)

@@ -12,7 +12,7 @@
  * without it the record is dead, but its size is known, so records may
  * follow a message that is still being written. What comes behind the last record
  * with a good checksum is what a power cut left; then the log is copied at once, because
- * storage can't be written twice.
+ * storage can't be written twice. In the same way the log goes on after a write that failed.
  *
  * Only the removal of a message that was released (its PUBREC had come) may be lost in a power
  * cut; its PUBREL is then repeated, which does no harm. All else is synchronised.
@@ -258,18 +258,23 @@ static int write_region_head(const struct noc_log_outbox *log)
     return storage_write(log, 0, head, HEAD);
 }
 
-/* The generation of a region. False: it holds nothing that counts. */
-static bool read_region_head(struct noc_log_outbox *log, uint8_t region, uint32_t *ret_generation)
+/* The generation of a region. NOC_ENOENT: it holds nothing that counts. */
+static int read_region_head(struct noc_log_outbox *log, uint8_t region, uint32_t *ret_generation)
 {
     uint8_t head[HEAD];
+    int err;
 
     log->region = region;
-    if (storage_read(log, 0, head, HEAD) != NOC_OK || memcmp(head, magic, sizeof magic) != 0 ||
+    err = storage_read(log, 0, head, HEAD);
+    if (err != NOC_OK) {
+        return err;
+    }
+    if (memcmp(head, magic, sizeof magic) != 0 ||
         noc_get_u32(head + 8) != crc_end(crc_add(UINT32_MAX, head, 8))) {
-        return false;
+        return NOC_ENOENT;
     }
     *ret_generation = noc_get_u32(head + 4);
-    return true;
+    return NOC_OK;
 }
 
 /* Copy n bytes from another place, of the old region, to here. */
@@ -328,6 +333,7 @@ static int log_compact(struct noc_log_outbox *log)
     to.generation = log->generation + 1;
     to.head = to.tail = HEAD;
     to.cursor = to.sent = 0;
+    to.has_dead = to.is_torn = false;
     err = log->storage->erase(log->storage->context, to.region);
     while (err == NOC_OK && (err = find_alive(&from, at, &record, &fate)) == NOC_OK) {
         if (record.at >= from.cursor && to.cursor == 0) {
@@ -355,9 +361,10 @@ static int log_compact(struct noc_log_outbox *log)
     }
     if (err == NOC_OK) {
         err = write_region_head(&to);
-    }
-    if (err == NOC_OK) {
-        err = storage_sync(&to);
+        if (err == NOC_OK) {
+            err = storage_sync(&to);
+        }
+        log->is_torn = true; /* perhaps the other one counts now */
     }
     if (err == NOC_OK) {
         *log = to;
@@ -367,13 +374,33 @@ static int log_compact(struct noc_log_outbox *log)
 
 /* ---- what an outbox does ---- */
 
-/* See to room for n bytes at the end, besides what must always find room. */
+/* See to room for n bytes at the end, if it can be had. */
 static int make_room(struct noc_log_outbox *log, uint32_t n)
 {
-    if (log->tail + n <= log->storage->region_bytes) {
-        return NOC_OK;
+    bool is_there = log->tail + n <= log->storage->region_bytes;
+
+    return log->is_torn || (!is_there && log->has_dead) ? log_compact(log) : NOC_OK;
+}
+
+/* Put a record of what has become of a message at the end. */
+static int put_fate(struct noc_log_outbox *log, uint16_t packet_id, enum record_kind kind)
+{
+    struct record record = {.packet_id = packet_id, .kind = (uint8_t)kind};
+    uint8_t head[HEAD];
+    int err = make_room(log, HEAD);
+
+    if (err != NOC_OK) {
+        return err;
     }
-    return log_compact(log);
+    encode_head(log, &record, head);
+    err = storage_write(log, log->tail, head, HEAD);
+    if (err != NOC_OK) {
+        log->is_torn = true;
+        return err;
+    }
+    log->tail += HEAD;
+    log->has_dead = true;
+    return NOC_OK;
 }
 
 static int log_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
@@ -398,13 +425,17 @@ static int log_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
     }
     encode_head(log, &record, head);
     err = storage_write(log, log->tail, head, HEAD);
+    if (err != NOC_OK) {
+        log->is_torn = true;
+        return err;
+    }
     log->begun = log->tail;
     log->begun_id = packet_id;
     log->size = size;
     log->written = 0;
     log->crc = UINT32_MAX;
-    log->tail += record_size(&record); /* whatever has become of it, it is written once */
-    return err;
+    log->tail += record_size(&record);
+    return NOC_OK;
 }
 
 static int log_write(struct noc_outbox *box, const void *bytes, size_t n)
@@ -438,9 +469,9 @@ static int log_write(struct noc_outbox *box, const void *bytes, size_t n)
     return err;
 }
 
-static int log_commit(struct noc_outbox *box)
+/* Write what is still held of the message that was begun, and its checksum. */
+static int write_end(const struct noc_log_outbox *log)
 {
-    struct noc_log_outbox *log = log_of(box);
     uint8_t end[8] = {0};
     uint32_t held = log->written & 3, n = held > 0 ? 4 : 0;
     int err;
@@ -448,8 +479,30 @@ static int log_commit(struct noc_outbox *box)
     memcpy(end, log->held, held);
     noc_put_u32(end + n, crc_end(log->crc));
     err = storage_write(log, log->begun + HEAD + (log->written & ~UINT32_C(3)), end, n + CHECKSUM);
+    return err == NOC_OK ? storage_sync(log) : err;
+}
+
+/* Perhaps the message that was begun has got its checksum, but it is not to count. */
+static void disown(struct noc_log_outbox *log)
+{
+    if (log->tail == log->begun + HEAD + padded(log->size) + CHECKSUM) {
+        log->tail = log->begun;
+        log->is_torn = true;
+    } else {
+        (void)put_fate(log, log->begun_id, KIND_REMOVED);
+    }
+}
+
+static int log_commit(struct noc_outbox *box)
+{
+    struct noc_log_outbox *log = log_of(box);
+    int err = make_room(log, 0);
+
     if (err == NOC_OK) {
-        err = storage_sync(log);
+        err = write_end(log);
+        if (err != NOC_OK) {
+            disown(log);
+        }
     }
     if (err == NOC_OK) {
         if (log->count == 0) {
@@ -465,6 +518,7 @@ static int log_commit(struct noc_outbox *box)
 static void log_cancel(struct noc_outbox *box)
 {
     log_of(box)->begun = 0;
+    log_of(box)->has_dead = true;
 }
 
 static int log_rewind(struct noc_outbox *box, bool is_anew)
@@ -528,21 +582,6 @@ static int log_read(
     return storage_read(log_of(box), item->position + HEAD + at, into, n);
 }
 
-/* Put a record of what has become of a message at the end. */
-static int put_fate(struct noc_log_outbox *log, uint16_t packet_id, enum record_kind kind)
-{
-    struct record record = {.packet_id = packet_id, .kind = (uint8_t)kind};
-    uint8_t head[HEAD];
-    int err = make_room(log, HEAD);
-
-    if (err == NOC_OK) {
-        encode_head(log, &record, head);
-        err = storage_write(log, log->tail, head, HEAD);
-        log->tail += HEAD; /* even if it is only half there */
-    }
-    return err;
-}
-
 static int log_release(struct noc_outbox *box, const struct noc_outbox_item *item)
 {
     struct noc_log_outbox *log = log_of(box);
@@ -575,14 +614,11 @@ static int log_remove(struct noc_outbox *box, const struct noc_outbox_item *item
     bool is_oldest = packet_id == box->oldest_id, was_released = item->state == NOC_OUTBOX_RELEASED;
     int err = put_fate(log, packet_id, KIND_REMOVED);
 
-    if (err == NOC_OK && !was_released) {
-        err = storage_sync(log);
-    }
     if (err == NOC_OK) {
         log->count--;
         err = is_oldest ? find_oldest(log) : NOC_OK;
     }
-    return err;
+    return err == NOC_OK && !was_released ? storage_sync(log) : err;
 }
 
 /* ---- opening ---- */
@@ -682,8 +718,7 @@ int noc_log_outbox_open(struct noc_log_outbox *log, const struct noc_storage *st
         .remove = log_remove,
     };
     uint32_t generations[2] = {0, 0};
-    bool is_there[2];
-    int err;
+    int found[2], err;
 
     if (storage->region_bytes < REGION_MIN || storage->region_bytes > INT32_MAX ||
         storage->region_bytes % 4 != 0) {
@@ -693,12 +728,18 @@ int noc_log_outbox_open(struct noc_log_outbox *log, const struct noc_storage *st
     log->box.ops = &ops;
     log->storage = storage;
     log->head = log->tail = HEAD;
-    is_there[0] = read_region_head(log, 0, &generations[0]);
-    is_there[1] = read_region_head(log, 1, &generations[1]);
-    if (is_there[0] || is_there[1]) {
+    found[0] = read_region_head(log, 0, &generations[0]);
+    found[1] = read_region_head(log, 1, &generations[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        if (found[i] != NOC_OK && found[i] != NOC_ENOENT) {
+            return found[i];
+        }
+    }
+    if (found[0] == NOC_OK || found[1] == NOC_OK) {
         /* The younger one, by the difference, which may go around. */
-        log->region = !is_there[0] ||
-                      (is_there[1] && (generations[1] - generations[0]) < UINT32_C(0x80000000));
+        log->region = found[0] != NOC_OK || (found[1] == NOC_OK && generations[1] - generations[0] <
+                                                                       UINT32_C(0x80000000));
+        log->has_dead = true;
         log->generation = generations[log->region];
         return scan(log);
     }

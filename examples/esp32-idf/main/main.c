@@ -97,7 +97,7 @@ static bool handle_events(struct noc_cause *ret_cause)
         switch (event.kind) {
         case NOC_EVENT_CONNECTED:
             ESP_LOGI(TAG, "connected, session %s", event.session_present ? "kept" : "new");
-            noc_backoff_connected(&device.backoff);
+            noc_backoff_connected(&device.backoff, now_ms());
             greet();
             break;
         case NOC_EVENT_MESSAGE:
@@ -175,7 +175,7 @@ void app_main(void)
 
         wifi_wait();
         cause = run_once();
-        wait_ms = noc_backoff_ms(&device.backoff, &cause, esp_random());
+        wait_ms = noc_backoff_ms(&device.backoff, &cause, now_ms(), esp_random());
         if (wait_ms == NOC_NEVER) {
             ESP_LOGE(TAG, "not again by itself: change the settings");
             return;

@@ -12,11 +12,13 @@
 
 #include "base/macros.h"
 
+static uint32_t now_ms = UINT32_MAX - 1000; /* so that it wraps around */
+
 static uint32_t wait_for(struct noc_backoff *backoff, unsigned kind, unsigned code, uint32_t random)
 {
     struct noc_cause cause = {.kind = (uint16_t)kind, .code = (uint16_t)code};
 
-    return noc_backoff_ms(backoff, &cause, random);
+    return noc_backoff_ms(backoff, &cause, now_ms, random);
 }
 
 static void waits_grow_to_a_limit_and_are_spread_over_all_of_it(void **state)
@@ -47,14 +49,34 @@ static void a_loss_after_success_is_tried_again_at_once_but_once(void **state)
     for (unsigned i = 0; i < 5; i++) {
         wait_for(&backoff, NOC_CAUSE_LOST, 0, UINT32_MAX);
     }
-    noc_backoff_connected(&backoff);
+    noc_backoff_connected(&backoff, now_ms);
+    now_ms += 60000;
     assert_int_equal(wait_for(&backoff, NOC_CAUSE_LOST, 0, UINT32_MAX), 0);
     assert_in_range(wait_for(&backoff, NOC_CAUSE_LOST, 0, UINT32_MAX), 98, 100);
     assert_in_range(wait_for(&backoff, NOC_CAUSE_LOST, 0, UINT32_MAX), 197, 200);
-    noc_backoff_connected(&backoff);
+    noc_backoff_connected(&backoff, now_ms);
+    now_ms += 60000;
     assert_int_equal(wait_for(&backoff, NOC_CAUSE_PING_TIMEOUT, 0, UINT32_MAX), 0);
-    noc_backoff_connected(&backoff);
+    noc_backoff_connected(&backoff, now_ms);
+    now_ms += 70000;
     assert_int_equal(wait_for(&backoff, NOC_CAUSE_DISCONNECTED, 0, UINT32_MAX), 0);
+}
+
+static void who_is_accepted_and_soon_lost_does_not_hammer(void **state)
+{
+    static const uint32_t limits[] = {100, 200, 400, 400};
+    struct noc_backoff backoff = {.min_ms = 100, .max_ms = 400};
+
+    (void)state;
+    noc_backoff_connected(&backoff, now_ms);
+    now_ms += 59999;
+    assert_int_equal(wait_for(&backoff, NOC_CAUSE_LOST, 0, UINT32_MAX), 0);
+    for (size_t i = 0; i < NOC_COUNT(limits); i++) {
+        noc_backoff_connected(&backoff, now_ms);
+        now_ms += 10;
+        assert_in_range(
+            wait_for(&backoff, NOC_CAUSE_LOST, 0, UINT32_MAX), limits[i] * 98 / 100, limits[i]);
+    }
 }
 
 static void where_trying_is_of_no_use_or_harm_it_is_slow(void **state)
@@ -106,10 +128,10 @@ static void what_the_server_asks_for_is_kept(void **state)
     struct noc_backoff backoff = {0};
 
     (void)state;
-    assert_int_equal(noc_backoff_ms(&backoff, &cause, 0), 20000);
-    assert_in_range(noc_backoff_ms(&backoff, &cause, UINT32_MAX), 20000, 22000);
+    assert_int_equal(noc_backoff_ms(&backoff, &cause, now_ms, 0), 20000);
+    assert_in_range(noc_backoff_ms(&backoff, &cause, now_ms, UINT32_MAX), 20000, 22000);
     cause.retry_after_s = UINT16_MAX;
-    assert_true(noc_backoff_ms(&backoff, &cause, UINT32_MAX) >= 65535000);
+    assert_true(noc_backoff_ms(&backoff, &cause, now_ms, UINT32_MAX) >= 65535000);
 }
 
 static void huge_limits_do_not_overflow(void **state)
@@ -140,6 +162,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_grow_to_a_limit_and_are_spread_over_all_of_it),
         cmocka_unit_test(a_loss_after_success_is_tried_again_at_once_but_once),
+        cmocka_unit_test(who_is_accepted_and_soon_lost_does_not_hammer),
         cmocka_unit_test(where_trying_is_of_no_use_or_harm_it_is_slow),
         cmocka_unit_test(what_the_server_asks_for_is_kept),
         cmocka_unit_test(huge_limits_do_not_overflow),

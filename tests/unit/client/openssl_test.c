@@ -284,6 +284,9 @@ static void bad_options_are_told(void **state)
         {{.psk_identity = too_long, .psk = {"secret", 6}}, "needs an identity"},
         {{.psk_identity = "bat", .psk = {too_long, 65}}, "a pre-shared key has"},
         {{.keylog = missing}, "cannot open the key log"},
+        {{.host = NULL}, "a certificate can't be checked without a host"},
+        {{.host = ""}, "a certificate can't be checked without a host"},
+        {{.psk_identity = "bat", .psk = {"secret", 6}}, "can't be checked without a host"},
     };
 
     memset(too_long, 'a', sizeof(too_long) - 1);
@@ -306,12 +309,86 @@ static void what_is_below_is_told_apart(void **state)
 {
     struct tls_server server = {.port = 1}; /* nobody listens there */
     struct way way;
-    struct noc_transport *transport = set_up(&way, &server, (struct noc_tls_client_options){0});
+    struct noc_transport *transport =
+        set_up(&way, &server, (struct noc_tls_client_options){.host = "localhost"});
 
     assert_int_equal(transport->open(transport, LONG_MS), NOC_EIO);
     assert_int_equal(way.tls.fault.kind, NOC_FAULT_CONNECT);
     assert_int_equal(way.posix.fault.kind, NOC_FAULT_CONNECT);
     noc_openssl_done(&way.tls);
+}
+
+/* A server without a thread, and what lies between it and us. */
+struct near {
+    struct noc_transport transport;
+    SSL *ssl;
+    bool takes_nothing;
+};
+
+static struct near *near_of(struct noc_transport *transport)
+{
+    return (struct near *)transport;
+}
+
+static int near_open(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    (void)transport;
+    (void)timeout_ms;
+    return NOC_OK;
+}
+
+static void near_close(struct noc_transport *transport)
+{
+    (void)transport;
+}
+
+static int near_write(struct noc_transport *transport, const void *bytes, size_t n)
+{
+    struct near *near = near_of(transport);
+
+    return near->takes_nothing ? 0 : BIO_write(SSL_get_rbio(near->ssl), bytes, (int)n);
+}
+
+static int near_read(struct noc_transport *transport, void *bytes, size_t n, uint32_t timeout_ms)
+{
+    struct near *near = near_of(transport);
+    int got;
+
+    (void)timeout_ms;
+    if (SSL_is_init_finished(near->ssl) == 0) {
+        (void)SSL_accept(near->ssl);
+    }
+    got = BIO_read(SSL_get_wbio(near->ssl), bytes, (int)n);
+    return got < 0 ? 0 : got;
+}
+
+static void a_server_that_asks_and_never_reads_does_not_fill_the_memory(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct noc_tls_client_options options = {.host = "localhost"};
+    struct near near = {.transport = {near_open, near_read, near_write, near_close}};
+    struct noc_openssl_transport tls;
+    char path[128], bytes[8];
+    int got = 0;
+
+    set_up_server(&server);
+    near.ssl = SSL_new(server.ctx);
+    SSL_set_bio(near.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    options.cafile = file_in_folder(path, "ca", "crt");
+    assert_int_equal(noc_openssl_init(&tls, &options, &near.transport), NOC_OK);
+    assert_int_equal(tls.transport.open(&tls.transport, LONG_MS), NOC_OK);
+    assert_int_equal(tls.transport.read(&tls.transport, bytes, sizeof(bytes), 0), 0);
+    near.takes_nothing = true;
+    for (unsigned i = 0; i < 40000 && got == 0; i++) {
+        assert_int_equal(SSL_key_update(near.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(near.ssl), 1);
+        got = tls.transport.read(&tls.transport, bytes, sizeof(bytes), 0);
+    }
+    assert_true(got < 0);
+    assert_true(tls.out_room <= 512 * 1024);
+    noc_openssl_done(&tls);
+    SSL_free(near.ssl);
+    SSL_CTX_free(server.ctx);
 }
 
 int main(void)
@@ -328,6 +405,7 @@ int main(void)
         cmocka_unit_test(secrets_are_logged_for_wireshark),
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(what_is_below_is_told_apart),
+        cmocka_unit_test(a_server_that_asks_and_never_reads_does_not_fill_the_memory),
     };
 
     return cmocka_run_group_tests(tests, make_files, remove_files);

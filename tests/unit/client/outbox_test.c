@@ -23,7 +23,14 @@ struct memory {
     uint8_t bytes[2][REGION];
     size_t budget; /* bytes that can still be written; each erased byte counts too */
     bool is_cut;
+    unsigned fail_read, fail_write, fail_sync; /* the call that fails, from 1 on, once; 0: none */
+    unsigned erasures;
 };
+
+static bool fails_now(unsigned *count)
+{
+    return *count > 0 && --*count == 0;
+}
 
 static int memory_read(void *context, unsigned region, uint32_t at, void *into, size_t n)
 {
@@ -31,6 +38,9 @@ static int memory_read(void *context, unsigned region, uint32_t at, void *into, 
 
     assert_true(
         region < 2 && at <= memory->storage.region_bytes && n <= memory->storage.region_bytes - at);
+    if (fails_now(&memory->fail_read)) {
+        return NOC_EIO;
+    }
     memcpy(into, memory->bytes[region] + at, n);
     return NOC_OK;
 }
@@ -51,6 +61,10 @@ static int memory_write(void *context, unsigned region, uint32_t at, const void 
 
     assert_true(region < 2 && at % 4 == 0 && n % 4 == 0 && at <= memory->storage.region_bytes &&
                 n <= memory->storage.region_bytes - at);
+    if (fails_now(&memory->fail_write)) {
+        memory->bytes[region][at] = ((const uint8_t *)bytes)[0]; /* one byte of it got there */
+        return NOC_EIO;
+    }
     for (size_t i = 0; i < n; i++) {
         if (!spend(memory)) {
             return NOC_EIO;
@@ -67,7 +81,7 @@ static int memory_sync(void *context, unsigned region)
     struct memory *memory = context;
 
     assert_true(region < 2);
-    return memory->is_cut ? NOC_EIO : NOC_OK;
+    return memory->is_cut || fails_now(&memory->fail_sync) ? NOC_EIO : NOC_OK;
 }
 
 static int memory_erase(void *context, unsigned region)
@@ -75,6 +89,7 @@ static int memory_erase(void *context, unsigned region)
     struct memory *memory = context;
 
     assert_true(region < 2);
+    memory->erasures++;
     for (size_t i = 0; i < memory->storage.region_bytes; i++) {
         if (memory->bytes[region][i] != 0xff) {
             if (!spend(memory)) {
@@ -564,6 +579,124 @@ static void a_file_keeps_it(void **state)
     unlink(path);
 }
 
+/* ---- storage that fails now and then ---- */
+
+static void a_log_that_can_not_be_read_is_not_taken_for_none(void **state)
+{
+    static struct memory memory;
+    struct noc_log_outbox log;
+    struct noc_outbox_item item;
+
+    (void)state;
+    memory_init(&memory, 512);
+    assert_int_equal(noc_log_outbox_open(&log, &memory.storage), NOC_OK);
+    assert_int_equal(put_message(&log.box, 1, 20, 20), NOC_OK);
+    for (unsigned i = 1;; i++) {
+        int err;
+
+        memory.fail_read = i;
+        err = noc_log_outbox_open(&log, &memory.storage);
+        if (memory.fail_read > 0) {
+            assert_true(i > 4);
+            break;
+        }
+        assert_int_equal(err, NOC_EIO);
+        assert_int_equal(noc_log_outbox_open(&log, &memory.storage), NOC_OK);
+        assert_int_equal(log.box.ops->find(&log.box, 1, &item), NOC_OK);
+    }
+}
+
+static int remove_message(struct noc_outbox *box, uint16_t id)
+{
+    struct noc_outbox_item item;
+    int err = box->ops->find(box, id, &item);
+
+    return err == NOC_OK ? box->ops->remove(box, &item) : err;
+}
+
+/* Messages go through it, a few at a time; what fails is tried again until it does not. */
+static void live_with_failures(struct noc_log_outbox *log, bool *has_failed)
+{
+    struct noc_outbox *box = &log->box;
+    struct noc_outbox_item item;
+
+    for (uint16_t id = 1; id < 40; id++) {
+        int err = put_message(box, id, 5 + id % 23, 9);
+
+        if (err != NOC_OK) {
+            assert_int_equal(err, NOC_EIO);
+            *has_failed = true;
+            box->ops->cancel(box);
+            assert_int_equal(box->ops->find(box, id, &item), NOC_ENOENT);
+            assert_int_equal(put_message(box, id, 5 + id % 23, 9), NOC_OK);
+        }
+        assert_int_equal(box->ops->find(box, id, &item), NOC_OK);
+        check_bytes(box, &item);
+        if (id > 3) {
+            err = remove_message(box, (uint16_t)(id - 3));
+            if (err != NOC_OK) {
+                assert_int_equal(err, NOC_EIO);
+                *has_failed = true;
+                err = remove_message(box, (uint16_t)(id - 3));
+                assert_true(err == NOC_OK || err == NOC_ENOENT);
+            }
+            assert_int_equal(box->oldest_id, id - 2);
+            assert_int_equal(log->count, 3);
+        }
+    }
+}
+
+static void a_failure_of_storage_loses_nothing_that_follows(void **state)
+{
+    static struct memory memory;
+    struct noc_log_outbox log;
+    struct noc_outbox_item item;
+    unsigned *const which[] = {&memory.fail_write, &memory.fail_sync};
+
+    (void)state;
+    for (unsigned kind = 0; kind < 2; kind++) {
+        bool has_failed = true;
+
+        for (unsigned i = 1; has_failed; i++) {
+            memory_init(&memory, 400);
+            assert_int_equal(noc_log_outbox_open(&log, &memory.storage), NOC_OK);
+            *which[kind] = i;
+            has_failed = false;
+            live_with_failures(&log, &has_failed);
+            assert_int_equal(noc_log_outbox_open(&log, &memory.storage), NOC_OK);
+            for (uint16_t id = 37; id < 40; id++) {
+                assert_int_equal(log.box.ops->find(&log.box, id, &item), NOC_OK);
+                check_bytes(&log.box, &item);
+            }
+            assert_int_equal(log.count, 3);
+            assert_true(i < 1000);
+        }
+        assert_int_equal(*which[kind] > 0, true);
+    }
+}
+
+static void a_full_log_is_not_copied_for_nothing(void **state)
+{
+    static struct memory memory;
+    struct noc_log_outbox log;
+    unsigned erasures;
+
+    (void)state;
+    memory_init(&memory, 400);
+    assert_int_equal(noc_log_outbox_open(&log, &memory.storage), NOC_OK);
+    for (uint16_t id = 1; id < 4; id++) {
+        assert_int_equal(put_message(&log.box, id, 60, 60), NOC_OK);
+    }
+    assert_int_equal(put_message(&log.box, 4, 60, 60), NOC_EFULL);
+    erasures = memory.erasures;
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(put_message(&log.box, 4, 60, 60), NOC_EFULL);
+    }
+    assert_int_equal(memory.erasures, erasures); /* flash does not bear many */
+    assert_int_equal(remove_message(&log.box, 1), NOC_OK);
+    assert_int_equal(put_message(&log.box, 4, 60, 60), NOC_OK);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -574,6 +707,9 @@ int main(void)
         cmocka_unit_test(a_log_is_found_again),
         cmocka_unit_test(a_power_cut_at_any_byte_loses_nothing),
         cmocka_unit_test(a_file_keeps_it),
+        cmocka_unit_test(a_log_that_can_not_be_read_is_not_taken_for_none),
+        cmocka_unit_test(a_failure_of_storage_loses_nothing_that_follows),
+        cmocka_unit_test(a_full_log_is_not_copied_for_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

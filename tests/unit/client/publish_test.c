@@ -496,9 +496,16 @@ static void an_answer_that_finds_no_room_waits(void **state)
     kit_feed(&kit, "32 07 0001 'a' 0001 '1' '2' 34 06 0001 'b' 0002 '3'");
     expect_events(&kit, "message a q1 id 1 2:12\n");
     assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_EAGAIN);
+    assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 45000);
     kit.is_stuck = false;
+    memcpy(kit.wire, noc_client_peek(&kit.client, kit.now_ms, &kit.wire_n), 256);
+    assert_int_equal(kit.wire_n, 256);
+    noc_client_sent(&kit.client, 256, kit.now_ms);
+    /* Now there is room, and nothing has to come for it to be used. */
+    assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 0);
     kit_run(&kit);
     expect_events(&kit, "message b q2 id 2 1:3\n");
+    assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 45000);
     assert_int_equal(kit.wire_n, 256 + 4 + 4);
     assert_int_equal(kit.wire[256], 0x40);
     assert_int_equal(kit.wire[260], 0x50);

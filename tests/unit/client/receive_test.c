@@ -474,6 +474,71 @@ static void packets_are_shown_to_who_wants_to_see_them(void **state)
     assert_string_equal(steps, ">1016 <204 >327 <3210 >404 ");
 }
 
+/* Reads all that it is shown, so that a sanitizer sees where that ends. */
+static void weigh(void *context, bool is_outgoing, const uint8_t *packet, size_t n)
+{
+    (void)context;
+    (void)is_outgoing;
+    for (size_t i = 0; i < n; i++) {
+        steps[0] = (char)(steps[0] ^ packet[i]);
+    }
+}
+
+static void a_server_that_takes_next_to_nothing_is_answered_all_the_same(void **state)
+{
+    (void)state;
+    kit.options.version = 5;
+    kit_open(&kit, 256, 128);
+    kit_connect(&kit, "20 08 00 00 05 27 00000003");
+    kit_feed(&kit, "34 07 0001 'a' 0021 00 'x'");
+    kit_feed(&kit, "62 02 0021");
+    expect_wire(&kit, "50 02 0021 70 02 0021");
+    assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 45000);
+}
+
+static void a_large_message_in_front_of_connack_is_an_offence_right_away(void **state)
+{
+    (void)state;
+    kit.options.trace = weigh;
+    kit_open(&kit, 256, 128);
+    kit_start(&kit);
+    kit_feed(&kit, "30 ff ff ff 7f");
+    expect_events(&kit, "closed 11 149: \n");
+}
+
+static void authentication_waits_for_a_message_that_is_half_written(void **state)
+{
+    static const char payload[300];
+    struct noc_client_message message = {
+        .topic = {"t", 1}, .payload = {payload, sizeof payload}, .qos = 1};
+    struct noc_event event;
+    size_t n;
+
+    (void)state;
+    kit.options.outbox = noc_ring_outbox_init(&ring, box_bytes, sizeof box_bytes);
+    start_auth();
+    kit_feed(&kit, "20 0b 00 00 08 15 0001 'M' 16 0001 '3'");
+    assert_int_equal(noc_client_authenticate(&kit.client), NOC_OK);
+    assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_OK);
+    kit.wire_n = 0;
+    /* AUTH and the first part of the message have gone when the server's AUTH comes. */
+    noc_client_peek(&kit.client, kit.now_ms, &n);
+    assert_int_equal(n, 128);
+    noc_client_sent(&kit.client, n, kit.now_ms);
+    kit.events_n = 0;
+    memcpy(noc_client_room(&kit.client, &n),
+        "\xf0\x0a\x18\x08\x15\0\1M\x16\0\1"
+        "4",
+        12);
+    noc_client_received(&kit.client, 12, kit.now_ms);
+    assert_false(noc_client_next(&kit.client, kit.now_ms, &event));
+    kit_run(&kit);
+    expect_events(&kit, "");
+    assert_int_equal(kit.wire_n, 14 + 309 - 128 + 14);
+    kit_feed(&kit, "f0 06 00 04 15 0001 'M'");
+    expect_events(&kit, "authenticated\n");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -492,6 +557,9 @@ int main(void)
         T(authentication_is_an_exchange),
         T(who_can_not_prove_it_is_given_up),
         T(packets_are_shown_to_who_wants_to_see_them),
+        T(a_server_that_takes_next_to_nothing_is_answered_all_the_same),
+        T(a_large_message_in_front_of_connack_is_an_offence_right_away),
+        T(authentication_waits_for_a_message_that_is_half_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

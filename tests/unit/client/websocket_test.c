@@ -69,7 +69,9 @@ static void make_answer(const char *more)
 static void put(const void *at, size_t n)
 {
     assert_true(n <= sizeof bytes - bytes_n);
-    memcpy(bytes + bytes_n, at, n);
+    if (n > 0) {
+        memcpy(bytes + bytes_n, at, n);
+    }
     bytes_n += n;
 }
 
@@ -368,6 +370,31 @@ static void without_a_host_nothing_is_asked(void **state)
     assert_int_equal(noc_client_state(&kit.client), NOC_CLIENT_IDLE);
 }
 
+static void a_repeated_message_is_acknowledged_before_what_follows_it(void **state)
+{
+    static const char payload[384 - 8 - 6];
+    struct noc_client_message message = {.topic = {"t", 1}, .payload = {payload, 367}};
+
+    (void)state;
+    open_it(512, 384, 4);
+    /* In the session there is message 9, and its PUBREC was lost. */
+    received[0] = 9;
+    kit.client.received_count = 1;
+    kit.is_stuck = true;
+    assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_OK);
+    put_packets("3c 06 0001 'a' 0009 'x'", 0, false);
+    put_frame(0x8a, NULL, 0);
+    put_packets("32 06 0001 'b' 000a 'y'", 0, false);
+    feed();
+    expect_events(&kit, "");
+    kit.is_stuck = false;
+    kit_run(&kit);
+    expect_events(&kit, "message b q1 id 10 1:y\n");
+    unframe();
+    assert_int_equal(kit.wire_n, 373 + 8);
+    assert_memory_equal(kit.wire + 373, "\x50\2\0\x09\x40\2\0\x0a", 8);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -381,6 +408,7 @@ int main(void)
         T(bad_frames_end_the_connection),
         T(much_goes_in_many_frames),
         T(without_a_host_nothing_is_asked),
+        T(a_repeated_message_is_acknowledged_before_what_follows_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static void greet()
 
 static void handle_closed(const noc_event &event)
 {
-    uint32_t wait_ms = noc_backoff_ms(&backoff, &event.cause, esp_random());
+    uint32_t wait_ms = noc_backoff_ms(&backoff, &event.cause, millis(), esp_random());
 
     Serial.printf("%s (%u)\n", noc_cause_text(&event.cause), event.cause.code);
     transport.close(&transport);
@@ -82,7 +82,7 @@ static void handle_events()
         switch (event.kind) {
         case NOC_EVENT_CONNECTED:
             Serial.println("connected");
-            noc_backoff_connected(&backoff);
+            noc_backoff_connected(&backoff, millis());
             greet();
             break;
         case NOC_EVENT_MESSAGE:
@@ -105,7 +105,7 @@ static void connect_again()
         is_open = noc_client_start(&client, millis()) == NOC_OK;
     } else {
         Serial.println("no connection");
-        retry_ms = millis() + noc_backoff_ms(&backoff, &lost, esp_random());
+        retry_ms = millis() + noc_backoff_ms(&backoff, &lost, millis(), esp_random());
     }
 }
 
