@@ -94,7 +94,7 @@ check: ## the layers' arrows and the style's numbers
 	@scripts/check-layers
 	@scripts/check-style
 
-check-devices: ## what firmware uses, compiled for microcontrollers, measured and run in emulators
+check-devices: build ## what firmware uses, compiled for microcontrollers, measured and run in emulators
 	@$(INSTALL_DEPENDENCIES) device
 	@scripts/check-devices
 
