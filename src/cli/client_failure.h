@@ -17,6 +17,8 @@
  *   CONNACK                       its code: 1 to 5, or 128 and up
  *   lost, or cut off               7    7
  *   not MQTT                      73    14
+ *   message not taken              1    0; 24, 25 for pub -l and rr
+ *   no subscription granted       the first one's reason code; 0
  *
  * Pure functions over what the caller has seen; any thread.
  */

@@ -394,6 +394,7 @@ static bool ask(struct noc_client_run *run)
 static void on_subscribed(struct noc_client_run *run, const struct noc_event *event)
 {
     const struct noc_client_settings *settings = run->settings;
+    int first = event->payload.n > 0 ? (uint8_t)event->payload.at[0] : NOC_RC_UNSPECIFIED;
     bool is_any_granted = false;
     char line[512];
     int n = snprintf(line, sizeof(line), "Subscribed (mid: %u): ", (unsigned)event->packet_id);
@@ -412,7 +413,7 @@ static void on_subscribed(struct noc_client_run *run, const struct noc_event *ev
     if (!is_any_granted) {
         noc_client_run_write_out(run);
         noc_client_run_warn(run, "All subscription requests were denied.");
-        noc_client_run_end(run, settings->is_mosquitto ? 0 : NOC_RC_UNSPECIFIED);
+        noc_client_run_end(run, settings->is_mosquitto ? 0 : first);
     } else if (settings->exit_after_sub) {
         noc_client_run_end(run, 0);
     }

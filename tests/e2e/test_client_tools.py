@@ -329,6 +329,23 @@ def test_sub_tells_that_all_was_denied(tool):
             0, "", "All subscription requests were denied.\n")
 
 
+def test_sub_ends_with_the_first_reason_of_a_denial():
+    with Scripted([bytes([0x20, 3, 0, 0, 0]), bytes([0x90, 5, 0, 1, 0, 0x87, 0x97])]) as port:
+        assert run(TOOL, "sub", "-h", "127.0.0.1", "-p", port, "-V", "5", "-t", "a", "-t", "b") == (
+            0x87, "", "All subscription requests were denied.\n")
+
+
+@pytest.mark.parametrize("words, line", [
+    (["-q", "2", "-m", "x"], "Error: The broker does not take this QoS, try a lower one (-q).\n"),
+    (["-m", "x" * 200], "Error: Message too large for the broker.\n")])
+def test_rr_tells_what_the_broker_does_not_take(words, line):
+    """Maximum QoS 1, maximum packet size 100."""
+    connack = bytes([0x20, 10, 0, 0, 7, 0x24, 1, 0x27, 0, 0, 0, 100])
+    with Scripted([connack, bytes([0x90, 4, 0, 1, 0, 1])]) as port:
+        assert run(TOOL, "rr", "-h", "127.0.0.1", "-p", port, "-t", "a", "-e", "b", *words) == (
+            1, "", line)
+
+
 def test_sub_takes_each_message_of_qos_2_once(broker, topic, running, tmp_path):
     """Ended in the middle, and started again with the same session: all are there, none twice."""
     total, topic_filter = 400, topic + "/#"
