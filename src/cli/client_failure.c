@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "cli/client_trace.h"
 #include "ws/client.h"
 
 /* ---- lines ---- */
@@ -15,11 +16,7 @@
 /* What came from outside must not move the cursor or begin a line of its own. */
 static void tame(char *text)
 {
-    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
-        if (*c < 0x20 || *c == 0x7f) {
-            *c = '?';
-        }
-    }
+    noc_client_tame(text, strlen(text), '?');
 }
 
 /* "noctule pub: <text>\n" */

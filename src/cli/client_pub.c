@@ -47,6 +47,7 @@ struct pub {
     size_t room, start, end; /* lines that wait: block[start..end) */
     size_t scanned;          /* block[start..scanned) has no line end */
     bool is_at_end;          /* of standard input */
+    int read_error;          /* what made an end of it; 0: nothing */
 };
 
 static struct pub *pub_of(const struct noc_client_run *run)
@@ -275,6 +276,9 @@ static bool read_block(struct noc_client_run *run)
         run->wants_input = true;
         return false;
     }
+    if (n < 0) {
+        pub->read_error = errno;
+    }
     pub->is_at_end = n <= 0;
     pub->end += n > 0 ? (size_t)n : 0;
     return true;
@@ -341,6 +345,17 @@ static bool can_read_input(void)
     return poll(&one, 1, 0) > 0;
 }
 
+/* All lines that came are across. */
+static void end_lines(struct noc_client_run *run)
+{
+    int error = pub_of(run)->read_error;
+
+    if (error != 0) {
+        noc_client_run_warn(run, "Error: Unable to read standard input: %s.", strerror(error));
+    }
+    noc_client_run_end(run, error == 0 ? 0 : NOC_EXIT_ERROR);
+}
+
 static bool pump_lines(struct noc_client_run *run)
 {
     struct pub *pub = pub_of(run);
@@ -365,7 +380,7 @@ static bool pump_lines(struct noc_client_run *run)
         return has_output(run);
     }
     show_progress(run, true);
-    noc_client_run_end(run, 0);
+    end_lines(run);
     return true;
 }
 

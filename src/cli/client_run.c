@@ -3,6 +3,7 @@
 #include "cli/client_run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@ enum {
     OPEN_MS = 30000,     /* for lookup, TCP and TLS together */
     GOODBYE_MS = 5000,   /* for what is under way at the end */
     OUTPUT_FULL = 65536, /* write it out without waiting for the last of the input */
+    STUCK_MS = 1000,     /* after a signal: for whoever reads the output */
     RETRY_MS = 1000,     /* as Mosquitto's tools do, under their names */
 };
 
@@ -32,16 +34,16 @@ static void on_signal(int number)
 
 /*
  * sub ends in good order on a signal, the others just end. Signals are let in only while
- * poll() waits; *ret_mask is the mask for then.
+ * it waits; run->mask is the mask for then.
  */
-static void catch_signals(const struct noc_client_run *run, sigset_t *ret_mask)
+static void catch_signals(struct noc_client_run *run)
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t block;
 
     (void)signal(SIGPIPE, SIG_IGN);
     if (run->settings->tool != NOC_TOOL_SUB) {
-        (void)sigprocmask(SIG_SETMASK, NULL, ret_mask);
+        (void)sigprocmask(SIG_SETMASK, NULL, &run->mask);
         return;
     }
     has_signal = 0;
@@ -49,9 +51,9 @@ static void catch_signals(const struct noc_client_run *run, sigset_t *ret_mask)
     (void)sigemptyset(&block);
     (void)sigaddset(&block, SIGINT);
     (void)sigaddset(&block, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &block, ret_mask);
-    (void)sigdelset(ret_mask, SIGINT);
-    (void)sigdelset(ret_mask, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &block, &run->mask);
+    (void)sigdelset(&run->mask, SIGINT);
+    (void)sigdelset(&run->mask, SIGTERM);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
 }
@@ -71,29 +73,75 @@ void noc_client_run_warn(const struct noc_client_run *run, const char *format, .
     (void)fputc('\n', stderr);
 }
 
+/*
+ * Write some of it. Whoever reads us may have stopped, and so would we: a signal must get through.
+ * After one no reader is waited for longer than STUCK_MS; a pipe that is writable takes
+ * PIPE_BUF bytes without waiting. Returns the bytes, or -1 and errno.
+ */
+static ssize_t write_some(const char *at, size_t n, const sigset_t *mask)
+{
+    struct pollfd one = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    sigset_t before;
+    ssize_t written;
+    int error;
+
+    if (has_signal != 0) {
+        if (poll(&one, 1, STUCK_MS) == 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        return write(STDOUT_FILENO, at, n < PIPE_BUF ? n : PIPE_BUF);
+    }
+    /* A signal between here and write() would find us stuck all the same, so wait here. */
+    if (ppoll(&one, 1, NULL, mask) < 0) {
+        return -1;
+    }
+    (void)sigprocmask(SIG_SETMASK, mask, &before);
+    written = write(STDOUT_FILENO, at, n);
+    error = errno;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return written;
+}
+
 void noc_client_run_write_out(struct noc_client_run *run)
 {
     size_t at = 0;
 
     while (at < run->output.n) {
-        ssize_t n = write(STDOUT_FILENO, run->output.at + at, run->output.n - at);
+        ssize_t n = write_some(run->output.at + at, run->output.n - at, &run->mask);
 
         if (n > 0) {
             at += (size_t)n;
-        } else if (errno == EAGAIN) {
-            struct pollfd one = {.fd = STDOUT_FILENO, .events = POLLOUT};
+        } else if (errno != EINTR && errno != EAGAIN) {
+            int status = errno == ETIMEDOUT ? 0 : NOC_EXIT_ERROR;
 
-            (void)poll(&one, 1, -1);
-        } else if (errno != EINTR) {
             run->output.n = 0;
-            if (errno != EPIPE) {
+            if (status == 0) {
+                run->goodbye_reason = NOC_RC_DISCONNECT_WITH_WILL;
+            } else if (errno != EPIPE) {
                 noc_client_run_warn(run, "Error: cannot write the output: %s", strerror(errno));
             }
-            noc_client_run_end(run, NOC_EXIT_ERROR);
+            noc_client_run_end(run, status);
+            run->status = run->status == 0 ? status : run->status; /* if it was ending already */
             return;
         }
     }
     run->output.n = 0;
+}
+
+/* The topic may be anything: it goes the way on which nothing gets through to a terminal. */
+static void warn_of_topic(
+    const struct noc_client_run *run, const char *fault, struct noc_slice topic)
+{
+    struct noc_output_buffer line = {0};
+
+    noc_client_trace_print(
+        &line, "Error: Message payload %s on topic %.*s.", fault, NOC_SLICE_ARG(topic));
+    if (!run->settings->is_quiet && line.n > 0) {
+        (void)fwrite(line.at, 1, line.n, stderr);
+    }
+    noc_output_buffer_done(&line);
 }
 
 bool noc_client_run_show(struct noc_client_run *run, struct noc_output_format *format,
@@ -110,8 +158,7 @@ bool noc_client_run_show(struct noc_client_run *run, struct noc_output_format *f
     (void)clock_gettime(CLOCK_REALTIME, &message->time);
     err = noc_output_format_append(format, message, &run->output, &fault);
     if (err == NOC_EMALFORMED) {
-        noc_client_run_warn(run, "Error: Message payload %s on topic %.*s.", texts[fault],
-            NOC_SLICE_ARG(message->topic));
+        warn_of_topic(run, texts[fault], message->topic);
     } else if (err != NOC_OK) {
         noc_client_run_warn(run, "Error: Out of memory.");
         noc_client_run_end(run, NOC_EXIT_ERROR);
@@ -225,18 +272,17 @@ static uint32_t time_left(const struct noc_client_run *run, uint32_t most_ms)
 
 /* ---- waiting ---- */
 
-static void wait_for(
-    struct noc_client_run *run, struct pollfd *fds, nfds_t n, uint32_t ms, const sigset_t *mask)
+static void wait_for(struct noc_client_run *run, struct pollfd *fds, nfds_t n, uint32_t ms)
 {
     struct timespec timeout = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
     noc_client_run_write_out(run);
-    (void)ppoll(fds, n, ms == UINT32_MAX ? NULL : &timeout, mask);
+    (void)ppoll(fds, n, ms == UINT32_MAX ? NULL : &timeout, &run->mask);
     run->now_ms = noc_posix_now_ms();
 }
 
 /* Wait until there is something to do. */
-static void wait_round(struct noc_client_run *run, bool is_flushed, const sigset_t *mask)
+static void wait_round(struct noc_client_run *run, bool is_flushed)
 {
     struct pollfd fds[2] = {
         {.fd = run->link.posix.fd, .events = (short)(POLLIN | (is_flushed ? 0 : POLLOUT))},
@@ -252,7 +298,7 @@ static void wait_round(struct noc_client_run *run, bool is_flushed, const sigset
     if (run->is_ending && ms > 100) {
         ms = 100;
     }
-    wait_for(run, fds, run->wants_input && is_flushed ? 2 : 1, time_left(run, ms), mask);
+    wait_for(run, fds, run->wants_input && is_flushed ? 2 : 1, time_left(run, ms));
 }
 
 /* ---- connections ---- */
@@ -326,12 +372,13 @@ static void take_events(struct noc_client_run *run)
 }
 
 /* From an open transport to the end of the connection. */
-static void stay_connected(struct noc_client_run *run, const sigset_t *mask)
+static void stay_connected(struct noc_client_run *run)
 {
     while (!run->is_over && noc_client_state(&run->link.client) != NOC_CLIENT_IDLE) {
         bool has_more = false, is_flushed;
 
         run->now_ms = noc_posix_now_ms();
+        run->has_wake = run->wants_input = false;
         take_events(run);
         check_time(run);
         if (run->is_over) {
@@ -341,20 +388,19 @@ static void stay_connected(struct noc_client_run *run, const sigset_t *mask)
             go_on_ending(run);
             has_more = true;
         } else if (run->is_open) {
-            run->has_wake = run->wants_input = false;
             has_more = run->tool->pump(run) || run->is_ending;
         }
         is_flushed = noc_client_link_flush(&run->link);
         if (!noc_client_link_read(&run->link) && !(has_more && is_flushed) && !run->is_over &&
             run->link.is_open) {
-            wait_round(run, is_flushed, mask);
+            wait_round(run, is_flushed);
         }
     }
     take_events(run);
 }
 
 /* Wait before the next attempt. */
-static void back_off(struct noc_client_run *run, const sigset_t *mask)
+static void back_off(struct noc_client_run *run)
 {
     uint32_t start_ms = noc_posix_now_ms();
     uint32_t wait_ms = noc_backoff_ms(&run->backoff, &run->cause, start_ms, noc_posix_random(NULL));
@@ -376,26 +422,28 @@ static void back_off(struct noc_client_run *run, const sigset_t *mask)
         if (passed >= wait_ms) {
             return;
         }
-        wait_for(run, NULL, 0, time_left(run, wait_ms - passed), mask);
+        wait_for(run, NULL, 0, time_left(run, wait_ms - passed));
         check_time(run);
     } while (!run->is_ending);
     run->is_over = true;
 }
 
 /* One attempt. Returns whether it came to a connection. */
-static bool attempt(struct noc_client_run *run, const sigset_t *mask)
+static bool attempt(struct noc_client_run *run)
 {
     sigset_t before;
     int err;
 
-    /* While it opens, a signal ends the program as usual. */
-    (void)signal(SIGINT, SIG_DFL);
-    (void)signal(SIGTERM, SIG_DFL);
-    (void)sigprocmask(SIG_SETMASK, mask, &before);
+    if (run->settings->tool == NOC_TOOL_SUB) {
+        /* While it opens, a signal ends the program as usual. */
+        (void)signal(SIGINT, SIG_DFL);
+        (void)signal(SIGTERM, SIG_DFL);
+    }
+    (void)sigprocmask(SIG_SETMASK, &run->mask, &before);
     run->cause = (struct noc_cause){.kind = NOC_CAUSE_LOST};
     err = noc_client_link_open(&run->link, time_left(run, OPEN_MS), &run->failure);
-    catch_signals(run, &(sigset_t){0});
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    catch_signals(run);
     run->now_ms = noc_posix_now_ms();
     check_time(run);
     if (err == NOC_OK || run->is_ending) {
@@ -413,12 +461,10 @@ static bool attempt(struct noc_client_run *run, const sigset_t *mask)
 
 static void run_to_the_end(struct noc_client_run *run)
 {
-    sigset_t mask;
-
-    catch_signals(run, &mask);
+    catch_signals(run);
     while (!run->is_over) {
-        if (attempt(run, &mask)) {
-            stay_connected(run, &mask);
+        if (attempt(run)) {
+            stay_connected(run);
         }
         if (run->is_over) {
             break;
@@ -427,7 +473,7 @@ static void run_to_the_end(struct noc_client_run *run)
             noc_client_run_write_out(run);
             say_failure(run);
         }
-        back_off(run, &mask);
+        back_off(run);
     }
     if (run->tool->on_end != NULL && run->has_been_open) {
         run->tool->on_end(run);

@@ -12,6 +12,7 @@
  * the tool wants it, for time and for signals.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,6 +49,7 @@ struct noc_client_run {
     uint32_t now_ms;        /* of this round */
     uint32_t wake_ms;       /* when pump() wants to be called again, if has_wake */
     uint32_t ending_ms;
+    sigset_t mask; /* while it waits */
     int status;
     bool has_wake;
     bool wants_input; /* wake pump() when standard input can be read */

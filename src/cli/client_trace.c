@@ -9,6 +9,28 @@
 #include "mqtt/packet.h"
 #include <noctule/error.h>
 
+void noc_client_tame(char *text, size_t n, char mark)
+{
+    unsigned more = 0; /* bytes that belong to the character before */
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (more > 0 && (c & 0xc0) == 0x80) {
+            more--;
+        } else if (c < 0x20 || c == 0x7f || (c & 0xc0) == 0x80) {
+            text[i] = mark;
+            more = 0;
+        } else if (c == 0xc2 && i + 1 < n && ((unsigned char)text[i + 1] & 0xe0) == 0x80) {
+            text[i] = mark;
+            text[++i] = mark;
+            more = 0;
+        } else {
+            more = c < 0xc0 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        }
+    }
+}
+
 void noc_client_trace_print(struct noc_output_buffer *lines, const char *format, ...)
 {
     va_list args, again;
@@ -20,6 +42,7 @@ void noc_client_trace_print(struct noc_output_buffer *lines, const char *format,
     va_end(args);
     if (n >= 0 && noc_output_buffer_reserve(lines, (size_t)n + 2) == NOC_OK) {
         (void)vsnprintf(lines->at + lines->n, (size_t)n + 1, format, again);
+        noc_client_tame(lines->at + lines->n, (size_t)n, '?');
         lines->n += (size_t)n;
         lines->at[lines->n++] = '\n';
     }

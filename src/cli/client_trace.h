@@ -29,8 +29,17 @@ void noc_client_trace_init(struct noc_client_trace *trace,
 void noc_client_trace_packet(
     struct noc_client_trace *trace, bool is_outgoing, const uint8_t *packet, size_t n);
 
-/* Any line; a line end is added. If memory is short it is left out. */
+/*
+ * Any line; a line end is added, and what a terminal would obey is taken out. If memory is short
+ * it is left out.
+ */
 void noc_client_trace_print(struct noc_output_buffer *lines, const char *format, ...)
     NOC_PRINTF(2, 3);
+
+/*
+ * Put a mark where a terminal could take something for a command: the control characters of
+ * ASCII, and those from 0x80 to 0x9f, as UTF-8 or as bytes that belong to no character.
+ */
+void noc_client_tame(char *text, size_t n, char mark);
 
 #endif

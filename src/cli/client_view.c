@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/client_view.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,11 +94,10 @@ static void keep_value(char value[NOC_VIEW_VALUE_SIZE], struct noc_slice payload
 {
     size_t n = payload.n < NOC_VIEW_VALUE_SIZE - 1 ? payload.n : NOC_VIEW_VALUE_SIZE - 1;
 
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)payload.at[i];
-
-        value[i] = c < 0x20 || c == 0x7f ? '.' : (char)c;
+    if (n > 0) {
+        memcpy(value, payload.at, n);
     }
+    noc_client_tame(value, n, '.');
     value[n] = '\0';
 }
 
@@ -136,24 +136,34 @@ int noc_client_view_add(
 
 /* ---- drawing ---- */
 
+/* What a terminal is to obey. If memory is short it is left out. */
+static void print_sequence(struct noc_output_buffer *output, const char *sequence)
+{
+    size_t n = strlen(sequence);
+
+    if (noc_output_buffer_reserve(output, n) == NOC_OK) {
+        memcpy(output->at + output->n, sequence, n);
+        output->n += n;
+    }
+}
+
 /* A line of the screen, cut to its width. Control characters of topics are taken out. */
 static void print_line(
     const struct noc_client_view *view, struct noc_output_buffer *output, char *line)
 {
     size_t n = strlen(line);
 
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) {
-            line[i] = '.';
-        }
-    }
+    noc_client_tame(line, n, '.');
     if (view->columns > 0 && n > view->columns) {
         n = view->columns;
         while (n > 0 && ((unsigned char)line[n] & 0xc0) == 0x80) {
             n--; /* not in the middle of a character */
         }
     }
-    noc_client_trace_print(output, "%.*s%s", (int)n, line, view->rows > 0 ? "\033[K" : "");
+    if (view->rows > 0) {
+        print_sequence(output, "\033[K");
+    }
+    noc_client_trace_print(output, "%.*s", (int)n, line);
 }
 
 /*
@@ -179,14 +189,17 @@ static size_t common_levels(const char *before, const char *name, unsigned *ret_
     return end;
 }
 
-/* The levels of a topic that the one before has not, each on its line. Returns the lines. */
-static unsigned print_branch(const struct noc_client_view *view, struct noc_output_buffer *output,
-    const char *before, const struct noc_view_topic *topic)
+/*
+ * The levels of a topic that the one before has not, each on its line, as long as *lines_left
+ * are left. Returns whether all found room.
+ */
+static bool print_branch(const struct noc_client_view *view, struct noc_output_buffer *output,
+    const char *before, const struct noc_view_topic *topic, unsigned *lines_left)
 {
-    unsigned level, lines = 0;
+    unsigned level;
     const char *at = topic->name + common_levels(before, topic->name, &level);
 
-    for (;; level++, lines++) {
+    for (; *lines_left > 0; level++, --*lines_left) {
         int n = (int)strcspn(at, "/");
         char line[512];
 
@@ -194,53 +207,63 @@ static unsigned print_branch(const struct noc_client_view *view, struct noc_outp
             (void)snprintf(line, sizeof(line), "%*s%.*s = %s  (%u/s, %llu)", (int)level * INDENT,
                 "", n, at, topic->value, (unsigned)topic->rate, (unsigned long long)topic->count);
             print_line(view, output, line);
-            return lines + 1;
+            --*lines_left;
+            return true;
         }
         (void)snprintf(line, sizeof(line), "%*s%.*s/", (int)level * INDENT, "", n, at);
         print_line(view, output, line);
         at += n + 1;
     }
+    return false;
+}
+
+static void print_watched(const struct noc_client_view *view, struct noc_output_buffer *output,
+    const struct noc_view_topic *topic)
+{
+    char line[512];
+
+    (void)snprintf(line, sizeof(line), "%s %s", topic->name, topic->value);
+    print_line(view, output, line);
+}
+
+/* Behind the last line stands the cursor, and "... more" may need one: two rows are kept for them. */
+static unsigned lines_of_screen(const struct noc_client_view *view)
+{
+    return view->rows == 0 ? UINT_MAX : view->rows > 2 ? view->rows - 2 : 1;
 }
 
 static void draw_topics(struct noc_client_view *view, struct noc_output_buffer *output)
 {
     const char *before = "";
-    unsigned lines = 0, most = view->rows > 1 ? view->rows - 1 : 0;
+    unsigned lines_left = lines_of_screen(view);
     size_t i;
 
-    for (i = 0; i < view->topic_count && (most == 0 || lines < most); i++) {
+    for (i = 0; i < view->topic_count && lines_left > 0; i++) {
         const struct noc_view_topic *topic = &view->topics[i];
-        char line[512];
 
-        if (view->settings->show_tree) {
-            lines += print_branch(view, output, before, topic);
-            before = topic->name;
-        } else {
-            (void)snprintf(line, sizeof(line), "%s %s", topic->name, topic->value);
-            print_line(view, output, line);
-            lines++;
+        if (!view->settings->show_tree) {
+            print_watched(view, output, topic);
+            lines_left--;
+        } else if (!print_branch(view, output, before, topic, &lines_left)) {
+            break;
         }
+        before = topic->name;
     }
     if (i < view->topic_count || view->left_out > 0) {
-        noc_client_trace_print(output, "... %zu more topics%s", view->topic_count - i,
+        char line[80];
+
+        (void)snprintf(line, sizeof(line), "... %zu more topics%s", view->topic_count - i,
             view->left_out > 0 ? ", and some not counted" : "");
+        print_line(view, output, line);
     }
 }
 
 /* The screen anew, from its top. */
 static void draw_screen(struct noc_client_view *view, struct noc_output_buffer *output)
 {
-    static const char home[] = "\033[H", clear_rest[] = "\033[J";
-
-    if (noc_output_buffer_reserve(output, sizeof(home)) == NOC_OK) {
-        memcpy(output->at + output->n, home, sizeof(home) - 1);
-        output->n += sizeof(home) - 1;
-    }
+    print_sequence(output, "\033[H");
     draw_topics(view, output);
-    if (noc_output_buffer_reserve(output, sizeof(clear_rest)) == NOC_OK) {
-        memcpy(output->at + output->n, clear_rest, sizeof(clear_rest) - 1);
-        output->n += sizeof(clear_rest) - 1;
-    }
+    print_sequence(output, "\033[J");
 }
 
 static uint64_t per_second(uint64_t n, uint32_t ms)

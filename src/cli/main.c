@@ -5,9 +5,30 @@
  */
 #include "cli/commands.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/*
+ * No file or socket may come to be 0, 1 or 2: what is printed would go into it, and what it
+ * sends would be read as input. A stream that was closed fails as before, since it can't be read
+ * from, or written to. False: has said why.
+ */
+static bool hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && /* kept for the life of the process */
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            fprintf(stderr, "noctule: cannot open /dev/null: %s\n", strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
 
 static const char *base_name(const char *path)
 {
@@ -65,7 +86,7 @@ int main(int argc, char **argv)
     const struct noc_cli_command *command;
     char name[32];
 
-    if (argc < 1) {
+    if (argc < 1 || !hold_standard_streams()) {
         return EXIT_FAILURE;
     }
     command = find_by_program(base_name(argv[0]));

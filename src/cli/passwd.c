@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -532,17 +531,6 @@ static int run(int argc, char **argv, struct request *request)
     return run_form(request);
 }
 
-/* A file must not come to be 0, 1 or 2: what is printed would go into it. */
-static bool open_standard_streams(void)
-{
-    int fd = open("/dev/null", O_RDWR); /* kept for the life of the process */
-
-    while (fd >= 0 && fd <= STDERR_FILENO) {
-        fd = dup(fd);
-    }
-    return fd >= 0 && close(fd) == 0;
-}
-
 static bool is_mosquitto_name(const char *program)
 {
     const char *slash = strrchr(program, '/');
@@ -556,9 +544,6 @@ int noc_cli_passwd(int argc, char **argv)
         .recipe = {.scheme = NOC_PASSWORD_PBKDF2, .rounds = NOC_PASSWORD_ROUNDS_ADVISED}};
     int status;
 
-    if (!open_standard_streams()) {
-        return refuse("cannot open /dev/null: %s", strerror(errno));
-    }
     (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error that is told */
     if (is_mosquitto_name(argv[0])) {
         return noc_cli_mosquitto_passwd(argc, argv);

@@ -400,7 +400,9 @@ int noc_cli_mosquitto_passwd(int argc, char **argv)
         return 1;
     }
     status = read_command_line(argc, argv, &request) == NOC_OK ? run(&request) : 1;
-    if (fflush(stdout) != 0) {
+    /* Where there is no standard output at all, nobody is to be told; a line for it is lost. */
+    if (fflush(stdout) != 0 &&
+        (errno != EBADF || (request.path != NULL && strcmp(request.path, "-") == 0))) {
         fprintf(stderr, "Error: Unable to write. %s.\n", strerror(errno));
         status = 1;
     }

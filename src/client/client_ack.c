@@ -165,6 +165,9 @@ int noc_engine_take_ack(struct noc_client *client, unsigned type, struct noc_eve
             err = box->ops->release(box, &item);
         }
         if (err == NOC_OK && !is_release) {
+            if (type == NOC_PUBCOMP && event->reason == NOC_RC_PACKET_ID_NOT_FOUND) {
+                event->reason = NOC_RC_SUCCESS; /* its PUBCOMP was lost: it is across, 4.3.3 */
+            }
             return NOC_STEP_EVENT;
         }
     } else {

@@ -206,9 +206,7 @@ static void take_published(struct exchange *x, const struct noc_event *event)
         fail(x, "acknowledged what was not sent");
         return;
     }
-    /* Of a PUBREL that is sent again the server may know nothing any more. */
-    if (event->reason != NOC_RC_SUCCESS &&
-        !(event->reason == NOC_RC_PACKET_ID_NOT_FOUND && x->is_back && messages[i].qos == 2)) {
+    if (event->reason != NOC_RC_SUCCESS) {
         fail(x, "a message was refused");
     }
     x->published[i]++;

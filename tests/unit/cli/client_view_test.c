@@ -123,18 +123,45 @@ static void a_terminal_is_drawn_anew_and_never_overfull(void **state)
 {
     struct bench bench = {.settings = {.show_tree = true}};
 
-    set_up(&bench, 3, 10);
+    set_up(&bench, 4, 10); /* the cursor comes to stand on the last row */
     add(&bench, "a", "0123456789");
     add(&bench, "b", "\303\244");
     add(&bench, "c", "3");
     noc_client_view_draw(&bench.view, 6000, &bench.output);
     expect(&bench, "\033[H"
-                   "a = 012345\033[K\n"
-                   "b = \303\244  (1\033[K\n"
-                   "... 1 more topics\n"
+                   "\033[Ka = 012345\n"
+                   "\033[Kb = \303\244  (1\n"
+                   "\033[K... 1 more\n"
                    "\033[J");
     noc_client_view_finish(&bench.view, 6500, &bench.output);
     expect(&bench, "");
+    tear_down(&bench);
+}
+
+static void a_deep_topic_does_not_overfill_the_screen(void **state)
+{
+    struct bench bench = {.settings = {.show_tree = true}};
+
+    set_up(&bench, 5, 80);
+    add(&bench, "1/2/3/4/5/6/7", "x");
+    noc_client_view_draw(&bench.view, 6000, &bench.output);
+    expect(&bench, "\033[H"
+                   "\033[K1/\n"
+                   "\033[K  2/\n"
+                   "\033[K    3/\n"
+                   "\033[K... 1 more topics\n"
+                   "\033[J");
+    tear_down(&bench);
+}
+
+static void nothing_that_a_terminal_obeys_is_drawn(void **state)
+{
+    struct bench bench = {.settings = {.show_tree = true}};
+
+    set_up(&bench, 0, 0);
+    add(&bench, "a\033b", "\302\233m\303\251\302\251\233\351\233x");
+    noc_client_view_finish(&bench.view, 6000, &bench.output);
+    expect(&bench, "a.b = ..m\303\251\302\251.\351\233x  (0/s, 1)\n");
     tear_down(&bench);
 }
 
@@ -147,7 +174,7 @@ static void watched_topics_have_a_line_each(void **state)
     add(&bench, "a", "2");
     add(&bench, "b", "3");
     noc_client_view_draw(&bench.view, 6000, &bench.output);
-    expect(&bench, "\033[Ha 2\033[K\nb 3\033[K\n\033[J");
+    expect(&bench, "\033[H\033[Ka 2\n\033[Kb 3\n\033[J");
     tear_down(&bench);
     bench.settings.watch = true;
     set_up(&bench, 0, 0); /* no terminal */
@@ -181,6 +208,8 @@ int main(void)
         cmocka_unit_test(statistics_count_all),
         cmocka_unit_test(topics_make_a_tree),
         cmocka_unit_test(a_terminal_is_drawn_anew_and_never_overfull),
+        cmocka_unit_test(a_deep_topic_does_not_overfill_the_screen),
+        cmocka_unit_test(nothing_that_a_terminal_obeys_is_drawn),
         cmocka_unit_test(watched_topics_have_a_line_each),
         cmocka_unit_test(topics_beyond_the_limit_are_only_counted),
     };
