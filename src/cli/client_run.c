@@ -274,9 +274,14 @@ static uint32_t time_left(const struct noc_client_run *run, uint32_t most_ms)
 
 static void wait_for(struct noc_client_run *run, struct pollfd *fds, nfds_t n, uint32_t ms)
 {
-    struct timespec timeout = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    struct timespec timeout = {0};
 
     noc_client_run_write_out(run);
+    if (has_signal != 0 && !run->is_ending) {
+        ms = 0; /* it came while that was written */
+    }
+    timeout.tv_sec = ms / 1000;
+    timeout.tv_nsec = (long)(ms % 1000) * 1000000;
     (void)ppoll(fds, n, ms == UINT32_MAX ? NULL : &timeout, &run->mask);
     run->now_ms = noc_posix_now_ms();
 }
