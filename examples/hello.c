@@ -107,7 +107,8 @@ int main(int argc, char **argv)
     }
     me.options.outbox = noc_ring_outbox_init(&me.ring, me.outbox, sizeof(me.outbox));
     me.options.random = noc_posix_random;
-    if (check(noc_client_init(&me.client, &me.options, me.in, sizeof(me.in), me.out, sizeof(me.out)),
+    if (check(
+            noc_client_init(&me.client, &me.options, me.in, sizeof(me.in), me.out, sizeof(me.out)),
             "the options") != NOC_OK) {
         return EXIT_FAILURE;
     }

@@ -16,7 +16,7 @@
  * does TLS must have been told whom to trust before. client and host must outlive it.
  */
 class NoctuleTransport : public noc_transport {
-public:
+  public:
     NoctuleTransport(Client &client, const char *host, uint16_t port)
         : client_(client), host_(host), port_(port)
     {
@@ -32,7 +32,7 @@ public:
         return millis();
     }
 
-private:
+  private:
     Client &client_;
     const char *host_;
     uint16_t port_;

@@ -21,7 +21,10 @@ enum { REPORT_MS = 30000, OPEN_MS = 15000, TURN_MS = 1000 };
 
 static const char *TAG = "mqtt";
 
-#define TEXT(literal) {literal, sizeof(literal) - 1}
+#define TEXT(literal)                \
+    {                                \
+        literal, sizeof(literal) - 1 \
+    }
 
 static uint32_t now_ms(void)
 {
@@ -34,8 +37,9 @@ static uint32_t random_bits(void *context)
     return esp_random();
 }
 
-static const struct noc_client_websocket websocket = {
-    .host = TEXT(CONFIG_EXAMPLE_HOST), .path = TEXT(CONFIG_EXAMPLE_PATH), .user_agent = TEXT("esp32")};
+static const struct noc_client_websocket websocket = {.host = TEXT(CONFIG_EXAMPLE_HOST),
+    .path = TEXT(CONFIG_EXAMPLE_PATH),
+    .user_agent = TEXT("esp32")};
 
 static const struct noc_client_will will = {.topic = TEXT(CONFIG_EXAMPLE_TOPIC "/status"),
     .payload = TEXT("offline"),

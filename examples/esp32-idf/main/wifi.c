@@ -35,11 +35,13 @@ void wifi_start(void)
     wifi_config_t station;
 
     memset(&station, 0, sizeof(station));
-    _Static_assert(sizeof(CONFIG_EXAMPLE_WIFI_SSID) - 1 <= sizeof(station.sta.ssid), "SSID too long");
+    _Static_assert(
+        sizeof(CONFIG_EXAMPLE_WIFI_SSID) - 1 <= sizeof(station.sta.ssid), "SSID too long");
     _Static_assert(sizeof(CONFIG_EXAMPLE_WIFI_PASSWORD) <= sizeof(station.sta.password),
         "Wi-Fi password too long");
     memcpy(station.sta.ssid, CONFIG_EXAMPLE_WIFI_SSID, sizeof(CONFIG_EXAMPLE_WIFI_SSID) - 1);
-    memcpy(station.sta.password, CONFIG_EXAMPLE_WIFI_PASSWORD, sizeof(CONFIG_EXAMPLE_WIFI_PASSWORD));
+    memcpy(
+        station.sta.password, CONFIG_EXAMPLE_WIFI_PASSWORD, sizeof(CONFIG_EXAMPLE_WIFI_PASSWORD));
 
     state = xEventGroupCreate();
     configASSERT(state != NULL);
@@ -50,8 +52,8 @@ void wifi_start(void)
     ESP_ERROR_CHECK(esp_wifi_init(&init));
     ESP_ERROR_CHECK(
         esp_event_handler_instance_register(WIFI_EVENT, ESP_EVENT_ANY_ID, on_event, NULL, NULL));
-    ESP_ERROR_CHECK(esp_event_handler_instance_register(
-        IP_EVENT, IP_EVENT_STA_GOT_IP, on_event, NULL, NULL));
+    ESP_ERROR_CHECK(
+        esp_event_handler_instance_register(IP_EVENT, IP_EVENT_STA_GOT_IP, on_event, NULL, NULL));
     ESP_ERROR_CHECK(esp_wifi_set_mode(WIFI_MODE_STA));
     ESP_ERROR_CHECK(esp_wifi_set_config(WIFI_IF_STA, &station));
     ESP_ERROR_CHECK(esp_wifi_start());

@@ -2,7 +2,7 @@
 #pragma once
 #include <Arduino.h>
 class Client {
-public:
+  public:
     virtual ~Client() = default;
     virtual int connect(const char *host, uint16_t port) = 0;
     virtual size_t write(const uint8_t *bytes, size_t n) = 0;

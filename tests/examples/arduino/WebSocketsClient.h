@@ -10,10 +10,11 @@ typedef enum {
     WStype_BIN,
 } WStype_t;
 class WebSocketsClient {
-public:
-    typedef std::function<void(WStype_t type, uint8_t *payload, size_t length)> WebSocketClientEvent;
-    void beginSslWithCA(const char *host, uint16_t port, const char *url, const char *ca,
-        const char *protocol);
+  public:
+    typedef std::function<void(WStype_t type, uint8_t *payload, size_t length)>
+        WebSocketClientEvent;
+    void beginSslWithCA(
+        const char *host, uint16_t port, const char *url, const char *ca, const char *protocol);
     void onEvent(WebSocketClientEvent event);
     void setReconnectInterval(unsigned long ms);
     bool sendBIN(const uint8_t *payload, size_t length, bool headerToPayload = false);

@@ -2,7 +2,7 @@
 #pragma once
 #include <Client.h>
 class WiFiClientSecure : public Client {
-public:
+  public:
     int connect(const char *host, uint16_t port) override;
     size_t write(const uint8_t *bytes, size_t n) override;
     int available() override;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "esp_err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include "esp_err.h"
 typedef struct esp_tls esp_tls_t;
 typedef struct {
     const char *common_name;
