@@ -310,6 +310,15 @@ def test_sub_ends_at_the_first_fresh_message(tool, broker, topic, running):
     assert (status, shown(lines), err) == (0, ["kept"], "")
 
 
+def test_sub_says_goodbye_after_a_message_that_takes_its_time(tool, broker, topic):
+    """A round that is longer than the clock's millisecond; without DISCONNECT the will would come."""
+    assert run(tool("pub"), *to(broker), "-t", topic, "-r", "-s", stdin=LARGE * 8) == (0, "", "")
+    status, out, _ = run(tool("sub"), *to(broker), "-t", topic, "-C", "1", "-F", "%x", "-d")
+    assert status == 0
+    assert out.splitlines()[-1].endswith("sending DISCONNECT")
+    assert run(tool("pub"), *to(broker), "-t", topic, "-r", "-n") == (0, "", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_sub_says_goodbye_on_a_signal(tool, broker, topic, running, number):
     sub = subscribed(running, tool, broker, "-t", topic)
