@@ -142,11 +142,13 @@ static bool can_answer(struct noc_client *client, unsigned type)
     }
     if (NOC_WITH_V5 && type == NOC_AUTH) {
         /* The method writes the answer, and may be asked only once: so all the room is to be had. */
-        return client->out_at == client->out_end &&
-               noc_engine_begin(client, type, NOC_ENGINE_ANSWER_MAX - 2, 0, &at) == NOC_OK;
+        if (client->out_at != client->out_end) {
+            return false;
+        }
+    } else if (!NOC_WITH_QOS || (type != NOC_PUBREC && type != NOC_PUBREL)) {
+        return true;
     }
-    return !NOC_WITH_QOS || (type != NOC_PUBREC && type != NOC_PUBREL) ||
-           noc_engine_begin(client, type, NOC_ENGINE_ANSWER_MAX - 2, 0, &at) == NOC_OK;
+    return noc_engine_begin(client, type, NOC_ENGINE_ANSWER_MAX - 2, 0, &at) == NOC_OK;
 }
 
 static int dispatch(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
