@@ -487,21 +487,39 @@ static bool is_http_answer(const struct noc_cause *cause)
            (cause->kind == NOC_CAUSE_UPGRADE && cause->code != NOC_WS_ANSWER_PENDING);
 }
 
+/* The time that all of it may take is over, while the answer to the upgrade is waited for. */
+static void fail_for_time(const struct noc_client_link *link, struct noc_client_failure *failure)
+{
+    const struct noc_event event = {
+        .kind = NOC_EVENT_CLOSED, .cause = {.kind = NOC_CAUSE_UPGRADE_TIMEOUT}};
+
+    noc_client_failure_of_event(failure, link->settings, &event, &link->hints, NULL);
+}
+
 /*
  * See whether the upgrade is answered in HTTP. Returns NOC_OK: it is open; NOC_ENOTSUP:
  * not HTTP, or 400, with which a broker answers who speaks HTTP to its MQTT port; or an
- * error and *failure: it was refused, in HTTP.
+ * error and *failure: it was refused, in HTTP, or timeout_ms is over.
  */
-static int await_upgrade(struct noc_client_link *link, struct noc_client_failure *failure)
+static int await_upgrade(
+    struct noc_client_link *link, uint32_t timeout_ms, struct noc_client_failure *failure)
 {
+    uint32_t start_ms = noc_posix_now_ms();
     struct noc_event event;
 
     while (noc_client_state(&link->client) == NOC_CLIENT_UPGRADING) {
         uint32_t wait_ms = noc_client_wait_ms(&link->client, noc_posix_now_ms());
+        uint32_t passed_ms = noc_posix_now_ms() - start_ms;
         bool is_flushed = noc_client_link_flush(link);
         struct pollfd socket = {
             .fd = link->posix.fd, .events = (short)(POLLIN | (is_flushed ? 0 : POLLOUT))};
 
+        if (passed_ms >= timeout_ms) {
+            give_up(link);
+            fail_for_time(link, failure);
+            return NOC_EIO;
+        }
+        wait_ms = wait_ms < timeout_ms - passed_ms ? wait_ms : timeout_ms - passed_ms;
         if (!noc_client_link_read(link)) {
             (void)poll(&socket, 1, wait_ms > 1000 ? 1000 : (int)wait_ms);
         }
@@ -529,7 +547,7 @@ static int try_wss(
     if (err != NOC_OK) {
         return err;
     }
-    err = await_upgrade(link, failure);
+    err = await_upgrade(link, timeout_ms, failure);
     link->is_found = err == NOC_OK;
     if (err == NOC_OK || err == NOC_EDENIED) {
         debug(link, "the server answers in HTTP: MQTT over secure WebSocket");

@@ -339,6 +339,10 @@ static void take_event(struct noc_client_run *run, const struct noc_event *event
         run->link.http_failure.status = 0;
         noc_backoff_connected(&run->backoff, run->now_ms);
     }
+    if (event->kind == NOC_EVENT_PUBLISHED) {
+        /* A line that is cut again and again, but gets something across, is soon tried again. */
+        run->backoff.failures = 0;
+    }
     run->tool->on_event(run, event);
     if (event->kind == NOC_EVENT_CLOSED) {
         lose(run, event);

@@ -240,6 +240,16 @@ def test_a_refusal_in_http_on_port_443_is_told(edge, at_443, topic, scene, words
     assert words in done.stderr
 
 
+def test_the_time_of_sub_counts_while_443_is_found_out(edge, at_443, topic):
+    """When it is over, no other way is tried any more."""
+    listener, address = at_443()
+    relay(listener, edge.port("hang"))
+    done = run("sub", "-h", address, "-p", "443", "--cafile", edge_ca(edge), "--insecure", "-t",
+               topic, "-d", "-W", "2")
+    assert (done.returncode, done.stderr) == (27, "Timed out\n")
+    assert "MQTT over TLS" not in done.stdout
+
+
 # ---- nginx ----
 
 NGINX = """
