@@ -33,6 +33,12 @@ SANITIZER_WORDS = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:")
 START_SECONDS = STOP_SECONDS = 20
 SLOWER = 4 if os.environ.get("NOCTULE_SANITIZER") else 1  # time limits under a sanitizer
 
+# What tries programs that have one thread, for which the thread sanitizer is only slow.
+if os.environ.get("NOCTULE_SANITIZER") == "thread":
+    collect_ignore = ["test_client_rough.py", "test_client_tools.py", "test_client_ways.py", "test_completion.py",
+                      "test_edge.py", "test_invocations.py", "test_library.py", "test_manual.py",
+                      "test_output_formats.py", "test_passwd.py"]
+
 PLAIN = """
 listener {port} 127.0.0.1
 allow_anonymous true
