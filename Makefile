@@ -63,7 +63,7 @@ build-asan:
 	@$(call ninja,build-asan)
 
 test-asan: build-asan ## the tests under the address and undefined-behaviour sanitizers
-	@scripts/run-tests --name test-asan --sanitizer address --unit build-asan --e2e build-asan/noctule
+	@scripts/run-tests --name test-asan --minutes 13 --sanitizer address --unit build-asan --e2e build-asan/noctule
 
 build-tsan:
 	@$(INSTALL_DEPENDENCIES) test check
@@ -71,7 +71,7 @@ build-tsan:
 	@$(call ninja,build-tsan)
 
 test-tsan: build-tsan ## the tests under the thread sanitizer
-	@scripts/run-tests --name test-tsan --sanitizer thread --unit build-tsan --e2e build-tsan/noctule
+	@scripts/run-tests --name test-tsan --minutes 13 --sanitizer thread --unit build-tsan --e2e build-tsan/noctule
 
 FUZZ_SECONDS ?= 60
 build-fuzz:
