@@ -448,7 +448,7 @@ static bool expect_host(struct noc_openssl_transport *tls)
     if (tls->host == NULL || tls->host[0] == '\0') {
         return !tls->checks_name;
     }
-    if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, tls->host) != 1) {
+    if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, (uintptr_t)tls->host) != 1) {
         return false;
     }
     if (!tls->checks_name) {

@@ -167,8 +167,10 @@ static void run_case(struct vectors *vectors, char *words)
     size_t format_n = 0, n;
     char *expected = decode(words, &n);
     char *bytes = decode(name, &format_n);
-    char *format = strndup(bytes, format_n);
+    char *format = calloc(1, format_n + 1);
 
+    assert_non_null(format);
+    memcpy(format, bytes, format_n);
     options.format = strcmp(name, "*") == 0 ? NULL : format;
     options.is_verbose = strchr(flags, 'v') != NULL;
     options.no_newline = strchr(flags, 'N') != NULL;

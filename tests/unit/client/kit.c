@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/macros.h"
 #include "kit.h"
 
 static uint32_t kit_random(void *context)
@@ -74,7 +75,7 @@ size_t kit_bytes(const char *text, uint8_t *ret_bytes, size_t room)
     return n;
 }
 
-static void say(struct kit *kit, const char *format, ...)
+NOC_PRINTF(2, 3) static void say(struct kit *kit, const char *format, ...)
 {
     va_list args;
     int n;
