@@ -22,7 +22,7 @@ AMALGAMATION ?= build/amalgamation
 
 INSTALL_DEPENDENCIES := scripts/install-dependencies
 # What the client library is made of, but for what only systems have (sockets, TLS).
-LIBRARY_FILES = src/base/base64.c src/base/error.c src/base/utf8.c src/mqtt/*.c $(addprefix src/ws/,client.c frame.c http.c key.c sha1.c) \
+LIBRARY_FILES = src/base/base64.c src/base/error.c src/base/utf8.c src/mqtt/*.c $(addprefix src/ws/,client.c frame.c http.c sha1.c) \
 	$(filter-out %_posix.c %mbedtls.c src/client/fault.c,$(wildcard src/client/*.c))
 C_FILES = $$(git ls-files '*.c' '*.h')
 

@@ -3,7 +3,7 @@
 #define NOCTULE_ERROR_H
 /*
  * Every way in which a call of ours can fail. 0 is success, a failure is
- * negative. These are never MQTT reason codes: see mqtt/reason.h for those.
+ * negative. These are never MQTT reason codes: see reason.h for those.
  */
 
 #include <noctule/config.h>

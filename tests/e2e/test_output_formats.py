@@ -36,12 +36,9 @@ def test_vectors_are_what_debian_prints():
 
 
 @pytest.mark.skipif(IS_MOSQUITTO, reason="looks at our own tool")
-@pytest.mark.skipif("NOCTULE_SANITIZER" in os.environ,
+@pytest.mark.skipif(bool(os.environ.get("NOCTULE_SANITIZER")),
                     reason="the library that stops the clock would come before the sanitizer's")
 def test_ours_prints_the_same(tmp_path):
     program = tmp_path / "mosquitto_sub"
     program.symlink_to(PROGRAM)
-    probe = subprocess.run([program, "-t", "a", "-p", "1"], capture_output=True, check=False)
-    if b"connecting to a broker is not there yet" in probe.stderr:
-        pytest.skip("it does not connect yet")
     assert not differences(output_formats.vectors(output_formats.run_all(str(program))))
