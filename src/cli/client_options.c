@@ -242,7 +242,7 @@ static int read_option(
     parser->has_source = parser->has_source || option->is_source;
     *ret_used = option->argument == NULL ? 1 : 2;
     value = option->argument == NULL ? NULL : words[1];
-    if (option->secret != NOC_SECRET_NONE) {
+    if (value != NULL && option->secret != NOC_SECRET_NONE) {
         value = take_secret(parser, option, value);
         if (value == NULL) {
             return noc_client_fail_memory(parser);
