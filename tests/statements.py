@@ -78,7 +78,8 @@ it does otherwise the test says so. The other end-to-end tests and the unit test
 What the standard leaves open is decided as Mosquitto does, so that nobody notices the exchange:
 
 - A subscription that is not valid ends the connection; it is not answered in the SUBACK.
-- `$share/` makes a subscription shared in version 3.1.1 as well.
+- `$share/` makes a subscription shared in version 3.1.1 as well, if a name and a filter follow it; what
+  lacks one of them is a filter like any other there, and ends the connection in version 5.
 - Overlapping subscriptions of a client get one copy, at the highest QoS.
 - Retained messages of its own come to a subscriber with *no local* too.
 - A password that is wrong and a right that is missing have the same reason in CONNACK.

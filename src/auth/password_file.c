@@ -468,5 +468,11 @@ int noc_passwords_load(const char *path, const struct noc_passwords_options *opt
     }
     err = noc_passwords_parse(text, path, options, report, ret_passwords);
     noc_text_file_free(text);
+    if (err == NOC_OK && noc_passwords_count(*ret_passwords) == 0) {
+        noc_report_warn(report, path, 0,
+            "names no user, so nobody can log in with a password (remedy: noctule passwd '%s' "
+            "NAME)",
+            path);
+    }
     return err;
 }

@@ -7,6 +7,8 @@
  */
 #include "broker/broker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -352,6 +354,29 @@ static int start_workers(struct noc_broker *broker)
     return NOC_OK;
 }
 
+/* Root has read it; whoever we are now is to read it again when it changes. */
+static void warn_unless_readable(
+    const struct noc_broker *broker, const char *path, const struct noc_identity *identity)
+{
+    if (path == NULL || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0 || errno != EACCES) {
+        return;
+    }
+    noc_log(broker->log, NOC_LOG_WARNING,
+        "Warning: %s: user '%s' may not read it, so a change takes effect at the next start only "
+        "(remedy: chgrp %lu '%s' and chmod g+r '%s', the same for its folder)",
+        path, identity->name, (unsigned long)identity->gid, path, path);
+}
+
+static void warn_of_unreadable(const struct noc_broker *broker, const struct noc_identity *identity)
+{
+    for (size_t i = 0; i < noc_config_security_count(broker->config); i++) {
+        const struct noc_security_config *security = noc_config_security(broker->config, i);
+
+        warn_unless_readable(broker, security->password_file, identity);
+        warn_unless_readable(broker, security->acl_file, identity);
+    }
+}
+
 /* Root is given up here, and the pid written. */
 static bool settle_process(struct noc_broker *broker)
 {
@@ -380,6 +405,7 @@ static bool settle_process(struct noc_broker *broker)
         noc_log(broker->log, NOC_LOG_ERROR, "Error: %s", error);
         return false;
     }
+    warn_of_unreadable(broker, &identity);
     return true;
 }
 

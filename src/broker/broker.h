@@ -12,6 +12,7 @@
  */
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "auth/pool.h"
 #include "auth/scram.h"
@@ -49,6 +50,9 @@ struct noc_broker {
     struct noc_watched *watched;  /* the files that it was read from */
     uint64_t access_version;      /* last number given to a security */
     unsigned reload_count, reload_failures;
+
+    /* Any thread. */
+    atomic_uint_fast64_t accepted; /* connections so far */
 };
 
 /*

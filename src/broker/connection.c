@@ -7,11 +7,14 @@
 #include "broker/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "broker/broker.h"
 
 /* Output that is left when a connection ends has this long to go out. */
 #define DRAIN_MS 5000u
@@ -104,6 +107,8 @@ void noc_connection_open(struct noc_worker *worker, struct noc_endpoint *endpoin
     connection->link.listener = &endpoint->listener;
     connection->link.address = text_of(endpoint, &connection->address);
     connection->link.port = address->port;
+    connection->link.number =
+        atomic_fetch_add_explicit(&worker->broker->accepted, 1, memory_order_relaxed) + 1;
     connection->is_reading = true;
     noc_link_init(&connection->link);
     if (add_layers(connection, worker) != NOC_OK) {
@@ -386,6 +391,14 @@ void noc_connection_adopt(struct noc_link *link)
     noc_connection_update(connection);
     noc_connection_again(connection);
     noc_connection_start_pings(connection);
+}
+
+bool noc_connection_has_gone(struct noc_link *link)
+{
+    const struct noc_connection *connection = noc_connection_of(link);
+    struct pollfd entry = {.fd = connection->fd, .events = POLLRDHUP};
+
+    return poll(&entry, 1, 0) == 1;
 }
 
 /* In 2.1 the log says with what a client's connection is secured. */

@@ -123,6 +123,7 @@ void noc_connection_free(struct noc_connection *connection);
 /* The shard's ops that concern connections. */
 void noc_connection_detach(struct noc_link *link);
 void noc_connection_adopt(struct noc_link *link);
+bool noc_connection_has_gone(struct noc_link *link);
 void noc_connection_opened(struct noc_link *link);
 void noc_connection_read_on(struct noc_link *link, bool on);
 void noc_connection_close(struct noc_link *link);

@@ -53,6 +53,7 @@ static const struct noc_shard_ops ops = {
     .exchange = noc_extended_step,
     .detach = noc_connection_detach,
     .adopt = noc_connection_adopt,
+    .has_gone = noc_connection_has_gone,
     .opened = noc_connection_opened,
     .read_on = noc_connection_read_on,
     .close = noc_connection_close,

@@ -195,11 +195,33 @@ static int check_exclusive(
     return NOC_OK;
 }
 
+/* A secret leaves the list of processes: the value to go on with is a copy. NULL: no memory. */
+static char *take_secret(
+    struct noc_client_parser *parser, const struct noc_client_option *option, char *word)
+{
+    char *copy = noc_client_copy(&parser->settings, word, strlen(word));
+    char *begin = word, *end = word + strlen(word);
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    if (option->secret == NOC_SECRET_LOGIN) {
+        begin = strstr(word, "://");
+        begin = begin == NULL ? word : begin + 3;
+        end = strrchr(begin, '@');
+    }
+    if (end != NULL) {
+        memset(begin, '*', (size_t)(end - begin));
+    }
+    return copy;
+}
+
 /* words[0] is the option. *ret_used is how many words it has, itself included. */
 static int read_option(
     struct noc_client_parser *parser, int word_count, char **words, int *ret_used)
 {
     const struct noc_client_option *option = noc_client_option_find(&parser->settings, words[0]);
+    char *value;
     int err;
 
     if (option == NULL) {
@@ -219,7 +241,14 @@ static int read_option(
     }
     parser->has_source = parser->has_source || option->is_source;
     *ret_used = option->argument == NULL ? 1 : 2;
-    return apply(parser, option, option->argument == NULL ? NULL : words[1]);
+    value = option->argument == NULL ? NULL : words[1];
+    if (value != NULL && option->secret != NOC_SECRET_NONE) {
+        value = take_secret(parser, option, value);
+        if (value == NULL) {
+            return noc_client_fail_memory(parser);
+        }
+    }
+    return apply(parser, option, value);
 }
 
 static bool is_stopped(const struct noc_client_parser *parser)

@@ -162,7 +162,7 @@ enum noc_client_outcome {
  * Read the command line (argv[0] and, where that is "noctule", the command's
  * word as in commands.h), the options file and the environment, and check it.
  * On NOC_CLIENT_EXIT *ret_status is the process's exit status. In either case
- * call _done(). argv must outlive the settings.
+ * call _done(). argv must outlive the settings; passwords in it are written over.
  */
 NOC_MUST_CHECK enum noc_client_outcome noc_client_settings_init(
     struct noc_client_settings *settings, enum noc_client_tool tool, int argc, char **argv,

@@ -72,6 +72,9 @@ enum noc_option_kind {
 };
 
 /* A row of the table of options. */
+/* What of a value others on this machine must not go on seeing in the list of processes. */
+enum noc_option_secret { NOC_SECRET_NONE, NOC_SECRET_ALL, NOC_SECRET_LOGIN /* of a URL */ };
+
 struct noc_client_option {
     const char *short_name, *long_name; /* with their dashes; either may be NULL */
     uint8_t tools;                      /* enum noc_client_tool, or-ed */
@@ -80,6 +83,7 @@ struct noc_client_option {
     bool is_own;                        /* not known under Mosquitto's names */
     bool is_source;                     /* one of those of which there can be only one */
     bool repeats;                       /* each one counts */
+    uint8_t secret;                     /* enum noc_option_secret */
     bool is_id;                         /* -i or -I: the other one must not have been given */
     const char *argument;               /* how help calls it, or NULL: there is none */
     const char *words;                  /* what it can be, words with spaces between, or NULL */

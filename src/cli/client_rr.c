@@ -22,8 +22,9 @@ struct rr {
     bool is_streaming, is_done;
     size_t streamed;
     struct timespec sent_at;
-    char *large; /* a response larger than the buffer: topic, then payload */
+    char *large; /* a response larger than the buffer: topic, payload, properties */
     struct noc_output_message large_message;
+    struct noc_props large_props;
     size_t large_n; /* bytes of its payload that are there */
 };
 
@@ -75,11 +76,32 @@ static struct noc_output_message message_of(
     };
 }
 
-/* Of a response that comes in pieces the properties are not kept. */
+/* What stood in a block of bytes, in its copy. */
+static struct noc_slice in_copy(struct noc_slice part, const char *block, const char *copy)
+{
+    return part.at == NULL ? part : noc_slice(copy + (part.at - block), part.n);
+}
+
+/* The properties that a PUBLISH can have, with their block copied. */
+static void keep_props(struct rr *rr, const struct noc_props *props, char *copy)
+{
+    const char *block = props->raw.at;
+
+    if (props->raw.n > 0) {
+        memcpy(copy, block, props->raw.n);
+    }
+    rr->large_props = *props;
+    rr->large_props.raw = in_copy(props->raw, block, copy);
+    rr->large_props.content_type = in_copy(props->content_type, block, copy);
+    rr->large_props.response_topic = in_copy(props->response_topic, block, copy);
+    rr->large_props.correlation_data = in_copy(props->correlation_data, block, copy);
+}
+
+/* A response that comes in pieces is put together. */
 static void begin_large(struct noc_client_run *run, const struct noc_event *event)
 {
     struct rr *rr = rr_of(run);
-    char *bytes = realloc(rr->large, event->topic.n + event->size + 1);
+    char *bytes = realloc(rr->large, event->topic.n + event->size + event->props.raw.n + 1);
 
     if (bytes == NULL) {
         noc_client_run_warn(run, "Error: Out of memory.");
@@ -90,7 +112,10 @@ static void begin_large(struct noc_client_run *run, const struct noc_event *even
     rr->large = bytes;
     rr->large_n = 0;
     rr->large_message = message_of(run, event);
-    rr->large_message.props = NULL;
+    keep_props(rr, &event->props, bytes + event->topic.n + event->size);
+    if (rr->large_message.props != NULL) {
+        rr->large_message.props = &rr->large_props;
+    }
     rr->large_message.topic.at = bytes;
     rr->large_message.payload = noc_slice(bytes + event->topic.n, event->size);
 }

@@ -4,16 +4,17 @@
 static void print_shell(const struct noc_quickstart *quickstart, FILE *stream)
 {
     fprintf(stream,
-        "Subscribe, in one terminal (Debian's package mosquitto-clients):\n"
+        "Subscribe, in one terminal:\n"
         "\n"
-        "  mosquitto_sub -h 127.0.0.1 -p %u -u '%s' -P '%s' -t 'demo/#' -v\n"
+        "  %s sub -h 127.0.0.1 -p %u -u '%s' -P '%s' -t 'demo/#' -v\n"
         "\n"
         "Publish, in another:\n"
         "\n"
-        "  mosquitto_pub -h 127.0.0.1 -p %u -u '%s' -P '%s' -t demo/hello -m 'hello'\n"
+        "  %s pub -h 127.0.0.1 -p %u -u '%s' -P '%s' -t demo/hello -m 'hello'\n"
         "\n",
-        (unsigned)quickstart->mqtt_port, quickstart->user, quickstart->password,
-        (unsigned)quickstart->mqtt_port, quickstart->user, quickstart->password);
+        quickstart->program, (unsigned)quickstart->mqtt_port, quickstart->user,
+        quickstart->password, quickstart->program, (unsigned)quickstart->mqtt_port,
+        quickstart->user, quickstart->password);
 }
 
 static void print_browser(const struct noc_quickstart *quickstart, FILE *stream)

@@ -12,6 +12,7 @@
 struct noc_quickstart {
     const char *user;
     const char *password; /* or a word in its place */
+    const char *program;  /* how a shell calls us, quoted where it must be */
     const char *config;   /* path of the configuration, as the user would type it */
     uint16_t mqtt_port;   /* 0: no such listener, its lines are left out */
     uint16_t ws_port;     /* likewise */

@@ -265,13 +265,58 @@ static int make_folder(const struct setup *setup)
     return err;
 }
 
+/* Does the shell find this very program by the name alone? */
+static bool is_in_path(const char *program)
+{
+    const char *at = getenv("PATH");
+    struct stat ours, found;
+    char path[PATH_MAX];
+
+    if (at == NULL || stat(program, &ours) != 0) {
+        return false;
+    }
+    while (*at != '\0') {
+        size_t n = strcspn(at, ":");
+
+        if (snprintf(path, sizeof(path), "%.*s/noctule", (int)n, at) < (int)sizeof(path) &&
+            access(path, X_OK) == 0 && stat(path, &found) == 0) {
+            return found.st_dev == ours.st_dev && found.st_ino == ours.st_ino;
+        }
+        at += n + (at[n] == ':');
+    }
+    return false;
+}
+
+/* How a shell calls this program: by its name, or by where it lies. */
+static void find_program(char command[PATH_MAX + 2])
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    (void)snprintf(command, PATH_MAX + 2, "noctule");
+    if (n <= 0) {
+        return;
+    }
+    path[n] = '\0';
+    if (is_in_path(path) || strchr(path, '\'') != NULL) {
+        return;
+    }
+    if (strpbrk(path, " \t\n\"\\$`&;|<>()*?[]{}!#~") == NULL) {
+        (void)snprintf(command, PATH_MAX + 2, "%s", path);
+    } else {
+        (void)snprintf(command, PATH_MAX + 2, "'%s'", path);
+    }
+}
+
 static void print_connecting(const struct setup *setup, const char *user, const char *password)
 {
-    char config[PATH_MAX + 16];
+    char config[PATH_MAX + 16], program[PATH_MAX + 2];
 
     (void)snprintf(config, sizeof(config), "%s/noctule.conf", setup->dir);
+    find_program(program);
     noc_quickstart_print(&(struct noc_quickstart){.user = user,
                              .password = password,
+                             .program = program,
                              .config = config,
                              .mqtt_port = setup->mqtt_port,
                              .ws_port = setup->ws_port},

@@ -118,8 +118,12 @@ int noc_engine_take_auth(struct noc_client *client, struct noc_event *event)
         return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "AUTH");
     }
     if (event->reason == NOC_RC_CONTINUE_AUTHENTICATION) {
-        return put_auth(client, event->reason, event->props.auth_data) == NOC_OK ? NOC_STEP_ON
-                                                                                 : give_up(client);
+        struct noc_slice data = event->props.auth_data;
+
+        if (data.at == NULL) {
+            data.at = ""; /* empty: absent would begin anew */
+        }
+        return put_auth(client, event->reason, data) == NOC_OK ? NOC_STEP_ON : give_up(client);
     }
     return noc_engine_auth_finish(client, &event->props) ? NOC_STEP_EVENT : NOC_STEP_ON;
 }

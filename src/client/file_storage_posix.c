@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -86,8 +87,33 @@ static int file_erase(void *context, unsigned region)
     return file_sync(context, region);
 }
 
-/* Lock it, and see to its size. */
-static int prepare(const struct noc_file_storage *file)
+/* A new file's name stands in its folder, and outlasts a power cut once that is written. */
+static int sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX] = ".";
+    size_t n = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    int fd, err;
+
+    if (n >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return NOC_EIO;
+    }
+    if (n > 0) {
+        memcpy(folder, path, n);
+        folder[n] = '\0';
+    }
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == EACCES ? NOC_OK : NOC_EIO; /* one may write there, and not look */
+    }
+    err = fsync(fd) == 0 || errno == EINVAL ? NOC_OK : NOC_EIO; /* EINVAL: no such thing there */
+    close(fd);
+    return err;
+}
+
+/* Lock it, and see to its size: what has none is new. */
+static int prepare(const struct noc_file_storage *file, const char *path)
 {
     off_t size = 2 * (off_t)file->storage.region_bytes;
     struct stat info;
@@ -98,7 +124,7 @@ static int prepare(const struct noc_file_storage *file)
     if (fstat(file->file, &info) != 0) {
         return NOC_EIO;
     }
-    if (info.st_size == 0 && ftruncate(file->file, size) != 0) {
+    if (info.st_size == 0 && (sync_folder(path) != NOC_OK || ftruncate(file->file, size) != 0)) {
         return NOC_EIO;
     }
     return info.st_size == 0 || info.st_size == size ? NOC_OK : NOC_EINVAL;
@@ -126,7 +152,7 @@ int noc_file_storage_open(struct noc_file_storage *file, const char *path, uint3
     if (file->file < 0) {
         return NOC_EIO;
     }
-    err = prepare(file);
+    err = prepare(file, path);
     if (err != NOC_OK) {
         noc_file_storage_close(file);
     }

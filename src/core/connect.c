@@ -593,6 +593,7 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
     noc_timer_stop(&shard->timers, &session->timer);
     session->expires_ms = NOC_NEVER_MS;
     session->link = link;
+    session->link_number = link->number;
     session->version = link->version;
     link->session = session;
     link->state = NOC_LINK_OPEN;
@@ -649,18 +650,42 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
     return session;
 }
 
+/*
+ * A client that drops its connection and comes back at once may have the old CONNECT judged
+ * after the new one, on another worker. That alone is no reason to refuse it: a connection may
+ * be older and its CONNECT the later one.
+ */
+static bool is_late(struct noc_link *link, const struct noc_session *session)
+{
+    const struct noc_shard_ops *ops = link->shard->ops;
+
+    return session != NULL && link->number < session->link_number && ops->has_gone != NULL &&
+           ops->has_gone(link);
+}
+
+/* The link comes to no session; the one its id may have goes on as it was. */
+static void turn_back(struct noc_link *link, const struct noc_session *session)
+{
+    (void)noc_directory_arrived_mt(
+        link->shard->core->directory, link->connect->home, session != NULL);
+    link->connect->home = NULL;
+}
+
 void noc_link_arrive(struct noc_link *link)
 {
     struct noc_shard *shard = link->shard;
     struct noc_home *home = link->connect->home;
     bool is_present = false;
-    struct noc_session *session;
+    struct noc_session *session = noc_session_find(shard, home);
 
+    if (is_late(link, session)) {
+        turn_back(link, session);
+        noc_link_end(link, NOC_END_PEER_CLOSED, "and has connected anew since");
+        return;
+    }
     if (shard->is_stopping) {
         /* It was let in before, on another worker. */
-        link->connect->home = NULL;
-        (void)noc_directory_arrived_mt(
-            shard->core->directory, home, noc_session_find(shard, home) != NULL);
+        turn_back(link, session);
         noc_link_refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
         return;
     }

@@ -157,6 +157,9 @@ struct noc_shard_ops {
      */
     void (*adopt)(struct noc_link *link);
 
+    /* Has the peer hung up, though what it sent last may be unread yet? NULL: never. */
+    bool (*has_gone)(struct noc_link *link);
+
     /* The client has been let in and was logged; the CONNACK is next. NULL: nothing to do. */
     void (*opened)(struct noc_link *link);
 

@@ -70,6 +70,7 @@ struct noc_link {
     const struct noc_listener *listener; /* outlives the link */
     struct noc_slice address;            /* "127.0.0.1", or a socket's path; the glue's storage */
     uint16_t port;                       /* of the peer, for the log */
+    uint64_t number;                     /* counts up as connections are accepted, on all workers */
     struct noc_slice username; /* given by certificate or method; absent: CONNECT's holds */
     bool is_blocked;           /* the glue's: waits until the socket takes more */
     bool is_told_by_glue;      /* the glue's: it logs itself how this ends before the CONNECT */

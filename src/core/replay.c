@@ -11,13 +11,25 @@
 #include "base/hash.h"
 #include "core/deliver.h"
 
+/* How the messages go out: as the subscription had it when the replay was asked for. */
+struct pass {
+    uint64_t version; /* what is retained later comes live, and must not come ahead of that */
+    uint32_t id;
+    uint8_t qos;
+};
+
+/*
+ * A filter that is subscribed to again before its replay is through gets it once more for each
+ * time [MQTT-3.8.4-3]. Of those to come only the number and the newest form are kept, so what
+ * a client can make us hold does not grow.
+ */
 struct noc_replay {
     struct noc_list in_session;
     uint64_t key; /* in by_filter */
     struct noc_retained_cursor cursor;
-    uint64_t version; /* what is retained later comes live, and must not come ahead of that */
-    uint32_t id;
-    uint8_t qos;
+    struct pass now, next;
+    uint32_t again;    /* passes to come, as in next */
+    bool is_left_over; /* from an earlier connection */
     size_t filter_n;
     char filter[];
 };
@@ -78,20 +90,42 @@ static int add(struct noc_session *session, struct noc_replay *replay)
     return NOC_OK;
 }
 
+static struct noc_replay *find(const struct noc_session *session, struct noc_slice filter)
+{
+    return session->replays == NULL
+               ? NULL
+               : noc_map64_get(&session->replays->by_filter, key_of(session, filter));
+}
+
+/* From the first topic on, behind the session's other replays. */
+static void start_over(struct noc_session *session, struct noc_replay *replay)
+{
+    noc_retained_cursor_done(&replay->cursor);
+    noc_retained_cursor_init(&replay->cursor, noc_slice(replay->filter, replay->filter_n));
+    replay->now = replay->next;
+    replay->again--;
+    noc_list_remove(&replay->in_session);
+    noc_list_append(&session->replays->list, &replay->in_session);
+}
+
 int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8_t qos, uint32_t id,
     uint64_t version)
 {
-    struct noc_replay *replay = malloc(sizeof *replay + filter.n);
+    struct pass pass = {.version = version, .id = id, .qos = qos};
+    struct noc_replay *replay = find(session, filter);
 
+    if (replay != NULL && !replay->is_left_over) {
+        replay->next = pass;
+        replay->again += replay->again < UINT32_MAX;
+        return NOC_OK;
+    }
+    replay = malloc(sizeof *replay + filter.n);
     if (replay == NULL) {
         return NOC_ENOMEM;
     }
     noc_replay_cancel(session, filter);
+    *replay = (struct noc_replay){.key = key_of(session, filter), .now = pass};
     noc_list_init(&replay->in_session);
-    replay->key = key_of(session, filter);
-    replay->version = version;
-    replay->id = id;
-    replay->qos = qos;
     replay->filter_n = filter.n;
     memcpy(replay->filter, filter.at, filter.n);
     noc_retained_cursor_init(&replay->cursor, noc_slice(replay->filter, filter.n));
@@ -105,10 +139,7 @@ int noc_replay_start(struct noc_session *session, struct noc_slice filter, uint8
 
 void noc_replay_cancel(struct noc_session *session, struct noc_slice filter)
 {
-    struct noc_replay *replay =
-        session->replays == NULL
-            ? NULL
-            : noc_map64_get(&session->replays->by_filter, key_of(session, filter));
+    struct noc_replay *replay = find(session, filter);
 
     if (replay != NULL) {
         drop(session, replay);
@@ -130,7 +161,12 @@ void noc_replay_detached(struct noc_session *session)
             return;
         }
         next = at->next;
-        if (replay->qos == 0) {
+        if (replay->now.qos == 0 && replay->again > 0) {
+            start_over(session, replay);
+        }
+        replay->again = 0;
+        replay->is_left_over = true;
+        if (replay->now.qos == 0) {
             drop(session, replay);
         }
     }
@@ -159,7 +195,7 @@ static unsigned room_for(const struct noc_link *link, const struct noc_replay *r
         noc_link_is_failing(link)) {
         return 0;
     }
-    if (replay->qos == 0) {
+    if (replay->now.qos == 0) {
         return NOC_REPLAY_STEP;
     }
     if (session->queue.count > 0 || !noc_session_has_window(session)) {
@@ -178,12 +214,12 @@ static void deliver(
 {
     struct noc_shard *shard = link->shard;
     struct noc_publication publication = {.parts = noc_message_parts(message), .message = message};
-    uint8_t qos = replay->qos < message->qos ? replay->qos : message->qos;
+    uint8_t qos = replay->now.qos < message->qos ? replay->now.qos : message->qos;
 
     if (message->expires_ms <= shard->now_ms) {
         noc_retained_remove_if(shard->core->retained, shard->number, message);
-    } else if (message->retained_version <= replay->version) {
-        noc_session_replay(link->session, &publication, qos, replay->id);
+    } else if (message->retained_version <= replay->now.version) {
+        noc_session_replay(link->session, &publication, qos, replay->now.id);
     }
     noc_publication_done(&publication);
 }
@@ -210,7 +246,9 @@ static bool step(struct noc_link *link, unsigned *visits_left)
     for (int i = 0; i < count; i++) {
         deliver(link, replay, some[i]);
     }
-    if (count == NOC_ENOMEM || replay->cursor.is_done) {
+    if (count != NOC_ENOMEM && replay->cursor.is_done && replay->again > 0) {
+        start_over(link->session, replay);
+    } else if (count == NOC_ENOMEM || replay->cursor.is_done) {
         drop(link->session, replay);
     }
     return link->session->replays != NULL;

@@ -17,8 +17,9 @@
 #include "core/link.h"
 
 /*
- * Begin one for a subscription just made, in the place of an earlier one that the filter may
- * have; it holds the mount point. What was retained with a version up to the given one is
+ * Begin one for a subscription just made; the filter holds the mount point. While one that the
+ * filter got by this connection is not through, the new one comes behind it; one left over from
+ * an earlier connection is replaced. What was retained with a version up to the given one is
  * replayed; the rest comes live. The session is connected. NOC_ENOMEM.
  */
 NOC_MUST_CHECK int noc_replay_start(struct noc_session *session, struct noc_slice filter,

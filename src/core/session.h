@@ -81,6 +81,7 @@ struct noc_session {
     struct noc_home *home; /* holds the client id */
     struct noc_link *link; /* NULL: absent */
     uint64_t number;
+    uint64_t link_number; /* of the latest connection */
     uint64_t id_hash;
     char *username; /* of the latest CONNECT, owned; NULL: none */
     size_t username_n;

@@ -20,12 +20,13 @@ static int open_target(const struct noc_link *link, struct noc_slice text, struc
     struct noc_slice mount = link->listener->mount_point;
 
     *target = (struct target){.filter = text};
-    if (noc_filter_is_shared(text)) {
-        if (!noc_share_split(text, &target->group, &target->filter)) {
-            return NOC_EMALFORMED;
+    if (!noc_share_split(text, &target->group, &target->filter)) {
+        /* Before version 5 "$share/g" is a filter like any other. */
+        bool may_be_plain = link->version != NOC_V5 || !noc_filter_is_shared(text);
+
+        if (!may_be_plain || !noc_filter_is_valid(text)) {
+            return NOC_EMALFORMED; /* [MQTT-4.8.2-1], [MQTT-4.8.2-2] */
         }
-    } else if (!noc_filter_is_valid(text)) {
-        return NOC_EMALFORMED;
     }
     if (mount.n == 0) {
         return NOC_OK;

@@ -432,6 +432,26 @@ def test_rr_shows_a_large_response(broker, topic, tmp_path, qos):
                str(tmp_path / "payload")) == (0, f"{topic} {LARGE}\n", "")
 
 
+def test_rr_shows_the_properties_of_a_large_response(broker, topic, tmp_path):
+    (tmp_path / "payload").write_text(LARGE, encoding="ascii")
+    properties = [word for name in ("content-type text", "correlation-data 17", "user-property a b",
+                                    "user-property c d") for word in ["-D", "publish", *name.split()]]
+    assert run(TOOL, "rr", *to(broker), "-t", topic, "-e", topic, "-F", "%C %D %R %P %p", *properties,
+               "-f", str(tmp_path / "payload")) == (0, f"text 17 {topic} a:b c:d {LARGE}\n", "")
+
+
+@pytest.mark.parametrize("words,shown", [
+    (["-u", "ann", "-P", "pass://word@"], ["-u", "ann", "-P", "*" * 12]),
+    (["-L", "mqtt://ann:word@127.0.0.1:{port}/t"], ["-L", "mqtt://" + "*" * 8 + "@127.0.0.1:{port}/t"]),
+    (["-L", "mqtt://127.0.0.1:{port}/t"], ["-L", "mqtt://127.0.0.1:{port}/t"])])
+def test_passwords_leave_the_list_of_processes(broker, topic, running, words, shown):
+    words, shown = ([word.format(port=broker.port) for word in given] for given in (words, shown))
+    sub = running(TOOL, "sub", *to(broker), "-t", topic, *words)
+    sub.wait_for("SUBACK")
+    with open(f"/proc/{sub.process.pid}/cmdline", encoding="utf-8") as line:
+        assert line.read().split("\0")[-2 - len(shown):-2] == shown
+
+
 def test_output_that_nobody_reads_ends_sub(broker, topic, running):
     sub = subprocess.Popen([TOOL, "sub", *to(broker), "-t", topic], stdout=subprocess.PIPE,
                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

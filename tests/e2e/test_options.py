@@ -106,6 +106,33 @@ def test_root_is_given_up_and_the_log_is_still_the_brokers(open_folder):
         broker.stop()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
+@pytest.mark.parametrize("mode,is_warned", [(0o600, True), (0o644, False)])
+def test_a_password_file_that_only_root_reads_is_warned_of(open_folder, mode, is_warned):
+    broker = Broker(open_folder, BASE + "user nobody\npassword_file {dir}/passwords\n",
+                    files={"passwords": "ann:$6$YWJj$" + "A" * 86 + "==\n"})
+    path = os.path.join(open_folder, "passwords")
+    os.chmod(path, mode)
+    broker.start()
+    try:
+        broker.wait_log("running")
+        warning = f"Warning: {path}: user 'nobody' may not read it, so a change takes effect"
+        assert (warning in broker.log()) == is_warned
+    finally:
+        broker.stop()
+
+
+def test_an_empty_password_file_is_warned_of(open_folder):
+    broker = Broker(open_folder, BASE + "password_file {dir}/passwords\n", files={"passwords": "# nobody yet\n"})
+    broker.start()
+    try:
+        path = os.path.join(open_folder, "passwords")
+        broker.wait_log(f"Warning: {path}: names no user, so nobody can log in with a password")
+        assert f"(remedy: noctule passwd '{path}' NAME)" in broker.log()
+    finally:
+        broker.stop()
+
+
 # ---- the log ----
 
 

@@ -75,6 +75,16 @@ def test_many_logins_at_once_are_all_answered(broker):
         assert (client.expect(raw.CONNACK, 20).reason == 0) == bool(number % 2)
 
 
+def test_a_client_that_came_back_is_not_taken_over_by_its_old_connect(start_broker):
+    broker = start_broker(CONFIG, files={"passwords": pbkdf2("slow", "1", 1_500_000) + pbkdf2("fast", "1")})
+    with broker.open() as old:
+        old.send(raw.connect("one", user="slow", password="1"))
+    new = broker.client("one", user="fast", password="1")
+    # "taken over": the new one came so late that the old one was in already.
+    broker.wait_log("has connected anew since|Session of client one is taken over: .* replaces", 30)
+    new.publish("t", "x", 1)
+
+
 def wait_answer(broker, wanted, user, password, seconds=10):
     deadline = time.monotonic() + seconds
     while answer(broker, user, password) != wanted:

@@ -104,6 +104,23 @@ def test_same_filter_replaces_the_subscription(broker, topic, version):
     other.publish(topic, b"", 1, retain=True)
 
 
+def test_same_filter_twice_in_one_packet(broker, topic, version):
+    """[MQTT-3.8.4-3] [MQTT-3.8.4-5]"""
+    client = broker.client(topic, version)
+    other = broker.client(topic + "o", version)
+    other.publish(topic, "kept", 1, retain=True)
+    assert client.subscribe((topic, 0), (topic, 1)) == [0, 1]
+    for qos in (0, 1):
+        got = client.expect_message(topic, "kept")
+        assert (got.retain, got.qos) == (True, qos)
+        client.acknowledge(got)
+    other.publish(topic, "live", 2)
+    got = client.expect_message(topic, "live")
+    assert (got.retain, got.qos) == (False, 1)
+    client.acknowledge(got)
+    other.publish(topic, b"", 1, retain=True)
+
+
 def test_replacing_loses_nothing(broker, topic, version):
     """[MQTT-3.8.4-4]"""
     client = broker.client(topic, version)

@@ -84,14 +84,23 @@ def drain(client, seconds=0.15):
         return got
 
 
+SHARE_OF_NOTHING = ["$share/g", "$share//t", "$share/g/", "$share/", "$share/+/t"]
+
+
 @pytest.mark.parametrize("bad", ["$share/a+/t", "$share/#/t"] + [
-    pytest.param(bad, marks=pytest.mark.noctule_only)
-    for bad in ("$share/g", "$share//t", "$share/g/", "$share/", "$share/g/a#")])
-def test_broken_share_names(broker, topic, version, bad):
+    pytest.param(bad, marks=pytest.mark.noctule_only) for bad in [*SHARE_OF_NOTHING, "$share/g/a#"]])
+def test_broken_share_names(broker, topic, bad):
     """[MQTT-4.8.2-1] [MQTT-4.8.2-2]"""
-    client = broker.client(topic, version)
-    client.send(raw.subscribe(1, [(bad, 0)], version))
+    client = broker.client(topic, 5)
+    client.send(raw.subscribe(1, [(bad, 0)], 5))
     client.expect_closed()
+
+
+@pytest.mark.parametrize("filter_", SHARE_OF_NOTHING)
+def test_before_version_5_they_are_filters_like_others(broker, topic, filter_):
+    client = broker.client(topic)
+    assert client.subscribe((filter_, 1)) == [1]
+    client.unsubscribe(filter_)
 
 
 def test_share_name_of_one_character(broker, topic):

@@ -216,6 +216,26 @@ static void a_hang_up_while_nobody_reads_leaves_the_loop_until_somebody_does(voi
     assert_int_equal(connection->link.state, NOC_LINK_CLOSING);
 }
 
+static void a_peer_has_gone_when_it_has_finished_sending(void **state)
+{
+    struct world *world = *state;
+    struct noc_connection *connection = world_accept(world);
+
+    assert_int_equal(write(world->peer, "x", 1), 1);
+    assert_false(noc_connection_has_gone(&connection->link));
+    assert_int_equal(shutdown(world->peer, SHUT_WR), 0);
+    assert_true(noc_connection_has_gone(&connection->link));
+}
+
+static void connections_are_numbered_as_they_are_accepted(void **state)
+{
+    struct world *world = *state;
+
+    world->broker.accepted = 6;
+    assert_int_equal(world_accept(world)->link.number, 7);
+    assert_int_equal(world->broker.accepted, 7);
+}
+
 static void a_place_is_given_back_once(void **state)
 {
     struct world *world = *state;
@@ -456,6 +476,8 @@ int main(void)
         WORLD_TEST(writing_is_watched_only_while_it_is_blocked),
         WORLD_TEST(what_was_blocked_leaves_at_the_end_of_the_turn_too),
         WORLD_TEST(a_hang_up_while_nobody_reads_leaves_the_loop_until_somebody_does),
+        WORLD_TEST(a_peer_has_gone_when_it_has_finished_sending),
+        WORLD_TEST(connections_are_numbered_as_they_are_accepted),
         WORLD_TEST(a_place_is_given_back_once),
         WORLD_TEST(a_turn_is_one_frame),
         WORLD_TEST(what_is_appended_under_way_goes_into_the_next_frame),

@@ -316,6 +316,7 @@ static void print_only_shows_the_lines_without_a_password(void **state)
     assert_int_equal(access("d", F_OK), -1);
     assert_int_equal(run(fixture, "--user bob --port 21000 --websocket-port 22000 d"), 0);
     assert_int_equal(run(fixture, "--print-only d"), 0);
+    assert_says(fixture, "/cli_setup_test sub -h 127.0.0.1 -p 21"); /* where this program lies */
     assert_says(fixture, "-u 'bob' -P 'PASSWORD'");
     assert_says(fixture, "-p 21");
     assert_says(fixture, "ws://127.0.0.1:22");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two outboxes against a plain list; and the log against power cuts. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -579,6 +581,47 @@ static void a_file_keeps_it(void **state)
     unlink(path);
 }
 
+/* In the C library's place: what was synced last, or one that fails. */
+static struct stat synced;
+static unsigned syncs;
+static bool is_sync_failing;
+
+int fsync(int fd)
+{
+    syncs++;
+    assert_int_equal(fstat(fd, &synced), 0);
+    errno = EIO;
+    return is_sync_failing ? -1 : 0;
+}
+
+static void the_folder_of_a_new_file_is_synced(void **state)
+{
+    char folder[] = "/tmp/outboxXXXXXX", path[sizeof folder + 8];
+    struct noc_file_storage file;
+    struct stat info;
+
+    (void)state;
+    syncs = 0; /* of earlier tests */
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/box", folder);
+    is_sync_failing = true;
+    for (int i = 0; i < 2; i++) { /* until it has been written once */
+        assert_int_equal(noc_file_storage_open(&file, path, 4096), NOC_EIO);
+        assert_int_equal(errno, EIO);
+    }
+    is_sync_failing = false;
+    assert_int_equal(noc_file_storage_open(&file, path, 4096), NOC_OK);
+    assert_int_equal(syncs, 3);
+    assert_int_equal(stat(folder, &info), 0);
+    assert_int_equal(synced.st_ino, info.st_ino);
+    noc_file_storage_close(&file);
+    assert_int_equal(noc_file_storage_open(&file, path, 4096), NOC_OK);
+    assert_int_equal(syncs, 3);
+    noc_file_storage_close(&file);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- storage that fails now and then ---- */
 
 static void a_log_that_can_not_be_read_is_not_taken_for_none(void **state)
@@ -707,6 +750,7 @@ int main(void)
         cmocka_unit_test(a_log_is_found_again),
         cmocka_unit_test(a_power_cut_at_any_byte_loses_nothing),
         cmocka_unit_test(a_file_keeps_it),
+        cmocka_unit_test(the_folder_of_a_new_file_is_synced),
         cmocka_unit_test(a_log_that_can_not_be_read_is_not_taken_for_none),
         cmocka_unit_test(a_failure_of_storage_loses_nothing_that_follows),
         cmocka_unit_test(a_full_log_is_not_copied_for_nothing),

@@ -702,6 +702,7 @@ static void a_client_leaves_a_server_that_proves_nothing(void **state)
     expect_mistrust(
         "20 44 00 00 41 " METHOD_PROP " 16 002e 'v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4='");
     expect_mistrust("20 13 00 00 10 " METHOD_PROP);
+    expect_mistrust("f0 12 18 10 " METHOD_PROP); /* no data: nothing to begin anew for */
     expect_mistrust("20 03 00 00 00");
     expect_mistrust("f0 6b 18 69 " METHOD_PROP " 16 0056 '" CHALLENGE "'");
 }

@@ -104,6 +104,11 @@ static void on_adopt(struct noc_link *link)
     }
 }
 
+static bool has_gone(struct noc_link *link)
+{
+    return client_of(link)->has_hung_up;
+}
+
 static void on_read_on(struct noc_link *link, bool on)
 {
     client_of(link)->is_reading = on;
@@ -162,6 +167,7 @@ static const struct noc_shard_ops ops = {
     .exchange = on_exchange,
     .detach = on_detach,
     .adopt = on_adopt,
+    .has_gone = has_gone,
     .read_on = on_read_on,
     .close = on_close,
     .tick = on_tick,
@@ -438,6 +444,7 @@ struct client *dial(struct world *world, unsigned shard, unsigned listener)
     client->link.listener = &world->listeners[listener];
     client->link.address = TEXT("192.0.2.7");
     client->link.port = (uint16_t)(40000 + world->client_count);
+    client->link.number = world->client_count;
     noc_link_init(&client->link);
     return client;
 }

@@ -41,6 +41,7 @@ struct client {
     bool is_detached;     /* between two shards */
     bool is_closed;       /* by the core */
     bool is_gone;         /* noc_link_done() has been called */
+    bool has_hung_up;     /* and nobody has read it yet */
     bool fails_to_arrive; /* the glue ends it as soon as it comes to another shard */
     unsigned steps;       /* of extended authentication */
     unsigned moves;       /* times it came to another shard */

@@ -173,6 +173,85 @@ static void several_replays_go_one_after_the_other(void **state)
     world_close(&w);
 }
 
+/* Each filter counts as a SUBSCRIBE of its own [MQTT-3.8.4-5], which brings them anew [MQTT-3.8.4-3]. */
+static void a_filter_named_twice_brings_its_messages_twice(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_open(&w, 1);
+    p = join(&w, "p");
+    say_retained(p, 1, "a", "1");
+    say_retained(p, 1, "b", "2");
+    s = join(&w, "s");
+    say_bytes(s, "\x82\x13\0\x01\0\0\x01"
+                 "a\0\0\x01"
+                 "b\0\0\x01"
+                 "a\x01\0\x01"
+                 "a\x01");
+    hears(s, "SUBACK 1: 0 0 1 1; PUBLISH a 1 q0 retain; PUBLISH b 2 q0 retain; "
+             "PUBLISH a 1 q1 m1 retain; PUBLISH a 1 q1 m2 retain");
+    assert_null(s->link.session->replays);
+    world_close(&w);
+}
+
+/* What comes again is as the last SUBSCRIBE had it; an end of the connection leaves one pass. */
+static void a_replay_that_is_asked_for_again_comes_whole_behind_the_first(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_inflight_messages = 1;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 2, 1);
+    s = stay(&w, "s");
+    say_subscribe(s, "t/#", 1, 0);
+    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m1 retain");
+    say_subscribe(s, "t/#", 1, 7);
+    say_ack(s, NOC_PUBACK, 1, 0);
+    hears(s, "SUBACK 2: 1; PUBLISH t/001 x q1 m2 retain");
+    say_ack(s, NOC_PUBACK, 2, 0);
+    hears(s, "PUBLISH t/000 x q1 m3 retain 0b=7");
+    say_subscribe(s, "t/#", 1, 8);
+    say_subscribe(s, "t/#", 1, 9);
+    hang_up(s);
+    s = stay(&w, "s");
+    hears(s, "PUBLISH t/000 x q1 m3 dup retain 0b=7");
+    say_ack(s, NOC_PUBACK, 3, 0);
+    hears(s, "PUBLISH t/001 x q1 m4 retain 0b=7");
+    say_subscribe(s, "t/#", 1, 10); /* the left-over one is through with its last message */
+    say_ack(s, NOC_PUBACK, 4, 0);
+    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m5 retain 0b=10");
+    world_close(&w);
+}
+
+/* The pass at hand would have come with QoS 0; the one behind it is owed. */
+static void a_replay_at_qos_0_leaves_the_one_with_qos_behind_it(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_output_bytes = 2000;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 100, 100);
+    s = stay(&w, "s");
+    s->takes = 0;
+    say_subscribe(s, "t/#", 0, 0);
+    say_subscribe(s, "t/#", 1, 0);
+    hang_up(s);
+    s = stay(&w, "s");
+    assert_non_null(strstr(heard(s), "PUBLISH t/000"));
+    assert_non_null(s->link.session->replays);
+    world_close(&w);
+}
+
 static void a_replay_with_qos_0_ends_with_its_link(void **state)
 {
     struct world w;
@@ -324,6 +403,9 @@ int main(void)
         cmocka_unit_test(a_replay_with_qos_keeps_to_the_window),
         cmocka_unit_test(a_replay_with_qos_keeps_to_the_bytes_in_flight),
         cmocka_unit_test(several_replays_go_one_after_the_other),
+        cmocka_unit_test(a_filter_named_twice_brings_its_messages_twice),
+        cmocka_unit_test(a_replay_that_is_asked_for_again_comes_whole_behind_the_first),
+        cmocka_unit_test(a_replay_at_qos_0_leaves_the_one_with_qos_behind_it),
         cmocka_unit_test(a_replay_with_qos_0_ends_with_its_link),
         cmocka_unit_test(a_replay_with_qos_goes_on_when_the_client_comes_back),
         cmocka_unit_test(a_replay_ends_with_its_subscription),

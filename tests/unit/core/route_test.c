@@ -144,6 +144,80 @@ static void two_connects_of_one_id_at_once_meet_at_one_home(void **state)
     world_close(&w);
 }
 
+/* Dial a and b, which come with one id at worker 1 and 0; the CONNECT of a arrives behind that of b. */
+static void arrive_crosswise(
+    struct world *w, bool has_hung_up, struct client **ret_a, struct client **ret_b)
+{
+    struct noc_connect connect = {
+        .version = NOC_V5, .client_id = TEXT("c"), .props.raw = BYTES("\x11\xff\xff\xff\xff")};
+
+    *ret_a = dial(w, 1, 0);
+    (*ret_a)->has_hung_up = has_hung_up;
+    *ret_b = dial(w, 0, 0);
+    say_connect(*ret_b, connect);
+    hears(*ret_b, "CONNACK sp0 rc0 22=10 21=20");
+    say_connect(*ret_a, connect);
+}
+
+static void an_older_connection_that_has_gone_does_not_take_over(void **state)
+{
+    struct world w;
+    struct client *a, *b;
+
+    (void)state;
+    world_open(&w, 2);
+    arrive_crosswise(&w, true, &a, &b);
+    hears(a, "closed");
+    hears_nothing(b);
+    assert_true(logged(&w, "Client c closed its connection. (and has connected anew since)"));
+    say_publish(b, 1, 9, "t", "x");
+    hears(b, "PUBACK 9 rc16");
+    assert_int_equal(world_count(&w, NOC_COUNT_TAKEN_OVER), 0);
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 1);
+
+    /* Nor does it end the session that a newer one has left. */
+    hang_up(b);
+    a = dial(&w, 1, 0);
+    a->link.number = 0;
+    a->has_hung_up = true;
+    say_connect(
+        a, (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("c")});
+    hears(a, "closed");
+    assert_int_equal(world_count(&w, NOC_COUNT_SESSIONS), 1);
+    world_close(&w);
+}
+
+static void an_older_connection_takes_over_if_its_connect_is_the_later(void **state)
+{
+    struct world w;
+    struct client *a, *b;
+
+    (void)state; /* [MQTT-3.1.4-3] */
+    world_open(&w, 2);
+    arrive_crosswise(&w, false, &a, &b);
+    hears(b, "DISCONNECT rc142; closed");
+    hears(a, "CONNACK sp1 rc0 22=10 21=20");
+    world_close(&w);
+}
+
+/* What it has sent counts, though it did not wait. */
+static void a_newer_connection_that_has_gone_takes_over(void **state)
+{
+    struct world w;
+    struct client *a, *b;
+
+    (void)state;
+    world_open(&w, 2);
+    a = join_at(&w, 1, "c");
+    b = dial(&w, 0, 0);
+    b->has_hung_up = true;
+    say_connect(
+        b, (struct noc_connect){.version = NOC_V5, .clean_start = true, .client_id = TEXT("c")});
+    hears(a, "DISCONNECT rc142; closed");
+    hears(b, "CONNACK sp0 rc0 22=10 21=20");
+    world_close(&w);
+}
+
 static void new_sessions_go_where_there_is_less_to_do(void **state)
 {
     struct world w;
@@ -680,6 +754,9 @@ int main(void)
         cmocka_unit_test(a_connection_judged_later_moves_with_what_has_come),
         cmocka_unit_test(a_takeover_happens_at_the_sessions_home),
         cmocka_unit_test(two_connects_of_one_id_at_once_meet_at_one_home),
+        cmocka_unit_test(an_older_connection_that_has_gone_does_not_take_over),
+        cmocka_unit_test(an_older_connection_takes_over_if_its_connect_is_the_later),
+        cmocka_unit_test(a_newer_connection_that_has_gone_takes_over),
         cmocka_unit_test(new_sessions_go_where_there_is_less_to_do),
         cmocka_unit_test(a_burst_of_new_sessions_is_spread_before_any_has_arrived),
         cmocka_unit_test(a_link_on_its_way_at_the_end_is_closed),

@@ -153,8 +153,9 @@ static void after_unsubscribe_nothing_comes(void **state) /* [MQTT-3.10.4-1], [M
 
 static void a_filter_that_is_none_ends_the_connection(void **state)
 {
-    static const char *const bad[] = {"a#", "a/#/b", "+a", "a/b+", "#/", "$share/", "$share/g",
-        "$share//t", "$share/g+/t", "$share/g/", "$share/g/a#"};
+    enum { WHATEVER_THE_VERSION = 8 };
+    static const char *const bad[] = {"a#", "a/#/b", "+a", "a/b+", "#/", "$share/g+/t",
+        "$share/#/t", "$share/g/a#", "$share/", "$share/g", "$share//t", "$share/+/t", "$share/g/"};
     struct world w; /* [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.8.2-1], [MQTT-4.8.2-2] */
 
     (void)state;
@@ -166,7 +167,7 @@ static void a_filter_that_is_none_ends_the_connection(void **state)
         hears(c, "DISCONNECT rc143; closed");
         c = join_v311(&w, "d");
         say_subscribe(c, bad[i], 0, 0);
-        hears(c, "closed");
+        hears(c, i < WHATEVER_THE_VERSION ? "closed" : "SUBACK 1: 0");
         c = join(&w, "c");
         say_unsubscribe(c, bad[i]);
         hears(c, "DISCONNECT rc143; closed");
