@@ -262,6 +262,13 @@ def test_scram_does_not_log_in(scram_example, scram_broker, method, user, passwo
     assert error is None or errors == f"scram: {error}\n"
 
 
+@pytest.mark.noctule_only
+def test_request_with_a_password(request_example, scram_broker, topic):
+    question = ["127.0.0.1", scram_broker.port, topic, "?"]
+    assert request_example.run(*question, "alice", "wonderland") == (2, "", "request: no matching subscribers\n")
+    assert request_example.run(*question)[0] == 1
+
+
 @pytest.mark.parametrize("method", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_scram_with_a_peer_in_python(scram_example, method):
     with scram.Server(method, "us,er", "pencil") as server:
