@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request HOST PORT TOPIC QUESTION: ask a question with MQTT 5, and print the answer. Status 2 if
- * nobody answers within ten seconds, or the server says that nobody is there.
+ * request HOST PORT TOPIC QUESTION [USER PASSWORD]: ask a question with MQTT 5, and print the
+ * answer. Status 2 if nobody answers within ten seconds, or the server says that nobody is there.
  */
 #include <noctule/client.h>
 #include <noctule/posix.h>
@@ -132,12 +132,16 @@ int main(int argc, char **argv)
         .random = noc_posix_random};
     int err, status;
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: request HOST PORT TOPIC QUESTION\n");
+    if (argc != 5 && argc != 7) {
+        fprintf(stderr, "usage: request HOST PORT TOPIC QUESTION [USER PASSWORD]\n");
         return EXIT_FAILURE;
     }
     way.host = argv[1];
     way.port = (uint16_t)strtoul(argv[2], NULL, 10);
+    if (argc == 7) {
+        me.options.username = noc_slice_of(argv[5]);
+        me.options.password = noc_slice_of(argv[6]);
+    }
     me.options.version = 5;
     me.options.outbox = noc_ring_outbox_init(&me.ring, me.outbox, sizeof(me.outbox));
     me.options.random = noc_posix_random;

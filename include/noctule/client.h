@@ -132,7 +132,7 @@ struct noc_client_options {
     uint16_t answer_s;     /* how long upgrade, CONNACK and PINGRESP may take; 0: 10 */
     uint8_t version;       /* 3, 4 (3.1.1), 5; 0: 4 */
     bool keep_session;     /* clean session (clean start) off */
-    /* 32 random bits, unpredictable where there is a WebSocket. */
+    /* 32 random bits, unpredictable; needed where there is a WebSocket, otherwise NULL is good. */
     uint32_t (*random)(void *context);
     /*
      * Called with the start of each packet that comes or goes: its fixed header and

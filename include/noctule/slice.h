@@ -6,6 +6,8 @@
  * its end) or binary. Who owns the bytes, and how long they live, is said by
  * whoever hands the slice out. An absent slice has at == NULL; an empty one
  * has n == 0.
+ *
+ * In C++ write `struct noc_slice` for the type, as the function has the same name.
  */
 
 #include <stdbool.h>

@@ -100,10 +100,7 @@ static int settle_url_path(struct noc_client_parser *parser)
     if (parser->url_path != NULL) {
         return noc_client_add_topic(parser, parser->url_path + 1, "-L topic");
     }
-    if (parser->is_ws_url && !parser->is_topic_given) {
-        return noc_client_fail("Error: Invalid URL for -L argument specified - topic missing.\n");
-    }
-    return NOC_OK;
+    return parser->lacks_topic && !parser->is_topic_given ? noc_client_fail_topic() : NOC_OK;
 }
 
 static int check_sub(const struct noc_client_parser *parser)
@@ -401,11 +398,15 @@ static int settle_will(struct noc_client_parser *parser)
 static int settle_user(struct noc_client_parser *parser)
 {
     struct noc_client_settings *settings = &parser->settings;
+    bool lacks_user = parser->user == NULL && parser->password != NULL && settings->version != 5;
 
     settings->user = noc_slice_of(parser->user);
     settings->password = noc_slice_of(parser->password);
-    if ((parser->user == NULL && parser->password != NULL && settings->version != 5) ||
-        (parser->user != NULL && !noc_client_text_is_valid(parser->user)) ||
+    if (lacks_user && !settings->is_mosquitto) {
+        return noc_client_fail_late(
+            parser, "Error: a password (-P) needs a user (-u), but in version 5.\n");
+    }
+    if (lacks_user || (parser->user != NULL && !noc_client_text_is_valid(parser->user)) ||
         settings->user.n > TEXT_MAX_BYTES || settings->password.n > TEXT_MAX_BYTES) {
         return noc_client_fail_late(parser, "Error: Problem setting username and/or password.\n");
     }
@@ -414,9 +415,17 @@ static int settle_user(struct noc_client_parser *parser)
 
 /* ---- TLS ---- */
 
-static bool can_read(const char *path)
+/* The file of a TLS option, if it is given. */
+static int check_file(struct noc_client_parser *parser, const char *option, const char *path)
 {
-    return path == NULL || access(path, R_OK) == 0;
+    if (path == NULL || access(path, R_OK) == 0) {
+        return NOC_OK;
+    }
+    return parser->settings.is_mosquitto
+               ? noc_client_fail_late(
+                     parser, "Error: Problem setting TLS options: File not found.\n")
+               : noc_client_fail_late(
+                     parser, "Error: cannot read '%s' (%s): %s.\n", path, option, strerror(errno));
 }
 
 static bool is_hex(const char *text)
@@ -432,12 +441,14 @@ static bool is_hex(const char *text)
 static int check_tls_files(struct noc_client_parser *parser)
 {
     const struct noc_client_tls *tls = &parser->settings.tls;
+    int err;
 
     if (tls->cafile != NULL || tls->capath != NULL) {
-        return can_read(tls->cafile) && can_read(tls->cert) && can_read(tls->key)
-                   ? NOC_OK
-                   : noc_client_fail_late(
-                         parser, "Error: Problem setting TLS options: File not found.\n");
+        err = check_file(parser, "--cafile", tls->cafile);
+        if (err == NOC_OK) {
+            err = check_file(parser, "--cert", tls->cert);
+        }
+        return err == NOC_OK ? check_file(parser, "--key", tls->key) : err;
     }
     if (tls->psk != NULL && !is_hex(tls->psk)) {
         return noc_client_fail_late(parser, "Error: Problem setting TLS-PSK options.\n");

@@ -492,8 +492,9 @@ static void fail_for_time(const struct noc_client_link *link, struct noc_client_
 {
     const struct noc_event event = {
         .kind = NOC_EVENT_CLOSED, .cause = {.kind = NOC_CAUSE_UPGRADE_TIMEOUT}};
+    const struct noc_client_end end = {.hints = &link->hints};
 
-    noc_client_failure_of_event(failure, link->settings, &event, &link->hints, NULL);
+    noc_client_failure_of_event(failure, link->settings, &event, &end);
 }
 
 /*
@@ -529,7 +530,7 @@ static int await_upgrade(
         if (event.kind != NOC_EVENT_CLOSED) {
             break;
         }
-        noc_client_link_closed(link, &event, failure);
+        noc_client_link_closed(link, &event, false, failure);
         if (event.cause.kind == NOC_CAUSE_HTTP && event.cause.code == STATUS_BAD_REQUEST) {
             link->http_failure = *failure;
             return NOC_ENOTSUP;
@@ -611,10 +612,12 @@ int noc_client_link_open(
     return open_way(link, timeout_ms, failure);
 }
 
-void noc_client_link_closed(
-    struct noc_client_link *link, const struct noc_event *event, struct noc_client_failure *failure)
+void noc_client_link_closed(struct noc_client_link *link, const struct noc_event *event,
+    bool was_accepted, struct noc_client_failure *failure)
 {
-    noc_client_failure_of_event(failure, link->settings, event, &link->hints, fault_of(link));
+    const struct noc_client_end end = {&link->hints, fault_of(link), was_accepted};
+
+    noc_client_failure_of_event(failure, link->settings, event, &end);
     if (link->http_failure.status != 0 &&
         (event->cause.kind == NOC_CAUSE_PROTOCOL || event->cause.kind == NOC_CAUSE_LOST ||
             event->cause.kind == NOC_CAUSE_CONNECT_TIMEOUT)) {

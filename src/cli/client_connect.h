@@ -95,9 +95,12 @@ void noc_client_link_done(struct noc_client_link *link);
 NOC_MUST_CHECK int noc_client_link_open(
     struct noc_client_link *link, uint32_t timeout_ms, struct noc_client_failure *failure);
 
-/* Why a connection ended, from its NOC_EVENT_CLOSED; and close the transport. */
+/*
+ * Why a connection ended, from its NOC_EVENT_CLOSED; and close the transport. was_accepted: there
+ * had been a NOC_EVENT_CONNECTED.
+ */
 void noc_client_link_closed(struct noc_client_link *link, const struct noc_event *event,
-    struct noc_client_failure *failure);
+    bool was_accepted, struct noc_client_failure *failure);
 
 /* Write what the client has. True: all of it; false: the socket takes no more now. */
 bool noc_client_link_flush(struct noc_client_link *link);

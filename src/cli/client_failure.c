@@ -116,9 +116,9 @@ static bool say_as_mosquitto(
     return false;
 }
 
-static const char *tls_advice(enum noc_fault_kind kind)
+static const char *tls_advice(const struct noc_transport_fault *fault)
 {
-    switch (kind) {
+    switch ((enum noc_fault_kind)fault->kind) {
     case NOC_FAULT_ISSUER:
         return "; name its CA with --cafile or --capath";
     case NOC_FAULT_NAME:
@@ -134,6 +134,8 @@ static const char *tls_advice(enum noc_fault_kind kind)
     case NOC_FAULT_TIMEOUT:
         return "; is that a port for TLS?";
     case NOC_FAULT_TLS:
+        return strncmp(fault->text, "the server closed", 17) == 0 ? "; is that a port for TLS?"
+                                                                  : "";
     case NOC_FAULT_NONE:
     case NOC_FAULT_SETUP:
     case NOC_FAULT_LOOKUP:
@@ -144,6 +146,15 @@ static const char *tls_advice(enum noc_fault_kind kind)
         break;
     }
     return "";
+}
+
+/* Who gives -h a URL, or more than a name, is told so. */
+static const char *lookup_advice(const char *host)
+{
+    return strstr(host, "://") != NULL ? "; -h takes a name alone, -L a URL"
+           : strchr(host, '/') != NULL ? "; -h takes a name alone, --ws-path a path"
+           : strchr(host, ':') != NULL ? "; -h takes a name alone, -p the port"
+                                       : "; check its spelling (-h) and the DNS";
 }
 
 /* "the socket '/run/x'" or "mqtt.example port 8883" */
@@ -159,6 +170,7 @@ static void name_target(const struct noc_client_settings *settings, char text[16
 void noc_client_failure_of_fault(struct noc_client_failure *failure,
     const struct noc_client_settings *settings, const struct noc_transport_fault *fault)
 {
+    const char *host = settings->proxy.host != NULL ? settings->proxy.host : settings->host;
     char target[160];
 
     if (settings->is_mosquitto && say_as_mosquitto(failure, fault)) {
@@ -170,9 +182,8 @@ void noc_client_failure_of_fault(struct noc_client_failure *failure,
         say(failure, settings, NOC_EXIT_ERROR, "%s", fault->text);
         return;
     case NOC_FAULT_LOOKUP:
-        say(failure, settings, NOC_EXIT_LOOKUP,
-            "cannot find the host '%.140s': %s; check its spelling (-h) and the DNS",
-            settings->proxy.host != NULL ? settings->proxy.host : settings->host, fault->text);
+        say(failure, settings, NOC_EXIT_LOOKUP, "cannot find the host '%.140s': %s%s", host,
+            fault->text, lookup_advice(host));
         return;
     case NOC_FAULT_CONNECT:
         say(failure, settings, NOC_EXIT_CONNECT, "cannot connect to %s: %s%s", target, fault->text,
@@ -181,7 +192,7 @@ void noc_client_failure_of_fault(struct noc_client_failure *failure,
     case NOC_FAULT_TIMEOUT:
         if (strncmp(fault->text, "no answer in", 12) == 0) { /* the TLS handshake */
             say(failure, settings, NOC_EXIT_NO_ANSWER, "%s, from %s%s", fault->text, target,
-                tls_advice(NOC_FAULT_TIMEOUT));
+                tls_advice(fault));
         } else {
             say(failure, settings, NOC_EXIT_NO_ANSWER,
                 "no answer from %s; a firewall may drop what is sent there", target);
@@ -206,7 +217,7 @@ void noc_client_failure_of_fault(struct noc_client_failure *failure,
     case NOC_FAULT_CERTIFICATE:
     case NOC_FAULT_OURS:
         say(failure, settings, NOC_EXIT_TLS, "no TLS with %s: %s%s", target, fault->text,
-            tls_advice((enum noc_fault_kind)fault->kind));
+            tls_advice(fault));
         return;
     }
 }
@@ -398,9 +409,9 @@ static void say_refusal(struct noc_client_failure *failure,
     } else {
         say(failure, settings, NOC_EXIT_HTTP,
             "HTTP %u: what answers there opens no WebSocket on the path '%.100s'; check --ws-path, "
-            "and"
-            " that each proxy in between passes the upgrade on",
-            refusal->status, settings->ws_path == NULL ? "/" : settings->ws_path);
+            "%sand that each proxy in between passes the upgrade on",
+            refusal->status, settings->ws_path == NULL ? "/" : settings->ws_path,
+            refusal->status == 400 && !settings->tls.is_on ? "whether the port wants TLS, " : "");
     }
 }
 
@@ -523,12 +534,13 @@ static void refuse_as_mosquitto(
             : "Error: A network protocol error occurred when communicating with the broker.\n");
 }
 
-static const char *refusal_advice(unsigned reason)
+static const char *refusal_advice(const struct noc_client_settings *settings, unsigned reason)
 {
     switch (reason) {
     case NOC_RC_BAD_CREDENTIALS:
     case NOC_RC_NOT_AUTHORIZED:
-        return "; check user and password (-u, -P)";
+        return settings->user.at == NULL ? "; give user and password (-u, -P)"
+                                         : "; check user and password (-u, -P)";
     case NOC_RC_UNSUPPORTED_VERSION:
         return "; try another version (-V)";
     case NOC_RC_CLIENT_ID_NOT_VALID:
@@ -553,16 +565,28 @@ static void say_connack(struct noc_client_failure *failure,
     } else if (reason_string.n > 0) {
         say(failure, settings, (int)code, "the broker refused the connection: %s (%.*s)%s",
             noc_reason_text(reason), (int)(reason_string.n > 200 ? 200 : reason_string.n),
-            reason_string.at, refusal_advice(reason));
+            reason_string.at, refusal_advice(settings, reason));
     } else {
         say(failure, settings, (int)code, "the broker refused the connection: %s%s",
-            noc_reason_text(reason), refusal_advice(reason));
+            noc_reason_text(reason), refusal_advice(settings, reason));
     }
+}
+
+/* Who closes before the first answer may have expected something else on that port. */
+static const char *transport_advice(const struct noc_client_settings *settings)
+{
+    static const char *const texts[2][2] = {
+        {"; check the port, and whether it wants TLS (--cafile) or --ws",
+            "; check the port, and whether it wants --ws"},
+        {"; check the port, and whether it wants TLS (--cafile)", "; check the port"},
+    };
+
+    return settings->is_unix ? "" : texts[settings->is_ws][settings->tls.is_on];
 }
 
 /* Closed without anybody telling why. */
 static void say_lost(struct noc_client_failure *failure, const struct noc_client_settings *settings,
-    const struct noc_transport_fault *fault)
+    const struct noc_transport_fault *fault, bool was_accepted)
 {
     char target[160];
     bool is_told = fault != NULL && fault->kind != NOC_FAULT_NONE && fault->kind != NOC_FAULT_LOST;
@@ -573,9 +597,10 @@ static void say_lost(struct noc_client_failure *failure, const struct noc_client
         say_plain(failure, NOC_EXIT_LOST, "Error: The connection was lost.\n", "", "");
     } else {
         name_target(settings, target);
-        say(failure, settings, NOC_EXIT_LOST, "the connection to %s was lost%s%s", target,
+        say(failure, settings, NOC_EXIT_LOST, "the connection to %s was lost%s%s%s", target,
             fault == NULL || fault->kind == NOC_FAULT_NONE ? "" : ": ",
-            fault == NULL || fault->kind == NOC_FAULT_NONE ? "" : fault->text);
+            fault == NULL || fault->kind == NOC_FAULT_NONE ? "" : fault->text,
+            was_accepted ? "" : transport_advice(settings));
     }
 }
 
@@ -596,10 +621,10 @@ static void say_no_mqtt(
 
 void noc_client_failure_of_event(struct noc_client_failure *failure,
     const struct noc_client_settings *settings, const struct noc_event *event,
-    const struct noc_http_hints *hints, const struct noc_transport_fault *fault)
+    const struct noc_client_end *end)
 {
     const struct noc_cause *cause = &event->cause;
-    const struct refusal refusal = {cause->code, cause->retry_after_s, event->payload, hints};
+    const struct refusal refusal = {cause->code, cause->retry_after_s, event->payload, end->hints};
 
     failure->status = 0;
     failure->text[0] = '\0';
@@ -608,7 +633,7 @@ void noc_client_failure_of_event(struct noc_client_failure *failure,
     case NOC_CAUSE_ASKED:
         return;
     case NOC_CAUSE_LOST:
-        say_lost(failure, settings, fault);
+        say_lost(failure, settings, end->fault, end->was_accepted);
         return;
     case NOC_CAUSE_UPGRADE_TIMEOUT:
         say(failure, settings, NOC_EXIT_NO_ANSWER,

@@ -65,13 +65,17 @@ struct noc_client_failure {
 void noc_client_failure_of_fault(struct noc_client_failure *failure,
     const struct noc_client_settings *settings, const struct noc_transport_fault *fault);
 
-/*
- * The client has closed: the event is a NOC_EVENT_CLOSED. fault: of the transport, when that
- * broke in between, or NULL.
- */
+/* What is known of a connection that has ended, besides the event. */
+struct noc_client_end {
+    const struct noc_http_hints *hints;
+    const struct noc_transport_fault *fault; /* of the transport, when that broke; or NULL */
+    bool was_accepted;                       /* there was a CONNACK that said so */
+};
+
+/* The client has closed: the event is a NOC_EVENT_CLOSED. */
 void noc_client_failure_of_event(struct noc_client_failure *failure,
     const struct noc_client_settings *settings, const struct noc_event *event,
-    const struct noc_http_hints *hints, const struct noc_transport_fault *fault);
+    const struct noc_client_end *end);
 
 /* The text of a reason code as Mosquitto's tools write it. Static, never NULL. */
 const char *noc_mosquitto_reason_text(uint8_t reason);

@@ -142,8 +142,13 @@ static int set_number(
     struct noc_client_parser *parser, const struct noc_client_option *option, const char *value)
 {
     /* As atoi() does it: what is no number is 0, and bits too many are lost. */
-    int number = (int)strtol(value, NULL, 10);
+    char *end;
+    int number = (int)strtol(value, &end, 10);
 
+    if (!parser->settings.is_mosquitto && (end == value || *end != '\0')) {
+        return noc_client_fail("Error: %s takes a number, not '%s'.\n",
+            option->short_name == NULL ? option->long_name : option->short_name, value);
+    }
     if (number >= option->number_min && number <= option->number_max) {
         parser->numbers[option->target] = number;
         return NOC_OK;

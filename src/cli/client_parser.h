@@ -52,6 +52,7 @@ struct noc_client_parser {
     bool is_topic_given;      /* by -t */
     const char *url_path;     /* of ws:// and wss:// from its slash on, or NULL */
     bool is_ws_url;           /* ws://, wss:// */
+    bool lacks_topic;         /* the URL has none; -t must be given */
     int64_t session_expiry_s; /* -x, or -1 */
     const char *keyform, *engine, *engine_password;
     struct noc_output_buffer props[NOC_CLIENT_PROPS_COUNT]; /* in wire form */
@@ -139,6 +140,9 @@ int noc_client_texts_add(
 
 /* UTF-8 as Mosquitto has it: neither control characters nor what Unicode calls non-characters. */
 bool noc_client_text_is_valid(const char *text);
+
+/* Say that the URL has no topic. Returns NOC_EINVAL. */
+int noc_client_fail_topic(void);
 
 /* A topic of -t or the URL (`option` is for messages), by the tool's rule. */
 int noc_client_add_topic(struct noc_client_parser *parser, const char *topic, const char *option);

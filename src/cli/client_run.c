@@ -314,7 +314,7 @@ static void lose(struct noc_client_run *run, const struct noc_event *event)
     bool is_clean_end =
         event->cause.kind == NOC_CAUSE_DISCONNECTED && settings->tool != NOC_TOOL_PUB;
 
-    noc_client_link_closed(&run->link, event, &run->failure);
+    noc_client_link_closed(&run->link, event, run->is_open, &run->failure);
     run->cause = event->cause;
     run->is_open = false;
     if (run->is_ending) {

@@ -145,17 +145,28 @@ static int keep_authority(
     return err < 0 ? err : keep(parser, parts.host, &parser->settings.host);
 }
 
-/* mqtt: what follows the slash is the topic. ws: that depends on what else is given. */
+int noc_client_fail_topic(void)
+{
+    return noc_client_fail("Error: Invalid URL for -L argument specified - topic missing.\n");
+}
+
+/*
+ * mqtt: what follows the slash is the topic; under our own name -t may give it in its
+ * place. ws: that depends on what else is given.
+ */
 static int keep_path(struct noc_client_parser *parser, const char *slash, bool is_ws)
 {
+    bool is_mosquitto = parser->settings.is_mosquitto;
+
     parser->is_ws_url = is_ws;
     parser->url_path = NULL;
+    parser->lacks_topic = *slash == '\0' || (!is_ws && !is_mosquitto && slash[1] == '\0');
     if (is_ws) {
         parser->url_path = *slash == '\0' ? NULL : slash;
         return NOC_OK;
     }
-    if (*slash == '\0') {
-        return noc_client_fail("Error: Invalid URL for -L argument specified - topic missing.\n");
+    if (parser->lacks_topic) {
+        return is_mosquitto ? noc_client_fail_topic() : NOC_OK;
     }
     return noc_client_add_topic(parser, slash + 1, "-L topic");
 }
@@ -176,6 +187,12 @@ int noc_client_set_url(struct noc_client_parser *parser, const char *value)
     const char *at, *slash;
     int err;
 
+    if (scheme == NULL && !parser->settings.is_mosquitto) {
+        return noc_client_fail(
+            "Error: unsupported URL scheme in '%s', it must be mqtt://, mqtts://, "
+            "ws:// or wss://.\n",
+            value);
+    }
     if (scheme == NULL) {
         return noc_client_fail(
             "Error: %cnsupported URL scheme.\n\n", parser->settings.is_compat_2_1 ? 'U' : 'u');

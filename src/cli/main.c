@@ -75,8 +75,9 @@ static int print_help(FILE *stream)
         fprintf(stream, "  %-10s  %s\n", noc_cli_commands[i].name, noc_cli_commands[i].help);
     }
     fputs("\n"
-          "`noctule COMMAND --help` tells a command's options. Called `mosquitto` or\n"
-          "`mosquitto_passwd`, through a link, the program takes Mosquitto's command line.\n",
+          "`noctule COMMAND --help` tells a command's options. Called `mosquitto`,\n"
+          "`mosquitto_pub`, `_sub`, `_rr` or `_passwd` through a link, it takes Mosquitto's\n"
+          "command lines.\n",
         stream);
     return finish(stream);
 }

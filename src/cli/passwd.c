@@ -460,6 +460,10 @@ static int check_request(const struct request *request, const struct subcommand 
     if (request->has_rounds && request->recipe.scheme != NOC_PASSWORD_PBKDF2) {
         return refuse("-I goes with sha512-pbkdf2 only");
     }
+    if (request->count < least && form->name[0] == '\0') {
+        return refuse("%s are needed; see `noctule passwd --help`",
+            request->is_batch ? "a file, a user and a password" : "a file and a user");
+    }
     if (request->count < least) {
         return refuse("words are missing behind '%s'; see `noctule passwd --help`", name);
     }

@@ -192,7 +192,7 @@ def test_secrets_are_logged(broker, places, topic, tmp_path):
 
 @pytest.mark.parametrize("words, status, line", [
     ("-h localhost -p {port_tls} --cafile {dir}/server.crt", 8, "not among the trusted"),
-    ("-h localhost -p {port_tls}", 7, "was lost"),
+    ("-h localhost -p {port_tls}", 7, "; check the port, and whether it wants TLS (--cafile) or --ws"),
     ("-h localhost -p {port} --cafile {dir}/ca.crt", 8, "no TLS with "),
     ("-h localhost -p {port} --proxy socks5h://127.0.0.1:{proxy_login}", 16,
      "the proxy wants a user name and password"),

@@ -423,8 +423,9 @@ def test_refusals_read_as_mosquittos(named, tool, version, codes):
 
 
 @pytest.mark.parametrize("version, code, words", [
-    ("311", 5, "not authorised; check user and password"),
-    ("311", 4, "bad user name or password; check user and password"),
+    ("311", 5, "not authorised; give user and password (-u, -P)"),
+    ("311 -u bat", 5, "not authorised; check user and password"),
+    ("311 -u bat", 4, "bad user name or password; check user and password"),
     ("311", 1, "unsupported protocol version; try another version"),
     ("5", 0x85, "client identifier not valid; try another client id"),
     ("5", 0x89, "server busy"),
@@ -432,7 +433,7 @@ def test_refusals_read_as_mosquittos(named, tool, version, codes):
 def test_refusals_in_our_words(version, code, words):
     connack = bytes([0x20, 3, 0, code, 0] if version == "5" else [0x20, 2, 0, code])
     with serve_once(connack) as listener:
-        done = run("sub", "-h", "127.0.0.1", "-p", str(listener.getsockname()[1]), "-V", version,
+        done = run("sub", "-h", "127.0.0.1", "-p", str(listener.getsockname()[1]), "-V", *version.split(),
                    "-t", "t")
     assert done.returncode == code
     assert done.stderr.startswith(f"noctule sub: the broker refused the connection: {words}")

@@ -139,11 +139,17 @@ def test_arduino_sketch_compiles(sketch, amalgamation, tmp_path):
         "-c", f"{ARDUINO}/examples/{sketch}/{sketch}.ino", "-o", tmp_path / "x.o")
 
 
+def test_no_file_of_the_arduino_library_hides_another_where_case_does_not_count(amalgamation):
+    names = os.listdir(f"{TOP}/{ARDUINO}/src") + os.listdir(amalgamation)
+    assert len({name.lower() for name in names}) == len(names), names
+
+
 def test_arduino_library_has_what_the_arduino_tools_ask_for():
     with open(f"{TOP}/{ARDUINO}/library.properties", encoding="utf-8") as file:
         fields = dict(line.rstrip("\n").split("=", 1) for line in file)
     assert {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url",
             "architectures"} <= set(fields)
+    assert os.path.isfile(f"{TOP}/{ARDUINO}/src/{fields['includes']}")
     assert fields["version"] == re.search(r"version: '([^']+)'", open(f"{TOP}/meson.build", encoding="utf-8").read())[1]
 
 
@@ -254,6 +260,13 @@ def test_scram_does_not_log_in(scram_example, scram_broker, method, user, passwo
     status, output, errors = scram_example.run("127.0.0.1", scram_broker.port, method, user, password)
     assert (status, output) == (1, "")
     assert error is None or errors == f"scram: {error}\n"
+
+
+@pytest.mark.noctule_only
+def test_request_with_a_password(request_example, scram_broker, topic):
+    question = ["127.0.0.1", scram_broker.port, topic, "?"]
+    assert request_example.run(*question, "alice", "wonderland") == (2, "", "request: no matching subscribers\n")
+    assert request_example.run(*question)[0] == 1
 
 
 @pytest.mark.parametrize("method", ["SCRAM-SHA-256", "SCRAM-SHA-512"])

@@ -550,7 +550,8 @@ def test_options_may_be_written_together(tmp_path):
 
 
 BAD_CALLS = [
-    ("", "file and a user are needed"), ("f", "missing"), ("-b f ann", "missing"),
+    ("", "file and a user are needed"), ("f", "a file and a user are needed"),
+    ("-b f ann", "a file, a user and a password are needed"),
     ("f ann x", "'x' is one word too many"), ("-b f ann x y", "'y' is one word too many"),
     ("-D f", "missing"), ("-D f ann x", "too many"), ("-U", "file and a user are needed"),
     ("-U f ann", "too many"), ("-c -D f ann", "-c does not go with -D"),

@@ -124,12 +124,16 @@ static struct noc_cause run_once(void)
 {
     struct noc_transport *transport = &device.tls.transport;
     struct noc_cause cause = {.kind = NOC_CAUSE_LOST};
+    int err;
 
     if (transport->open(transport, OPEN_MS) != NOC_OK) {
         ESP_LOGW(TAG, "no connection to %s", CONFIG_EXAMPLE_HOST);
         return cause;
     }
-    if (noc_client_start(&device.client, now_ms()) == NOC_OK) {
+    err = noc_client_start(&device.client, now_ms());
+    if (err != NOC_OK) {
+        ESP_LOGE(TAG, "no CONNECT: %s", noc_error_text(err));
+    } else {
         while (handle_events(&cause)) {
             report();
             noc_client_turn(&device.client, transport, now_ms, TURN_MS);

@@ -29,6 +29,18 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     }
 }
 
+/* Wi-Fi keeps its calibration in flash. What another firmware left there may have to go first. */
+static void open_storage(void)
+{
+    esp_err_t err = nvs_flash_init();
+
+    if (err == ESP_ERR_NVS_NO_FREE_PAGES || err == ESP_ERR_NVS_NEW_VERSION_FOUND) {
+        ESP_ERROR_CHECK(nvs_flash_erase());
+        err = nvs_flash_init();
+    }
+    ESP_ERROR_CHECK(err);
+}
+
 void wifi_start(void)
 {
     wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
@@ -45,7 +57,7 @@ void wifi_start(void)
 
     state = xEventGroupCreate();
     configASSERT(state != NULL);
-    ESP_ERROR_CHECK(nvs_flash_init()); /* Wi-Fi keeps its calibration there */
+    open_storage();
     ESP_ERROR_CHECK(esp_netif_init());
     ESP_ERROR_CHECK(esp_event_loop_create_default());
     (void)esp_netif_create_default_wifi_sta();

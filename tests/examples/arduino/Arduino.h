@@ -4,9 +4,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-extern "C" {
-uint32_t esp_random(void);
-}
 unsigned long millis();
 void delay(uint32_t ms);
 void configTime(long offset_s, int daylight_s, const char *server);

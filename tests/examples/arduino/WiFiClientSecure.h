@@ -9,5 +9,6 @@ class WiFiClientSecure : public Client {
     int read(uint8_t *bytes, size_t n) override;
     void stop() override;
     uint8_t connected() override;
+    int lastError(char *text, const size_t size);
     void setCACert(const char *pem);
 };

@@ -70,6 +70,9 @@ static void each_fault_has_its_line(void **state)
             "noctule pub: the connection to broker.example port 8883 broke: closed\n"},
         {NOC_FAULT_TLS, 0, "no cipher", 8,
             "noctule pub: no TLS with broker.example port 8883: no cipher\n"},
+        {NOC_FAULT_TLS, 0, "the server closed the connection in the TLS handshake", 8,
+            "noctule pub: no TLS with broker.example port 8883: the server closed the connection in"
+            " the TLS handshake; is that a port for TLS?\n"},
         {NOC_FAULT_CLOCK, 0, "not yet", 8,
             "noctule pub: no TLS with broker.example port 8883: not yet; set this machine's time"
             " (NTP)\n"},
@@ -86,6 +89,28 @@ static void each_fault_has_its_line(void **state)
 
         noc_client_failure_of_fault(&failure, &settings, &fault);
         expect(&failure, rows[i].status, rows[i].line);
+    }
+}
+
+static void a_host_that_is_more_than_a_name_is_told(void **state)
+{
+    static const struct {
+        const char *host, *advice;
+    } rows[] = {
+        {"mqtts://broker.example/a", "; -h takes a name alone, -L a URL\n"},
+        {"broker.example/mqtt", "; -h takes a name alone, --ws-path a path\n"},
+        {"broker.example:8883", "; -h takes a name alone, -p the port\n"},
+    };
+    struct noc_client_settings settings = settings_of(NOC_TOOL_PUB, false);
+    struct noc_transport_fault fault = fault_of(NOC_FAULT_LOOKUP, 0, "not known");
+
+    for (size_t i = 0; i < NOC_COUNT(rows); i++) {
+        struct noc_client_failure failure;
+
+        settings.host = rows[i].host;
+        noc_client_failure_of_fault(&failure, &settings, &fault);
+        assert_int_equal(failure.status, 15);
+        assert_non_null(strstr(failure.text, rows[i].advice));
     }
 }
 
@@ -140,8 +165,9 @@ static void fail_by(struct noc_client_failure *failure, const struct noc_client_
     const struct noc_event *event)
 {
     static const struct noc_http_hints none;
+    static const struct noc_client_end end = {.hints = &none};
 
-    noc_client_failure_of_event(failure, settings, event, &none, NULL);
+    noc_client_failure_of_event(failure, settings, event, &end);
 }
 
 static void an_end_that_was_asked_for_has_no_line(void **state)
@@ -175,7 +201,9 @@ static void other_ends_have_their_lines(void **state)
         int status;
         const char *words;
     } rows[] = {
-        {NOC_CAUSE_LOST, 0, 7, "the connection to broker.example port 8883 was lost\n"},
+        {NOC_CAUSE_LOST, 0, 7,
+            "the connection to broker.example port 8883 was lost; check the port, and whether it"
+            " wants TLS (--cafile) or --ws\n"},
         {NOC_CAUSE_PING_TIMEOUT, 0, 7, "the broker no longer answers (PINGREQ)\n"},
         {NOC_CAUSE_CONNECT_TIMEOUT, 0, 72, "no answer to CONNECT; is that an MQTT broker"},
         {NOC_CAUSE_WEBSOCKET, 1009, 7, "the server closed the WebSocket (code 1009)\n"},
@@ -183,6 +211,8 @@ static void other_ends_have_their_lines(void **state)
             "the broker ended the connection: server shutting down\n"},
         {NOC_CAUSE_PROTOCOL, NOC_RC_MALFORMED_PACKET, 73, "does not speak MQTT; check the port"},
         {NOC_CAUSE_HTTP, 418, 70, "HTTP 418: what answers there opens no WebSocket"},
+        {NOC_CAUSE_HTTP, 400, 70, "check --ws-path, whether the port wants TLS, and that each"},
+        {NOC_CAUSE_REFUSED, 5, 5, "not authorised; give user and password (-u, -P)\n"},
         {NOC_CAUSE_OUTBOX, 0, 1, "the outbox failed\n"},
     };
     struct noc_client_settings settings = settings_of(NOC_TOOL_PUB, false);
@@ -198,6 +228,36 @@ static void other_ends_have_their_lines(void **state)
     }
 }
 
+/* Closed before the first answer, it may be the wrong transport; later it is not. */
+static void what_a_port_may_want_is_told_of_those_that_never_answered(void **state)
+{
+    static const struct noc_http_hints none;
+    static const struct {
+        bool is_ws, is_tls, was_accepted;
+        const char *advice;
+    } rows[] = {
+        {false, true, false, "was lost: closed; check the port, and whether it wants --ws\n"},
+        {true, false, false,
+            "was lost: closed; check the port, and whether it wants TLS (--cafile)\n"},
+        {true, true, false, "was lost: closed; check the port\n"},
+        {false, false, true, "was lost: closed\n"},
+    };
+    struct noc_transport_fault fault = fault_of(NOC_FAULT_LOST, 0, "closed");
+    struct noc_event event = closed_by(NOC_CAUSE_LOST, 0);
+
+    for (size_t i = 0; i < NOC_COUNT(rows); i++) {
+        struct noc_client_settings settings = settings_of(NOC_TOOL_PUB, false);
+        struct noc_client_failure failure;
+
+        settings.is_ws = rows[i].is_ws;
+        settings.tls.is_on = rows[i].is_tls;
+        noc_client_failure_of_event(&failure, &settings, &event,
+            &(struct noc_client_end){&none, &fault, rows[i].was_accepted});
+        assert_int_equal(failure.status, 7);
+        assert_non_null(strstr(failure.text, rows[i].advice));
+    }
+}
+
 /* TLS 1.3: the server judges our certificate after the handshake. */
 static void a_fault_of_tls_explains_a_loss(void **state)
 {
@@ -208,7 +268,8 @@ static void a_fault_of_tls_explains_a_loss(void **state)
     struct noc_event event = closed_by(NOC_CAUSE_LOST, 0);
     struct noc_client_failure failure;
 
-    noc_client_failure_of_event(&failure, &settings, &event, &none, &fault);
+    noc_client_failure_of_event(
+        &failure, &settings, &event, &(struct noc_client_end){&none, &fault, false});
     assert_int_equal(failure.status, 8);
     assert_non_null(strstr(failure.text, "the server wants a certificate from us; check --cert"));
 }
@@ -249,7 +310,8 @@ static void a_login_is_known_by_its_host(void **state)
         struct noc_client_failure failure;
 
         snprintf(hints.location, sizeof(hints.location), "%s", rows[i].location);
-        noc_client_failure_of_event(&failure, &settings, &event, &hints, NULL);
+        noc_client_failure_of_event(
+            &failure, &settings, &event, &(struct noc_client_end){.hints = &hints});
         assert_int_equal(strstr(failure.text, "Service Auth") != NULL, rows[i].is_login);
     }
 }
@@ -269,7 +331,7 @@ static void lines_stay_whole(void **state)
     assert_int_equal(failure.text[strlen(failure.text) - 1], '\n');
     event = closed_by(NOC_CAUSE_LOST, 0);
     fail_by(&failure, &settings, &event);
-    assert_non_null(strstr(failure.text, " port 8883 was lost\n"));
+    assert_non_null(strstr(failure.text, " whether it wants TLS (--cafile) or --ws\n"));
 }
 
 static void reason_texts_are_mosquittos(void **state)
@@ -289,11 +351,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_fault_has_its_line),
+        cmocka_unit_test(a_host_that_is_more_than_a_name_is_told),
         cmocka_unit_test(a_proxy_is_named),
         cmocka_unit_test(faults_under_mosquittos_name),
         cmocka_unit_test(an_end_that_was_asked_for_has_no_line),
         cmocka_unit_test(a_reason_string_of_the_broker_is_quoted_and_tamed),
         cmocka_unit_test(other_ends_have_their_lines),
+        cmocka_unit_test(what_a_port_may_want_is_told_of_those_that_never_answered),
         cmocka_unit_test(a_fault_of_tls_explains_a_loss),
         cmocka_unit_test(headers_give_hints),
         cmocka_unit_test(a_login_is_known_by_its_host),

@@ -525,6 +525,46 @@ static void own_options_belong_to_own_names(void **state)
     assert_bad("noctule_sub --bogus", "\nUse 'noctule sub --help' to see usage.\n");
 }
 
+static void a_url_without_a_topic_is_good_with_t_under_our_name(void **state)
+{
+    static const char *const lines[] = {
+        "noctule_sub -L mqtt://h -t a",
+        "noctule_sub -t a -L mqtts://u:p@h:99",
+        "noctule_sub -L mqtt://h/ -t a",
+    };
+    struct reading reading;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        const struct noc_client_settings *settings = read_good(&reading, lines[i]);
+
+        assert_string_equal(settings->host, "h");
+        assert_int_equal(settings->topics.n, 1);
+        assert_string_equal(settings->topics.at[0], "a");
+        noc_client_settings_done(&reading.settings);
+    }
+    assert_bad("noctule_sub -L mqtt://h", " - topic missing.\n");
+    assert_bad("noctule_sub -L mqtt://h/", " - topic missing.\n");
+    assert_bad("mosquitto_sub -L mqtt://h -t a", " - topic missing.\n");
+}
+
+static void what_is_wrong_is_named_under_our_name(void **state)
+{
+    (void)state;
+    assert_bad("noctule_pub -t a -m b -p broker", "Error: -p takes a number, not 'broker'.\n");
+    assert_bad("noctule_pub -t a -m b -k 60s", "Error: -k takes a number, not '60s'.\n");
+    assert_bad("noctule_pub -t a -m b -p 65536", "Error: Invalid port given: 65536\n");
+    assert_bad("noctule_pub -m b -L https://h/a", "Error: unsupported URL scheme in 'https://h/a'");
+    assert_bad("noctule_pub -t a -m b -P word", "Error: a password (-P) needs a user (-u)");
+    assert_bad("noctule_pub -t a -m b --cafile /nonexistent/ca.pem",
+        "Error: cannot read '/nonexistent/ca.pem' (--cafile): No such file or directory.\n");
+    assert_bad("noctule_pub -t a -m b --capath /tmp --cert /nonexistent/a --key /nonexistent/a",
+        "Error: cannot read '/nonexistent/a' (--cert)");
+    assert_bad("mosquitto_pub -t a -m b --cafile /nonexistent/ca.pem",
+        "Error: Problem setting TLS options: File not found.\n");
+    assert_bad("mosquitto_pub -m b -L https://h/a", "Error: unsupported URL scheme.\n");
+}
+
 static void help_is_a_success_under_our_name_only(void **state)
 {
     struct reading reading;
@@ -692,6 +732,8 @@ int main(void)
         cmocka_unit_test_setup(compatibility_2_1_changes_what_it_should, begin),
         cmocka_unit_test_setup(client_ids_are_made, begin),
         cmocka_unit_test_setup(own_options_belong_to_own_names, begin),
+        cmocka_unit_test_setup(a_url_without_a_topic_is_good_with_t_under_our_name, begin),
+        cmocka_unit_test_setup(what_is_wrong_is_named_under_our_name, begin),
         cmocka_unit_test_setup(help_is_a_success_under_our_name_only, begin),
         cmocka_unit_test_setup(an_options_file_comes_first, begin),
         cmocka_unit_test_setup(a_long_line_of_an_options_file_is_whole, begin),

@@ -4,9 +4,10 @@
  * makes and reads them: the CONNECT (user name, password and clean session, flags 0xC2) and all
  * that follows, instead of packets written by hand.
  */
-#include <Noctule.h>
+#include <NoctuleTransport.h>
 #include <WebSocketsClient.h>
 #include <WiFi.h>
+#include <esp_random.h>
 
 static const char WIFI_SSID[] = "";
 static const char WIFI_PASSWORD[] = "";

@@ -3,9 +3,10 @@
  * MQTT over secure WebSocket on port 443, as through a tunnel: user and password, a will,
  * QoS 1 over lost connections, and back-off. Fill in the five lines below.
  */
-#include <Noctule.h>
+#include <NoctuleTransport.h>
 #include <WiFi.h>
 #include <WiFiClientSecure.h>
+#include <esp_random.h>
 #include <time.h>
 
 static const char WIFI_SSID[] = "";
@@ -100,11 +101,13 @@ static void handle_events()
 static void connect_again()
 {
     noc_cause lost = {NOC_CAUSE_LOST, 0, 0};
+    char why[100] = "";
 
     if (transport.open(&transport, 15000) == NOC_OK) {
         is_open = noc_client_start(&client, millis()) == NOC_OK;
     } else {
-        Serial.println("no connection");
+        (void)tls.lastError(why, sizeof(why));
+        Serial.printf("no connection: %s\n", why);
         retry_ms = millis() + noc_backoff_ms(&backoff, &lost, millis(), esp_random());
     }
 }

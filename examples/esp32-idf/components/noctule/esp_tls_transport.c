@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "esp_tls_transport.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/select.h>
@@ -64,6 +65,13 @@ static bool wait_readable(struct esp_tls_transport *self, uint32_t timeout_ms)
     return select(fd + 1, &readable, NULL, NULL, &timeout) != 0;
 }
 
+/* Nothing is wrong, but nothing can be read or written now. Plain TCP says so as a socket does. */
+static bool is_waiting(ssize_t result)
+{
+    return result == ESP_TLS_ERR_SSL_WANT_READ || result == ESP_TLS_ERR_SSL_WANT_WRITE ||
+           (result == -1 && errno == EAGAIN);
+}
+
 static int read_some(struct noc_transport *transport, void *bytes, size_t n, uint32_t timeout_ms)
 {
     struct esp_tls_transport *self = self_of(transport);
@@ -76,7 +84,7 @@ static int read_some(struct noc_transport *transport, void *bytes, size_t n, uin
         return 0;
     }
     got = esp_tls_conn_read(self->tls, bytes, n);
-    if (got == ESP_TLS_ERR_SSL_WANT_READ || got == ESP_TLS_ERR_SSL_WANT_WRITE) {
+    if (is_waiting(got)) {
         return 0;
     }
     return got > 0 ? (int)got : got == 0 ? NOC_ECLOSED : NOC_EIO;
@@ -91,7 +99,7 @@ static int write_some(struct noc_transport *transport, const void *bytes, size_t
         return NOC_ECLOSED;
     }
     put = esp_tls_conn_write(self->tls, bytes, n);
-    if (put == ESP_TLS_ERR_SSL_WANT_READ || put == ESP_TLS_ERR_SSL_WANT_WRITE) {
+    if (is_waiting(put)) {
         return 0;
     }
     return put >= 0 ? (int)put : NOC_EIO;

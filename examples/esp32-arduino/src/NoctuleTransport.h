@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NOCTULE_ARDUINO_H
-#define NOCTULE_ARDUINO_H
+#ifndef NOCTULE_TRANSPORT_H
+#define NOCTULE_TRANSPORT_H
 /*
  * The client library for Arduino: noctule.h and noctule.c beside this file (`make amalgamation` in
- * the project writes them), and a transport over any Arduino Client.
+ * the project writes them), and a transport over any Arduino Client. Not Noctule.h: on Windows
+ * and macOS that and noctule.h would be one file.
  */
 
 #include <Arduino.h>
@@ -13,7 +14,8 @@
 
 /*
  * A transport over a Client: WiFiClient, WiFiClientSecure, EthernetClient ... One that
- * does TLS must have been told whom to trust before. client and host must outlive it.
+ * does TLS must have been told whom to trust before. client and host must outlive it. How long
+ * connecting may take is for most of them a setting of their own, whatever open() is told.
  */
 class NoctuleTransport : public noc_transport {
   public:
