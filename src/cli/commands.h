@@ -15,6 +15,7 @@ int noc_cli_broker(int argc, char **argv);
 int noc_cli_setup(int argc, char **argv);
 int noc_cli_ctl(int argc, char **argv);
 int noc_cli_passwd(int argc, char **argv); /* and mosquitto_passwd */
+int noc_cli_db(int argc, char **argv);     /* and mosquitto_db_dump */
 int noc_cli_bench(int argc, char **argv);
 int noc_cli_pub(int argc, char **argv);
 int noc_cli_sub(int argc, char **argv);

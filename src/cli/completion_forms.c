@@ -85,6 +85,27 @@ static const struct noc_completion_option mosquitto_passwd_options[] = {
 
 static const struct noc_completion_operand mosquitto_passwd_operands[] = {{0, "FILE", NULL, NULL}};
 
+static const struct noc_completion_option db_options[] = {
+    {NULL, "--stats", NULL, NULL, "how many records of each kind", false},
+    {NULL, "--client-stats", NULL, NULL, "a line for each client", false},
+    {NULL, "--json", NULL, NULL, "one JSON object", false},
+    {NULL, "--help", NULL, NULL, "show the options", false},
+};
+
+static const struct noc_completion_operand db_operands[] = {
+    {0, "COMMAND", "dump check salvage", NULL},
+    {1, "FILE", NULL, NULL},
+    {2, "FILE", NULL, "salvage"},
+};
+
+static const struct noc_completion_option mosquitto_db_dump_options[] = {
+    {NULL, "--stats", NULL, NULL, "how many records of each kind", false},
+    {NULL, "--client-stats", NULL, NULL, "a line for each client", false},
+    {NULL, "--json", NULL, NULL, "one JSON object", false},
+};
+
+static const struct noc_completion_operand mosquitto_db_dump_operands[] = {{0, "FILE", NULL, NULL}};
+
 static const struct noc_completion_option completion_options[] = {
     {NULL, "--help", NULL, NULL, "show the options", false},
 };
@@ -106,6 +127,8 @@ static const struct listed {
     {"bench", OPTIONS(bench_options), .operands = NULL},
     {"passwd", OPTIONS(passwd_options), OPERANDS(passwd_operands)},
     {"mosquitto_passwd", OPTIONS(mosquitto_passwd_options), OPERANDS(mosquitto_passwd_operands)},
+    {"db", OPTIONS(db_options), OPERANDS(db_operands)},
+    {"mosquitto_db_dump", OPTIONS(mosquitto_db_dump_options), OPERANDS(mosquitto_db_dump_operands)},
     {"completion", OPTIONS(completion_options), OPERANDS(completion_operands)},
 };
 

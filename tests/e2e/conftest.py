@@ -36,7 +36,7 @@ SLOWER = 4 if os.environ.get("NOCTULE_SANITIZER") else 1  # time limits under a 
 # What tries programs that have one thread, for which the thread sanitizer is only slow.
 if os.environ.get("NOCTULE_SANITIZER") == "thread":
     collect_ignore = ["test_client_rough.py", "test_client_tools.py", "test_client_ways.py", "test_completion.py",
-                      "test_edge.py", "test_invocations.py", "test_library.py", "test_manual.py",
+                      "test_db.py", "test_edge.py", "test_invocations.py", "test_library.py", "test_manual.py",
                       "test_output_formats.py", "test_passwd.py"]
 
 PLAIN = """

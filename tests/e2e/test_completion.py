@@ -164,6 +164,9 @@ def test_what_is_no_link_to_noctule_is_left_alone(press, tmp_path):
     ("ctl --json ", "status clients reload"),
     ("ctl -c file r", "reload"),
     ("ctl status --j", "--json"),
+    ("db ", "dump check salvage"),
+    ("db dump --cl", "--client-stats"),
+    ("db check o", "one"),
     ("bench --scenario q", "qos1 qos2"),
     ("completion ", "bash zsh"),
     # bash splits words at = and :
