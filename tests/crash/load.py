@@ -9,9 +9,10 @@ import selectors
 import time
 
 import roles
-from verifier import Verifier
+from verifier import LATE_SECONDS, Verifier
 
-QUIET_SECONDS = 3  # nothing came for so long: what is owed will not come
+QUIET_SECONDS = 5  # nothing came for so long: what is owed will not come
+STALL_SECONDS = 0.2  # a turn of the loop that took longer is told to the verifier
 SETTLE_SECONDS = 60
 PROGRESS = {"deliver", "acked", "suback", "unsuback", "connack"}
 
@@ -33,7 +34,7 @@ class Load:
         self.kills = 0
         self.is_up = self.is_settling = self.is_killed = False
         self.aim, self.aim_left = None, 0
-        self.last_progress = 0
+        self.last_progress = self.last_turn = 0
         self.publishers, subscribers, mortals, self.prober = roles.cast(self)
         self.clients = [*self.publishers, *subscribers, *mortals]
 
@@ -81,8 +82,12 @@ class Load:
 
     def step(self, most):
         """Wait for what comes, `most` seconds at most, and work it off."""
-        wait = min(most, self.timers[0][0] - self.now()) if self.timers else most
-        for key, events in self.selector.select(max(wait, 0)):
+        wait = max(min(most, self.timers[0][0] - self.now()) if self.timers else most, 0)
+        ready = self.selector.select(wait)
+        if self.now() - self.last_turn - wait > STALL_SECONDS:
+            self.note("stall", seconds=round(self.now() - self.last_turn - wait, 3))
+        self.last_turn = self.now()
+        for key, events in ready:
             if events & selectors.EVENT_WRITE and key.data.sock is key.fileobj:
                 key.data.flush()
             if events & selectors.EVENT_READ and key.data.sock is key.fileobj:
@@ -105,7 +110,7 @@ class Load:
 
     def bury(self, what="kill"):
         """The broker is dead: read what it had sent, then all connections are over."""
-        self.process.reap()
+        self.process.reap(self.random)
         self.is_up, self.aim = False, None
         for client in [*self.clients, self.prober]:
             while client.sock and client.on_readable():
@@ -128,7 +133,7 @@ class Load:
             return False
         self.is_up = True
         self.note("start")
-        self.last_progress = self.now()
+        self.last_progress = self.last_turn = self.now()
         for client in [*self.clients, self.prober]:
             client.plan()
         return True
@@ -140,7 +145,7 @@ class Load:
             self.process.spawn()
             time.sleep(self.random.uniform(0, 0.03))
             self.process.kill()
-            self.process.reap()
+            self.process.reap(self.random)
             self.note("kill")
             self.kills += 1
             return True
@@ -181,7 +186,8 @@ class Load:
         start = self.last_progress = self.now()
         while not self.is_killed and self.is_unsettled():
             self.run_until(self.now() + 0.05)
-            if self.now() - max(start, self.last_progress) > QUIET_SECONDS or self.now() - start > SETTLE_SECONDS:
+            quiet = self.now() - max(start, self.last_progress)
+            if quiet > self.verifier.late + QUIET_SECONDS - LATE_SECONDS or self.now() - start > SETTLE_SECONDS:
                 break
         self.run_until(self.now() + 0.1)
         if not self.is_killed:
@@ -199,14 +205,18 @@ class Load:
         return (any(not c.is_connected or c.flows or c.waiting or c.asked for c in self.clients)
                 or not self.prober.is_done or self.verifier.outstanding(self.now()) > 0)
 
-    def torture(self, kills, seconds, settle_every, tell):
-        """Kill so often, for no longer than so many seconds, while tell() says so; then let all settle once more."""
+    def torture(self, kills, seconds, settle_every, calm, tell):
+        """Kill so often, for no longer than so many seconds, while tell() says so.
+
+        Then comes a life that is let alone for calm seconds, and settles.
+        """
         while self.kills < kills and self.now() < seconds:
             if not self.live(self.kills % settle_every == settle_every - 1):
                 return
             if not tell():
                 break
         if self.start():
+            self.run_until(self.now() + calm)
             self.settle()
             self.process.stop()
             self.bury()

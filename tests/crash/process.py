@@ -8,6 +8,8 @@ import socket
 import subprocess
 import time
 
+import powercut
+
 START_SECONDS = 20
 
 
@@ -18,14 +20,16 @@ def free_port():
 
 
 class Process:
-    """command: the words before "-c FILE". options: lines of the configuration."""
+    """command: the words before "-c FILE". options: lines of the configuration.
 
-    def __init__(self, folder, command, options):
-        self.folder, self.port = folder, free_port()
+    library: powercut.so, with which an end is a cut of the power; or None."""
+
+    def __init__(self, folder, command, options, library=None):
+        self.folder, self.port, self.library = folder, free_port(), library
         self.store = os.path.join(folder, "store")
         self.log_path = os.path.join(folder, "broker.log")
-        self.environment = dict(os.environ)
-        self.process = None
+        self.written_path = os.path.join(folder, "written")  # the log of powercut.so
+        self.disk = self.process = None
         os.makedirs(self.store, exist_ok=True)
         config = os.path.join(folder, "broker.conf")
         with open(config, "w", encoding="utf-8") as out:
@@ -36,9 +40,13 @@ class Process:
         self.command = [*command, "-c", config]
 
     def spawn(self):
+        environment = dict(os.environ)
+        if self.library:
+            self.disk = powercut.Disk(self.store)
+            environment = powercut.preload(self.library, self.store, self.written_path)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env=self.environment)
+                                            stderr=log, env=environment)
 
     def wait_ready(self):
         """Wait until it listens. None, or why it does not."""
@@ -64,8 +72,18 @@ class Process:
         """SIGKILL, at once; reap() waits for the end."""
         self.process.send_signal(signal.SIGKILL)
 
-    def reap(self):
+    def reap(self, random):
+        """Wait for the end; after a cut of the power the store is what that leaves of it."""
         self.process.wait()
+        if self.disk:
+            is_written = os.path.exists(self.written_path)
+            for record in powercut.read_log(self.written_path) if is_written else ():
+                self.disk.feed(record)
+            shutil.rmtree(self.store)
+            os.makedirs(self.store)
+            self.disk.build(self.store, random, random.choice(powercut.MODES))
+            if is_written:
+                os.remove(self.written_path)
 
     def stop(self):
         """At the end of all: nothing of ours stays."""

@@ -74,7 +74,10 @@ class Subscriber(Role):
         super().__init__(load, name, **options)
         self.wanted = dict(filters)
         self.is_slow = is_slow
-        self.acks = []
+
+    def reset_connection(self):
+        super().reset_connection()
+        self.acks = b""
 
     def acknowledge(self, data):
         if not self.is_slow:
@@ -82,12 +85,12 @@ class Subscriber(Role):
             return
         if not self.acks:
             sock = self.sock
-            self.load.after(self.load.random.uniform(0.01, 0.1), lambda: self.send_acks(sock))
-        self.acks.append((self.sock, data))
+            self.load.after(self.load.random.uniform(0.01, 0.1), lambda: self.sock is sock and self.send_acks())
+        self.acks += data
 
-    def send_acks(self, sock):
-        due, self.acks = self.acks, []
-        self.send(b"".join(data for of, data in due if of is sock and of is self.sock))
+    def send_acks(self):
+        due, self.acks = self.acks, b""
+        self.send(due)
 
 
 class Guest(Subscriber):

@@ -16,7 +16,7 @@ import collections
 import functools
 
 NEVER = 0xFFFFFFFF  # a session expiry: the session never ends by itself
-EARLY_SECONDS, LATE_SECONDS = 0.5, 2.5  # how far from a deadline what happens is beyond doubt
+EARLY_SECONDS, LATE_SECONDS = 0.5, 2.5  # how far from a deadline what happens is beyond doubt on a quick machine
 LASTING_SECONDS = 600  # a message that expires later than this is owed like one that never does
 
 # Each kind of loss, and what it says of the broker.
@@ -141,7 +141,7 @@ class Retained:
         self.publisher = None
         self.acked = (-1, True)  # sequence number, whether it clears
         self.sent = []
-        self.probed = []  # what a probe may find: what was acknowledged when it began, and all sent later
+        self.probed = [self.acked]  # what a probe may find: what was acknowledged when it began, and all sent later
         self.found = None  # the sequence number it did find
 
     def send(self, value):
@@ -176,6 +176,7 @@ class Verifier:
         self.prober = None  # the client that looks at all retained topics
         self.index = 0
         self.life = 0
+        self.early, self.late = EARLY_SECONDS, LATE_SECONDS
         self.findings = []
         self.counts = collections.Counter()
 
@@ -186,6 +187,11 @@ class Verifier:
 
     def find(self, kind, event, text, key=None, who=None):
         self.findings.append(Finding(kind, event, text, key, who or event.get("who")))
+
+    def on_stall(self, event):
+        """The clients themselves were stopped for so long: no deadline is surer than that."""
+        self.early = max(self.early, EARLY_SECONDS + event["seconds"])
+        self.late = max(self.late, LATE_SECONDS + event["seconds"])
 
     # The broker.
 
@@ -252,11 +258,11 @@ class Verifier:
                 self.find("ended", event, "CONNACK says that there is a session")
         elif event["present"]:
             away = connect["t"] - session.away_latest
-            if session.expiry != NEVER and away > session.expiry + LATE_SECONDS:
+            if session.expiry != NEVER and away > session.expiry + self.late:
                 self.find("expired session", event, f"back after {away:.1f} s, expiry {session.expiry} s")
         else:
             away = event["t"] - session.away_since
-            if session.expiry == NEVER or away < session.expiry - EARLY_SECONDS:
+            if session.expiry == NEVER or away < session.expiry - self.early:
                 self.find("session", event, f"gone after {away:.1f} s; {len(session.owed)} messages were owed to it")
                 self.judge_owed(session, event, is_gone=True)
             self.end_session(client)
@@ -374,7 +380,7 @@ class Verifier:
         self.check_covered(session, subscription, message, event)
         if message.expiry is not None and not event["dup"]:
             late = event["t"] - message.last_sent - message.expiry
-            if late > LATE_SECONDS:
+            if late > self.late:
                 self.find("expired message", event, f"{key} came {late:.1f} s after its expiry", key)
         if subscription:
             subscription.lives.add(message.life)
@@ -433,7 +439,7 @@ class Verifier:
 
     def on_probed(self, event):
         for topic, value in self.retained.items():
-            if value.is_good() or not value.probed:
+            if value.is_good():
                 continue
             acked, was_cleared = value.probed[0]
             is_back = was_cleared and value.found is not None and value.found < acked
@@ -454,8 +460,8 @@ class Verifier:
             is_same_life = will.counted_from == will.closed
             will.must = False if is_same_life else None
         elif will.must and will.delay:
-            if connect["clean"] or event["t"] < will.counted_from + will.delay + LATE_SECONDS:
-                is_early = event["t"] < will.closed + will.delay - EARLY_SECONDS and not connect["clean"]
+            if connect["clean"] or event["t"] < will.counted_from + will.delay + self.late:
+                is_early = event["t"] < will.closed + will.delay - self.early and not connect["clean"]
                 will.must = False if is_early else None
         if will.must is False and will.fired:
             self.find("will wrong", event, f"{will.key}", will.key)
@@ -480,7 +486,7 @@ class Verifier:
             return False
         if will.is_settled:
             return True
-        return True if t > will.counted_from + will.delay + LATE_SECONDS else None
+        return True if t > will.counted_from + will.delay + self.late else None
 
     def on_settled(self, event):
         for client in list(self.clients.values()):

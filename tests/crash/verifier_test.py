@@ -393,6 +393,13 @@ class Retained(Case):
         self.probe(1)
         self.assert_found()
 
+    def test_a_topic_that_is_first_used_during_the_probe_may_be_found_or_not(self):
+        self.h.session("probe", clean=True, expiry=0)
+        self.h.add("probe", "probe")
+        self.retained(1)
+        self.h.add("probed", "probe")
+        self.assert_found()
+
     def test_a_value_that_was_cleared_is_back(self):
         self.retained(1)
         self.retained(2, clear=True)
@@ -424,6 +431,14 @@ class Expiry(Case):
         self.h.wait(5)
         self.h.deliver("s", 1)
         self.assert_found("expired message")
+
+    def test_a_deadline_is_no_surer_than_the_clients_are_quick(self):
+        self.subscriber()
+        self.h.publish(1, expiry=1)
+        self.h.wait(5)
+        self.h.add("stall", seconds=2)
+        self.h.deliver("s", 1)
+        self.assert_found()
 
     def test_a_message_whose_delivery_had_begun_may_come_again(self):
         self.subscriber()
