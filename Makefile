@@ -35,7 +35,7 @@ configure = if [ ! -e $(1)/build.ninja ]; then \
 # $(call ninja,DIRECTORY): with its progress on a terminal, otherwise only what goes wrong.
 ninja = if [ -t 1 ]; then ninja -C $(1); else ninja --quiet -C $(1); fi
 
-.PHONY: build run test test-long test-asan test-tsan fuzz check check-devices amalgamation bench install format lint clean help \
+.PHONY: build run test test-long test-asan test-tsan fuzz torture check check-devices amalgamation bench install format lint clean help \
 	build-test build-asan build-tsan build-fuzz
 
 build: ## build the program: build/noctule
@@ -88,6 +88,10 @@ test-long: build build-test ## what takes longer than `make test` may
 	@build-test/tests/sim/sim --random --seconds 300 --threads
 	@scripts/bench -s 1to1-64,fanout-500,qos1 -a 1to1-64=12,fanout-500=4,qos1=10
 	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
+
+KILLS ?= 300
+torture: build ## kill the broker KILLS (300) times under a load that checks what it acknowledged
+	@tests/crash/torture --broker "build/noctule broker" --kills $(KILLS)
 
 check: ## the layers' arrows and the style's numbers
 	@$(INSTALL_DEPENDENCIES) check
