@@ -11,6 +11,10 @@
  * bytes are taken only when out is empty, so it holds OUT_MAX and a few headers; and what
  * the protocol itself answers, as to a change of keys. A server that asks for that again and
  * again and reads nothing is given up at OWED_MAX.
+ *
+ * Bytes count as written only when all of out is gone: who has written everything may wait for
+ * an answer, or close, and nothing of it would still be here. So those that SSL_write() took and
+ * what is below did not are pending, and are the first ones of the next write.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +36,9 @@
 #include <noctule/tls.h>
 
 enum { OUT_MAX = 64 * 1024, OWED_MAX = 4 * OUT_MAX };
+
+/* How long to wait for an answer before what is in out is offered again. */
+enum { RETRY_MS = 10 };
 
 /* The clock was never set when it shows a time before this: 2024-01-01. */
 #define CLOCK_IS_SET_FROM 1704067200
@@ -76,14 +83,19 @@ static int flush(struct noc_openssl_transport *tls)
 static int bio_read(BIO *bio, char *bytes, int n)
 {
     struct noc_openssl_transport *tls = BIO_get_data(bio);
+    uint32_t wait_ms = ms_left(tls);
     int got;
 
     BIO_clear_retry_flags(bio);
     /* In a handshake the answer comes only to what was sent. */
-    if (tls->below_error != NOC_OK || flush(tls) < 0) {
+    got = tls->below_error != NOC_OK ? -1 : flush(tls);
+    if (got < 0) {
         return -1;
     }
-    got = tls->below->read(tls->below, bytes, (size_t)n, ms_left(tls));
+    if (got == 0 && wait_ms > RETRY_MS) {
+        wait_ms = RETRY_MS;
+    }
+    got = tls->below->read(tls->below, bytes, (size_t)n, wait_ms);
     if (got > 0) {
         return got;
     }
@@ -414,7 +426,7 @@ static void drop(struct noc_openssl_transport *tls)
     SSL_free(tls->ssl);
     BIO_meth_free(method);
     tls->ssl = NULL;
-    tls->out_at = tls->out_n = 0;
+    tls->out_at = tls->out_n = tls->pending = 0;
     tls->below_error = NOC_OK;
 }
 
@@ -548,6 +560,22 @@ static int read_tls(struct noc_transport *transport, void *bytes, size_t n, uint
     return got;
 }
 
+/* Those of n bytes that are written: pending ones, once nothing is left of them; or 0, or an error. */
+static int settle_pending(struct noc_openssl_transport *tls, size_t n)
+{
+    int outcome = flush(tls);
+
+    if (outcome < 0) {
+        return fail_below(tls, true);
+    }
+    if (outcome == 0) {
+        return 0;
+    }
+    n = n < tls->pending ? n : tls->pending;
+    tls->pending -= n;
+    return (int)n;
+}
+
 static int write_tls(struct noc_transport *transport, const void *bytes, size_t n)
 {
     struct noc_openssl_transport *tls = tls_of(transport);
@@ -556,19 +584,17 @@ static int write_tls(struct noc_transport *transport, const void *bytes, size_t 
     if (tls->ssl == NULL) {
         return NOC_ECLOSED;
     }
-    outcome = flush(tls);
-    if (outcome < 0) {
-        return fail_below(tls, true);
-    }
-    if (outcome == 0 || n == 0) {
-        return 0;
+    outcome = settle_pending(tls, n);
+    if (outcome != 0 || tls->out_n > 0 || n == 0) {
+        return outcome;
     }
     ERR_clear_error();
     taken = SSL_write(tls->ssl, bytes, n > OUT_MAX ? OUT_MAX : (int)n);
     if (taken <= 0) {
         return judge(tls, taken, true);
     }
-    return flush(tls) < 0 ? fail_below(tls, true) : taken;
+    tls->pending = (size_t)taken;
+    return settle_pending(tls, n);
 }
 
 /* ---- set-up ---- */
