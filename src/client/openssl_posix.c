@@ -37,6 +37,10 @@
 
 enum { OUT_MAX = 64 * 1024, OWED_MAX = 4 * OUT_MAX };
 
+enum {
+    HOST_SIZE = 512
+}; /* longer than any name, so that one that is too long is refused as such */
+
 /* How long to wait for an answer before what is in out is offered again. */
 enum { RETRY_MS = 10 };
 
@@ -453,22 +457,41 @@ static bool is_address(const char *host)
     return ip != NULL;
 }
 
+/*
+ * The host as certificates have it: without an IPv6 address's zone (fe80::1%eth0), which means
+ * something on this machine only, and without the dot that may end a name. Too long: cut off.
+ */
+static void plain_host(const char *host, char text[HOST_SIZE])
+{
+    size_t n = strchr(host, ':') != NULL ? strcspn(host, "%") : strlen(host);
+
+    if (n > 1 && host[n] == '\0' && host[n - 1] == '.') {
+        n--;
+    }
+    (void)snprintf(text, HOST_SIZE, "%.*s", (int)(n < HOST_SIZE ? n : HOST_SIZE - 1), host);
+}
+
 static bool expect_host(struct noc_openssl_transport *tls)
 {
-    bool is_ip = tls->host != NULL && is_address(tls->host);
+    char host[HOST_SIZE] = "";
+    bool is_ip;
 
-    if (tls->host == NULL || tls->host[0] == '\0') {
+    if (tls->host != NULL) {
+        plain_host(tls->host, host);
+    }
+    if (host[0] == '\0') {
         return !tls->checks_name;
     }
-    if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, (uintptr_t)tls->host) != 1) {
+    is_ip = is_address(host);
+    if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, host) != 1) {
         return false;
     }
     if (!tls->checks_name) {
         return true;
     }
     SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), tls->host) == 1
-                 : SSL_set1_host(tls->ssl, tls->host) == 1;
+    return is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) == 1
+                 : SSL_set1_host(tls->ssl, host) == 1;
 }
 
 static int new_connection(struct noc_openssl_transport *tls)

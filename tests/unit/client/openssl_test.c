@@ -372,11 +372,11 @@ static int near_read(struct noc_transport *transport, void *bytes, size_t n, uin
     return got < 0 ? 0 : got;
 }
 
-/* A connection to a server without a thread is open; near is what lies in between. */
-static void open_near(
-    struct near *near, struct tls_server *server, struct noc_openssl_transport *tls)
+/* Open a connection to a server without a thread; near is what lies in between. */
+static int open_near_as(struct near *near, struct tls_server *server,
+    struct noc_openssl_transport *tls, const char *host)
 {
-    struct noc_tls_client_options options = {.host = "localhost"};
+    struct noc_tls_client_options options = {.host = host};
     char path[128];
 
     near->transport = (struct noc_transport){near_open, near_read, near_write, near_close};
@@ -385,7 +385,13 @@ static void open_near(
     SSL_set_bio(near->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     options.cafile = file_in_folder(path, "ca", "crt");
     assert_int_equal(noc_openssl_init(tls, &options, &near->transport), NOC_OK);
-    assert_int_equal(tls->transport.open(&tls->transport, LONG_MS), NOC_OK);
+    return tls->transport.open(&tls->transport, LONG_MS);
+}
+
+static void open_near(
+    struct near *near, struct tls_server *server, struct noc_openssl_transport *tls)
+{
+    assert_int_equal(open_near_as(near, server, tls, "localhost"), NOC_OK);
 }
 
 static void close_near(
@@ -463,6 +469,37 @@ static void nobody_waits_for_an_answer_to_what_is_not_sent(void **state)
     close_near(&near, &server, &tls);
 }
 
+static void a_host_is_checked_as_certificates_write_it(void **state)
+{
+    static const struct {
+        const char *host;
+        bool is_good;
+        const char *name; /* that was sent */
+    } rows[] = {
+        {"fe80::1", true, ""},
+        {"fe80::1%eth0", true, ""},
+        {"fe80::2%eth0", false, ""},
+        {"localhost.", true, "localhost"},
+        {"localhost..", false, "localhost."},
+        {"localhost%eth0", false, "localhost%eth0"},
+        {"%eth0:", false, ""},
+        {"localhost:%", false, "localhost:"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct tls_server server = {.certificate = "server"};
+        struct near near = {.takes_nothing = false};
+        struct noc_openssl_transport tls;
+        const char *name;
+
+        assert_int_equal(
+            open_near_as(&near, &server, &tls, rows[i].host) == NOC_OK, rows[i].is_good);
+        name = SSL_get_servername(near.ssl, TLSEXT_NAMETYPE_host_name);
+        assert_string_equal(name == NULL ? "" : name, rows[i].name);
+        close_near(&near, &server, &tls);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +516,7 @@ int main(void)
         cmocka_unit_test(what_is_below_is_told_apart),
         cmocka_unit_test(a_server_that_asks_and_never_reads_does_not_fill_the_memory),
         cmocka_unit_test(what_is_below_has_not_taken_is_not_written),
+        cmocka_unit_test(a_host_is_checked_as_certificates_write_it),
         cmocka_unit_test(nobody_waits_for_an_answer_to_what_is_not_sent),
     };
 
