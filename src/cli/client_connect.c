@@ -401,6 +401,9 @@ bool noc_client_link_flush(struct noc_client_link *link)
         }
         written = link->transport->write(link->transport, bytes, n);
         if (written < 0) {
+            /* Why it takes no more may be said in what it has sent: a DISCONNECT. */
+            while (noc_client_link_read(link)) {
+            }
             give_up(link);
             return true;
         }

@@ -74,6 +74,7 @@ static int flush(struct noc_openssl_transport *tls)
 
         if (sent < 0) {
             tls->below_error = sent;
+            tls->out_at = tls->out_n = tls->pending = 0; /* what came before can still be read */
         }
         if (sent <= 0) {
             return sent;
@@ -569,6 +570,7 @@ static int read_tls(struct noc_transport *transport, void *bytes, size_t n, uint
         return NOC_ECLOSED;
     }
     wait_until(tls, timeout_ms);
+    tls->below_error = NOC_OK; /* of a write, perhaps: what had come is there all the same */
     do {
         ERR_clear_error();
         got = SSL_read(tls->ssl, bytes, n > INT_MAX ? INT_MAX : (int)n);

@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import termios
 import threading
@@ -15,6 +16,7 @@ import time
 import pytest
 
 import raw
+import ways
 from conftest import IS_MOSQUITTO, PROGRAM, SLOWER, TOP
 
 TOOL = PROGRAM if not IS_MOSQUITTO else os.path.join(TOP, "build", "noctule")
@@ -226,6 +228,41 @@ def test_a_server_that_drops_us_each_time_is_not_hammered(start):
         wait_until(lambda: server.count > 0)
         time.sleep(3)
         assert server.count < 30
+
+
+def wait_until_full(sock):
+    """Until no more comes in, though nothing is read: the other side is stuck."""
+    before = -1
+    waiting = array.array("i", [0])
+    while waiting[0] == 0 or waiting[0] != before:
+        before = waiting[0]
+        time.sleep(0.1)
+        fcntl.ioctl(sock, termios.FIONREAD, waiting)
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["tcp", "tls"])
+def test_why_a_server_ended_it_is_told_though_it_takes_no_more(start, tmp_path, is_tls):
+    """It says so and closes while we are sending: what it has not read makes a reset of that."""
+    words = []
+    if is_tls:
+        ways.make_certificates(tmp_path)
+        words = ["--cafile", str(tmp_path / "ca.crt")]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+
+    def serve(_, sock):
+        with context.wrap_socket(sock, server_side=True) if is_tls else sock as stream:
+            stream.recv(4096)
+            stream.sendall(bytes([0x20, 3, 0, 0, 0]))
+            wait_until_full(stream)
+            stream.sendall(bytes([0xe0, 2, 0x97, 0]))
+
+    (tmp_path / "large").write_bytes(bytes(30_000_000))
+    with Server(serve) as server:
+        pub = start("pub", *to(server.port), *words, "-V", "5", "-t", "t",
+                    "-f", str(tmp_path / "large"))
+        assert b"quota exceeded" in pub.stderr.read()
+        assert pub.wait() == 7
 
 
 # ---- what a server sends ----

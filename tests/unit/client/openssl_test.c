@@ -325,6 +325,7 @@ struct near {
     bool takes_nothing;
     bool is_hesitant;   /* takes some bytes of every other write only */
     bool has_refused;   /* the last write */
+    bool is_broken;     /* for writing */
     uint32_t waited_ms; /* the longest time that read() could have waited behind such a one */
 };
 
@@ -349,6 +350,9 @@ static int near_write(struct noc_transport *transport, const void *bytes, size_t
 {
     struct near *near = near_of(transport);
 
+    if (near->is_broken) {
+        return NOC_ECLOSED;
+    }
     near->has_refused = near->takes_nothing || (near->is_hesitant && !near->has_refused);
     if (near->has_refused) {
         return 0;
@@ -469,6 +473,25 @@ static void nobody_waits_for_an_answer_to_what_is_not_sent(void **state)
     close_near(&near, &server, &tls);
 }
 
+static void what_came_before_a_write_failed_is_read(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct near near = {.is_broken = false};
+    struct noc_openssl_transport tls;
+    struct noc_transport *transport = &tls.transport;
+    char bytes[8];
+
+    open_near(&near, &server, &tls);
+    assert_int_equal(SSL_write(near.ssl, "why", 3), 3);
+    near.is_broken = true;
+    assert_int_equal(transport->write(transport, "x", 1), NOC_ECLOSED);
+    assert_int_equal(transport->read(transport, bytes, sizeof(bytes), 0), 3);
+    assert_memory_equal(bytes, "why", 3);
+    assert_int_equal(transport->read(transport, bytes, sizeof(bytes), 0), 0);
+    assert_int_equal(transport->write(transport, "x", 1), NOC_ECLOSED);
+    close_near(&near, &server, &tls);
+}
+
 static void a_host_is_checked_as_certificates_write_it(void **state)
 {
     static const struct {
@@ -516,6 +539,7 @@ int main(void)
         cmocka_unit_test(what_is_below_is_told_apart),
         cmocka_unit_test(a_server_that_asks_and_never_reads_does_not_fill_the_memory),
         cmocka_unit_test(what_is_below_has_not_taken_is_not_written),
+        cmocka_unit_test(what_came_before_a_write_failed_is_read),
         cmocka_unit_test(a_host_is_checked_as_certificates_write_it),
         cmocka_unit_test(nobody_waits_for_an_answer_to_what_is_not_sent),
     };
