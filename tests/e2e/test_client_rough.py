@@ -128,6 +128,13 @@ def test_lines_that_cannot_be_read_are_an_error(broker, topic, start):
     assert (pub.returncode, err) == (1, b"Error: Unable to read standard input: Is a directory.\n")
 
 
+def test_a_line_without_end_is_an_error(broker, topic, start):
+    with open("/dev/zero", "rb") as endless:
+        pub = start("pub", *to(broker.port), "-t", topic, "-l", stdin=endless)
+        assert pub.wait(SECONDS) == 1
+    assert b"too large" in pub.stderr.read()
+
+
 def test_output_does_not_go_into_the_connection(start):
     came = []
 
