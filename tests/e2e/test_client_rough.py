@@ -5,6 +5,7 @@ that hang, come and go, or send what would move a terminal's cursor."""
 import array
 import fcntl
 import os
+import queue
 import signal
 import socket
 import ssl
@@ -37,8 +38,9 @@ def to(port):
 class Server:
     """serve(number, socket) for each client that comes, each in a thread of its own."""
 
-    def __init__(self, serve):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, serve, host="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, 0), family=family)
         self.port = self.listener.getsockname()[1]
         self.count = 0
         self.serve = serve
@@ -270,6 +272,17 @@ def test_why_a_server_ended_it_is_told_though_it_takes_no_more(start, tmp_path, 
                     "-f", str(tmp_path / "large"))
         assert b"quota exceeded" in pub.stderr.read()
         assert pub.wait() == 7
+
+
+def test_the_host_header_has_no_zone(start):
+    seen = queue.Queue()
+
+    def serve(_, sock):
+        seen.put(sock.recv(4096))
+
+    with Server(serve, "::1") as server:
+        start("pub", "--ws", "-h", "::1%1", "-p", str(server.port), "-t", "t", "-m", "x")
+        assert b"\r\nHost: [::1]:%d\r\n" % server.port in seen.get(timeout=SECONDS)
 
 
 # ---- what a server sends ----
