@@ -30,7 +30,7 @@
 #include <noctule/error.h>
 #include <noctule/posix.h>
 
-enum { ADDRESSES_MAX = 16, STAGGER_MS = 250 };
+enum { ADDRESSES_MAX = 16, STAGGER_MS = 250, BACKLOG_MS = 10 };
 
 static struct noc_posix_transport *posix_of(struct noc_transport *transport)
 {
@@ -262,10 +262,16 @@ static void keep_peer(struct noc_posix_transport *posix, const struct addrinfo *
     }
 }
 
+static int fail_connect(struct noc_posix_transport *posix, int error)
+{
+    return noc_fault_set(&posix->fault, error == ETIMEDOUT ? NOC_FAULT_TIMEOUT : NOC_FAULT_CONNECT,
+        error, NOC_EIO, "%s", strerror(error));
+}
+
 static int connect_any(
     struct noc_posix_transport *posix, const struct addrinfo *list, const struct deadline *deadline)
 {
-    struct race race = {.error = EADDRNOTAVAIL};
+    struct race race = {.count = 0};
     int winner;
 
     line_up(&race, list);
@@ -276,9 +282,7 @@ static int connect_any(
         }
     }
     if (winner < 0) {
-        return noc_fault_set(&posix->fault,
-            race.error == ETIMEDOUT ? NOC_FAULT_TIMEOUT : NOC_FAULT_CONNECT, race.error, NOC_EIO,
-            "%s", strerror(race.error));
+        return fail_connect(posix, race.error);
     }
     posix->fd = race.runners[winner].fd;
     keep_peer(posix, race.order[winner]);
@@ -304,16 +308,26 @@ static int open_tcp(struct noc_posix_transport *posix, const char *host, uint16_
     return err;
 }
 
-static int fail_connect(struct noc_posix_transport *posix, int error)
+/* While its backlog is full a unix socket refuses with EAGAIN, and poll() doesn't tell of an end. */
+static int connect_unix(int fd, const struct sockaddr_un *address, const struct deadline *deadline)
 {
-    return noc_fault_set(&posix->fault, NOC_FAULT_CONNECT, error, NOC_EIO, "%s", strerror(error));
+    while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            return errno;
+        }
+        if (ms_left(deadline) == 0) {
+            return ETIMEDOUT;
+        }
+        (void)poll(NULL, 0, errno == EINTR ? 0 : BACKLOG_MS);
+    }
+    return 0;
 }
 
-static int open_unix(struct noc_posix_transport *posix)
+static int open_unix(struct noc_posix_transport *posix, const struct deadline *deadline)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t n = strlen(posix->options->host);
-    int fd;
+    int fd, error;
 
     if (n >= sizeof(address.sun_path)) {
         return fail_connect(posix, ENAMETOOLONG);
@@ -323,9 +337,8 @@ static int open_unix(struct noc_posix_transport *posix)
     if (fd < 0) {
         return fail_connect(posix, errno);
     }
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        int error = errno;
-
+    error = connect_unix(fd, &address, deadline);
+    if (error != 0) {
         (void)close(fd);
         return fail_connect(posix, error);
     }
@@ -334,6 +347,8 @@ static int open_unix(struct noc_posix_transport *posix)
 }
 
 /* ---- SOCKS5 (RFC 1928, 1929) ---- */
+
+enum { SOCKS_IPV4 = 1, SOCKS_NAME = 3, SOCKS_IPV6 = 4 }; /* kinds of an address */
 
 static int write_all(struct noc_posix_transport *posix, const uint8_t *bytes, size_t n,
     const struct deadline *deadline)
@@ -495,7 +510,7 @@ static int open_posix(struct noc_transport *transport, uint32_t timeout_ms)
     posix->peer[0] = '\0';
     posix->fault.kind = NOC_FAULT_NONE;
     if (options->is_unix) {
-        return open_unix(posix);
+        return open_unix(posix, &deadline);
     }
     if (options->proxy_host == NULL) {
         return open_tcp(posix, options->host, options->port, &deadline);

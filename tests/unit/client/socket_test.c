@@ -224,6 +224,43 @@ static void unix_sockets_are_reached(void **state)
     assert_int_equal(posix.fault.code, ENAMETOOLONG);
 }
 
+static void *accept_two(void *context)
+{
+    const int *listener = context;
+
+    for (int i = 0; i < 2; i++) {
+        (void)close(accept(*listener, NULL, NULL));
+    }
+    return NULL;
+}
+
+static void a_unix_socket_whose_backlog_is_full_is_waited_for(void **state)
+{
+    char folder[] = "/tmp/noctule-test-XXXXXX", path[64];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct noc_posix_options options = {.host = path, .is_unix = true};
+    struct noc_posix_transport first, second;
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    pthread_t thread;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/mqtt.sock", folder);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(noc_posix_init(&first, &options)->open(&first.transport, LONG_MS), NOC_OK);
+    assert_int_equal(noc_posix_init(&second, &options)->open(&second.transport, 30), NOC_EIO);
+    assert_int_equal(second.fault.kind, NOC_FAULT_TIMEOUT);
+    assert_int_equal(pthread_create(&thread, NULL, accept_two, &listener), 0);
+    assert_int_equal(second.transport.open(&second.transport, LONG_MS), NOC_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    first.transport.close(&first.transport);
+    second.transport.close(&second.transport);
+    close(listener);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- a proxy that plays what is in a script ---- */
 
 struct proxy {
@@ -371,6 +408,7 @@ int main(void)
         cmocka_unit_test(who_does_not_answer_is_given_up),
         cmocka_unit_test(it_comes_from_the_bind_address),
         cmocka_unit_test(unix_sockets_are_reached),
+        cmocka_unit_test(a_unix_socket_whose_backlog_is_full_is_waited_for),
         cmocka_unit_test(a_socks_proxy_looks_the_name_up),
         cmocka_unit_test(a_socks_proxy_gets_user_and_password),
         cmocka_unit_test(what_a_socks_proxy_refuses_is_told),
