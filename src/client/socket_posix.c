@@ -162,8 +162,18 @@ struct race {
     const struct addrinfo *order[ADDRESSES_MAX]; /* families in turn */
     struct pollfd runners[ADDRESSES_MAX];        /* fd -1: has not started, or has lost */
     size_t count, started, running;
-    int error; /* errno of the last that lost */
+    int error; /* errno of the last that lost and got anywhere; 0: none has lost yet */
 };
+
+/* One that could not even begin, as IPv6 where there is none, says nothing of the server. */
+static void lose(struct race *race, int error)
+{
+    bool has_begun = error != ENETUNREACH && error != EADDRNOTAVAIL && error != EAFNOSUPPORT;
+
+    if (has_begun || race->error == 0) {
+        race->error = error;
+    }
+}
 
 /* The addresses in the system's order, but one family and the other in turn. */
 static void line_up(struct race *race, const struct addrinfo *list)
@@ -192,7 +202,7 @@ static void start_next(struct race *race, const struct noc_posix_options *option
     runner->revents = 0;
     race->started++;
     if (runner->fd < 0) {
-        race->error = errno;
+        lose(race, errno);
     } else {
         race->running++;
     }
@@ -214,7 +224,7 @@ static int find_winner(struct race *race)
         }
         (void)close(runner->fd);
         runner->fd = -1;
-        race->error = error;
+        lose(race, error);
         race->running--;
     }
     return -1;

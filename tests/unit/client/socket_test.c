@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 /* The transport over sockets, with real ones on loopback. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -147,6 +148,38 @@ static void all_addresses_of_a_name_are_tried(void **state)
     assert_int_equal(transport->open(transport, LONG_MS), NOC_OK);
     transport->close(transport);
     close(listener);
+}
+
+/*
+ * What the library gets in place of the system's: the name "both.example", whose addresses are
+ * 127.0.0.1 and ::1, in this order.
+ */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+    const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
+{
+    int (*of_system)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    int code;
+
+    *(void **)&of_system = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(name, "both.example") != 0) {
+        return of_system(name, service, hints, ret_list);
+    }
+    code = of_system("127.0.0.1", service, hints, ret_list);
+    return code != 0 ? code : of_system("::1", service, hints, &(*ret_list)->ai_next);
+}
+
+static void an_address_that_cannot_be_tried_hides_no_refusal(void **state)
+{
+    int held;
+    /* From there is no way to ::1. */
+    struct noc_posix_options options = {
+        .host = "both.example", .port = closed_port(&held), .bind_address = "127.0.0.1"};
+    struct noc_posix_transport posix;
+    struct noc_transport *transport = noc_posix_init(&posix, &options);
+
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_EIO);
+    assert_int_equal(posix.fault.code, ECONNREFUSED);
+    close(held);
 }
 
 static void who_does_not_answer_is_given_up(void **state)
@@ -405,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_name_that_is_not_there_is_told),
         cmocka_unit_test(all_addresses_of_a_name_are_tried),
+        cmocka_unit_test(an_address_that_cannot_be_tried_hides_no_refusal),
         cmocka_unit_test(who_does_not_answer_is_given_up),
         cmocka_unit_test(it_comes_from_the_bind_address),
         cmocka_unit_test(unix_sockets_are_reached),
