@@ -9,6 +9,7 @@
  *
  * Sockets never block; waiting is done by poll() with what is left of the time.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -465,24 +466,44 @@ static const char *socks_text(uint8_t code)
     return code < NOC_COUNT(texts) ? texts[code] : "the proxy failed";
 }
 
+/*
+ * The host as the proxy is told it, at most 256 bytes at at[]: an address as such, as some look
+ * up whatever comes as a name; otherwise the name, behind its length. Returns the bytes.
+ */
+static size_t put_host(const char *host, uint8_t *at, uint8_t *ret_type)
+{
+    size_t n = strlen(host);
+
+    if (inet_pton(AF_INET, host, at) == 1) {
+        *ret_type = SOCKS_IPV4;
+        return 4;
+    }
+    if (inet_pton(AF_INET6, host, at) == 1) {
+        *ret_type = SOCKS_IPV6;
+        return 16;
+    }
+    *ret_type = SOCKS_NAME;
+    at[0] = (uint8_t)n;
+    memcpy(at + 1, host, n);
+    return n + 1;
+}
+
 /* Have the proxy look the name up and connect. */
 static int socks_connect(struct noc_posix_transport *posix, const struct deadline *deadline)
 {
     const struct noc_posix_options *options = posix->options;
-    size_t n = strlen(options->host);
-    uint8_t ask[4 + 1 + 255 + 2] = {5, 1, 0, 3};
+    uint8_t ask[4 + 1 + 255 + 2] = {5, 1, 0};
     uint8_t answer[4 + 1 + 255 + 2];
-    size_t rest;
+    size_t n, rest;
     int err;
 
-    if (n > 255) {
+    if (strlen(options->host) > 255) {
         return refuse_proxy(posix, 0, "the host's name is too long for a SOCKS proxy");
     }
-    ask[4] = (uint8_t)n;
-    memcpy(ask + 5, options->host, n);
-    ask[5 + n] = (uint8_t)(options->port >> 8);
-    ask[6 + n] = (uint8_t)options->port;
-    err = write_all(posix, ask, 7 + n, deadline);
+    n = 4 + put_host(options->host, ask + 4, &ask[3]);
+    ask[n] = (uint8_t)(options->port >> 8);
+    ask[n + 1] = (uint8_t)options->port;
+    err = write_all(posix, ask, n + 2, deadline);
     if (err == NOC_OK) {
         err = read_all(posix, answer, 5, deadline);
     }
@@ -493,7 +514,9 @@ static int socks_connect(struct noc_posix_transport *posix, const struct deadlin
         return refuse_proxy(posix, answer[1], socks_text(answer[1]));
     }
     /* The address it has bound, of no interest; its first byte is here already. */
-    rest = answer[3] == 1 ? 3 + 2 : answer[3] == 4 ? 15 + 2 : (size_t)answer[4] + 2;
+    rest = answer[3] == SOCKS_IPV4   ? 3 + 2
+           : answer[3] == SOCKS_IPV6 ? 15 + 2
+                                     : (size_t)answer[4] + 2;
     return read_all(posix, answer, rest, deadline);
 }
 

@@ -330,15 +330,15 @@ static void *play_proxy(void *context)
 }
 
 /* Open a transport through it; returns open()'s result. */
-static int open_through(
-    struct proxy *proxy, struct noc_posix_transport *posix, const char *user, const char *password)
+static int open_through_to(const char *host, struct proxy *proxy, struct noc_posix_transport *posix,
+    const char *user, const char *password)
 {
     static struct noc_posix_options options;
     struct noc_transport *transport = noc_posix_init(posix, &options);
     pthread_t thread;
     int err;
 
-    options = (struct noc_posix_options){.host = "mqtt.example",
+    options = (struct noc_posix_options){.host = host,
         .port = 1883,
         .proxy_host = "127.0.0.1",
         .proxy_user = user,
@@ -350,6 +350,12 @@ static int open_through(
     close(proxy->listener);
     assert_false(proxy->has_failed);
     return err;
+}
+
+static int open_through(
+    struct proxy *proxy, struct noc_posix_transport *posix, const char *user, const char *password)
+{
+    return open_through_to("mqtt.example", proxy, posix, user, password);
 }
 
 #define BYTES(text) text, sizeof(text) - 1
@@ -365,6 +371,21 @@ static void a_socks_proxy_looks_the_name_up(void **state)
     assert_int_equal(open_through(&proxy, &posix, NULL, NULL), NOC_OK);
     assert_int_equal(posix.transport.read(&posix.transport, bytes, sizeof(bytes), LONG_MS), 4);
     assert_memory_equal(bytes, "MQTT", 4);
+    posix.transport.close(&posix.transport);
+}
+
+static void a_socks_proxy_gets_an_address_as_such(void **state)
+{
+    struct proxy ipv4 = {.steps = {{BYTES("\5\1\0"), BYTES("\5\0")},
+                             {BYTES("\5\1\0\1\300\0\2\7\7\133"), BYTES(DONE)}}};
+    struct proxy ipv6 = {
+        .steps = {{BYTES("\5\1\0"), BYTES("\5\0")},
+            {BYTES("\5\1\0\4\40\1\15\270\0\0\0\0\0\0\0\0\0\0\0\7\7\133"), BYTES(DONE)}}};
+    struct noc_posix_transport posix;
+
+    assert_int_equal(open_through_to("192.0.2.7", &ipv4, &posix, NULL, NULL), NOC_OK);
+    posix.transport.close(&posix.transport);
+    assert_int_equal(open_through_to("2001:db8::7", &ipv6, &posix, NULL, NULL), NOC_OK);
     posix.transport.close(&posix.transport);
 }
 
@@ -444,6 +465,7 @@ int main(void)
         cmocka_unit_test(unix_sockets_are_reached),
         cmocka_unit_test(a_unix_socket_whose_backlog_is_full_is_waited_for),
         cmocka_unit_test(a_socks_proxy_looks_the_name_up),
+        cmocka_unit_test(a_socks_proxy_gets_an_address_as_such),
         cmocka_unit_test(a_socks_proxy_gets_user_and_password),
         cmocka_unit_test(what_a_socks_proxy_refuses_is_told),
         cmocka_unit_test(random_bits_differ),
