@@ -77,6 +77,7 @@ struct noc_openssl_transport {
     uint32_t deadline_ms;
     uint8_t *out; /* records that what is below has not taken yet */
     size_t out_at, out_n, out_room;
+    size_t pending;  /* bytes of a write that are in them */
     int below_error; /* what it returned last, when an error */
     uint8_t psk[64];
     size_t psk_n;

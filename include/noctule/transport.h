@@ -23,7 +23,11 @@ struct noc_transport {
      * NOC_ECLOSED: the peer has closed; another error: it failed.
      */
     int (*read)(struct noc_transport *transport, void *bytes, size_t n, uint32_t timeout_ms);
-    /* Write up to n bytes. Returns how many, 0: none can be written now; or an error. */
+    /*
+     * Write up to n bytes. Returns how many, 0: none can be written now; or an error. After 0 the
+     * next call must begin with the same bytes: TLS may have made a record of them. After an error
+     * it may still be read from: what had come before.
+     */
     int (*write)(struct noc_transport *transport, const void *bytes, size_t n);
     /* Close it, if it is open. */
     void (*close)(struct noc_transport *transport);

@@ -41,11 +41,15 @@ static void on_header(void *context, struct noc_slice line)
     noc_http_hints_add(&link->hints, line);
 }
 
-/* The Host header: the port only where it is not the usual one. */
+/*
+ * The Host header: the port only where it is not the usual one, and no zone of an IPv6 address
+ * (fe80::1%eth0), which means something on this machine only (RFC 6874, 3).
+ */
 static void write_host(struct noc_client_link *link, uint16_t usual_port)
 {
     const struct noc_client_settings *settings = link->settings;
     bool is_ipv6 = strchr(settings->host, ':') != NULL;
+    size_t n = is_ipv6 ? strcspn(settings->host, "%") : strlen(settings->host);
     char port[8] = "";
 
     if (settings->is_unix) {
@@ -55,8 +59,8 @@ static void write_host(struct noc_client_link *link, uint16_t usual_port)
     if (settings->port != usual_port) {
         (void)snprintf(port, sizeof(port), ":%u", (unsigned)settings->port);
     }
-    (void)snprintf(link->ws_host, sizeof(link->ws_host), "%s%.255s%s%s", is_ipv6 ? "[" : "",
-        settings->host, is_ipv6 ? "]" : "", port);
+    (void)snprintf(link->ws_host, sizeof(link->ws_host), "%s%.*s%s%s", is_ipv6 ? "[" : "",
+        (int)(n < 255 ? n : 255), settings->host, is_ipv6 ? "]" : "", port);
 }
 
 /* All --header lines in one. */
@@ -401,6 +405,9 @@ bool noc_client_link_flush(struct noc_client_link *link)
         }
         written = link->transport->write(link->transport, bytes, n);
         if (written < 0) {
+            /* Why it takes no more may be said in what it has sent: a DISCONNECT. */
+            while (noc_client_link_read(link)) {
+            }
             give_up(link);
             return true;
         }

@@ -194,8 +194,9 @@ void noc_client_failure_of_fault(struct noc_client_failure *failure,
             say(failure, settings, NOC_EXIT_NO_ANSWER, "%s, from %s%s", fault->text, target,
                 tls_advice(fault));
         } else {
-            say(failure, settings, NOC_EXIT_NO_ANSWER,
-                "no answer from %s; a firewall may drop what is sent there", target);
+            say(failure, settings, NOC_EXIT_NO_ANSWER, "no answer from %s; %s", target,
+                settings->is_unix ? "the broker may hang"
+                                  : "a firewall may drop what is sent there");
         }
         return;
     case NOC_FAULT_PROXY:

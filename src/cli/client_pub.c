@@ -335,6 +335,10 @@ static bool publish_lines(struct noc_client_run *run)
         }
         drop_line(pub, used);
     }
+    if (pub->end - pub->start > PAYLOAD_MAX) {
+        refuse(run, NOC_ETOOLARGE); /* and it may have no end at all */
+        return false;
+    }
     return true;
 }
 

@@ -65,9 +65,9 @@ static void silence_end(struct silence *silence)
     }
 }
 
-static enum noc_ask_answer judge(const struct noc_ask_password *password, bool is_cut)
+static enum noc_ask_answer judge(const struct noc_ask_password *password)
 {
-    if (is_cut) {
+    if (password->n > NOC_ASK_PASSWORD_MAX) {
         return NOC_ASK_TOO_LONG;
     }
     if (password->n == 0) {
@@ -94,7 +94,6 @@ static ssize_t read_byte(const struct silence *silence, char *ret_byte)
 static enum noc_ask_answer read_line(
     const struct silence *silence, struct noc_ask_password *ret_password)
 {
-    bool is_cut = false;
     char byte = '\0';
 
     ret_password->n = 0;
@@ -107,15 +106,15 @@ static enum noc_ask_answer read_line(
         if (got == 0 || byte == '\n') {
             break;
         }
-        if (ret_password->n < sizeof ret_password->bytes) {
-            ret_password->bytes[ret_password->n++] = byte;
+        if (ret_password->n == sizeof ret_password->bytes) {
+            return NOC_ASK_TOO_LONG; /* and it may have no end at all */
         }
+        ret_password->bytes[ret_password->n++] = byte;
     }
     while (ret_password->n > 0 && ret_password->bytes[ret_password->n - 1] == '\r') {
         ret_password->n--;
     }
-    is_cut = ret_password->n > NOC_ASK_PASSWORD_MAX;
-    return judge(ret_password, is_cut);
+    return judge(ret_password);
 }
 
 static void show(const struct noc_ask *ask, const char *text)

@@ -309,22 +309,30 @@ static int write_all(struct noc_passwd_file *file, struct noc_slice text)
     return NOC_OK;
 }
 
-/* Who else may read it, by name: the broker's user, perhaps. */
+/*
+ * Who else may read it, by name: the broker's user, perhaps. Without such a list the new file
+ * has none either, though its folder may have given it one, which its mode would bring to life.
+ */
 static int keep_acl(struct noc_passwd_file *file)
 {
     char acl[ACL_MAX_BYTES];
     ssize_t n = getxattr(file->path, ACL_NAME, acl, sizeof acl);
+    int outcome;
 
-    if (n < 0) {
-        return errno == ENODATA || errno == ENOTSUP ? NOC_OK : fail(file, NOC_PASSWD_KEEP);
+    if (n < 0 && errno != ENODATA && errno != ENOTSUP) {
+        return fail(file, NOC_PASSWD_KEEP);
     }
-    return fsetxattr(file->fd, ACL_NAME, acl, (size_t)n, 0) == 0 ? NOC_OK
-                                                                 : fail(file, NOC_PASSWD_KEEP);
+    outcome =
+        n < 0 ? fremovexattr(file->fd, ACL_NAME) : fsetxattr(file->fd, ACL_NAME, acl, (size_t)n, 0);
+    return outcome == 0 || (n < 0 && (errno == ENODATA || errno == ENOTSUP))
+               ? NOC_OK
+               : fail(file, NOC_PASSWD_KEEP);
 }
 
 static int keep_rights(struct noc_passwd_file *file)
 {
     struct stat status;
+    int err;
 
     if (!file->exists) {
         return NOC_OK;
@@ -336,10 +344,10 @@ static int keep_rights(struct noc_passwd_file *file)
         fchown(file->fd, file->status.st_uid, file->status.st_gid) != 0) {
         return fail(file, NOC_PASSWD_KEEP);
     }
-    if (fchmod(file->fd, file->status.st_mode & 07777) != 0) {
-        return fail(file, NOC_PASSWD_KEEP);
-    }
-    return keep_acl(file);
+    err = keep_acl(file);
+    return err == NOC_OK && fchmod(file->fd, file->status.st_mode & 07777) != 0
+               ? fail(file, NOC_PASSWD_KEEP)
+               : err;
 }
 
 /* The new name is on the disk when this returns. Some file systems have nothing to do for that. */

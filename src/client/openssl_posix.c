@@ -11,6 +11,10 @@
  * bytes are taken only when out is empty, so it holds OUT_MAX and a few headers; and what
  * the protocol itself answers, as to a change of keys. A server that asks for that again and
  * again and reads nothing is given up at OWED_MAX.
+ *
+ * Bytes count as written only when all of out is gone: who has written everything may wait for
+ * an answer, or close, and nothing of it would still be here. So those that SSL_write() took and
+ * what is below did not are pending, and are the first ones of the next write.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +36,13 @@
 #include <noctule/tls.h>
 
 enum { OUT_MAX = 64 * 1024, OWED_MAX = 4 * OUT_MAX };
+
+enum {
+    HOST_SIZE = 512
+}; /* longer than any name, so that one that is too long is refused as such */
+
+/* How long to wait for an answer before what is in out is offered again. */
+enum { RETRY_MS = 10 };
 
 /* The clock was never set when it shows a time before this: 2024-01-01. */
 #define CLOCK_IS_SET_FROM 1704067200
@@ -63,6 +74,7 @@ static int flush(struct noc_openssl_transport *tls)
 
         if (sent < 0) {
             tls->below_error = sent;
+            tls->out_at = tls->out_n = tls->pending = 0; /* what came before can still be read */
         }
         if (sent <= 0) {
             return sent;
@@ -76,14 +88,19 @@ static int flush(struct noc_openssl_transport *tls)
 static int bio_read(BIO *bio, char *bytes, int n)
 {
     struct noc_openssl_transport *tls = BIO_get_data(bio);
+    uint32_t wait_ms = ms_left(tls);
     int got;
 
     BIO_clear_retry_flags(bio);
     /* In a handshake the answer comes only to what was sent. */
-    if (tls->below_error != NOC_OK || flush(tls) < 0) {
+    got = tls->below_error != NOC_OK ? -1 : flush(tls);
+    if (got < 0) {
         return -1;
     }
-    got = tls->below->read(tls->below, bytes, (size_t)n, ms_left(tls));
+    if (got == 0 && wait_ms > RETRY_MS) {
+        wait_ms = RETRY_MS;
+    }
+    got = tls->below->read(tls->below, bytes, (size_t)n, wait_ms);
     if (got > 0) {
         return got;
     }
@@ -414,7 +431,7 @@ static void drop(struct noc_openssl_transport *tls)
     SSL_free(tls->ssl);
     BIO_meth_free(method);
     tls->ssl = NULL;
-    tls->out_at = tls->out_n = 0;
+    tls->out_at = tls->out_n = tls->pending = 0;
     tls->below_error = NOC_OK;
 }
 
@@ -441,22 +458,41 @@ static bool is_address(const char *host)
     return ip != NULL;
 }
 
+/*
+ * The host as certificates have it: without an IPv6 address's zone (fe80::1%eth0), which means
+ * something on this machine only, and without the dot that may end a name. Too long: cut off.
+ */
+static void plain_host(const char *host, char text[HOST_SIZE])
+{
+    size_t n = strchr(host, ':') != NULL ? strcspn(host, "%") : strlen(host);
+
+    if (n > 1 && host[n] == '\0' && host[n - 1] == '.') {
+        n--;
+    }
+    (void)snprintf(text, HOST_SIZE, "%.*s", (int)(n < HOST_SIZE ? n : HOST_SIZE - 1), host);
+}
+
 static bool expect_host(struct noc_openssl_transport *tls)
 {
-    bool is_ip = tls->host != NULL && is_address(tls->host);
+    char host[HOST_SIZE] = "";
+    bool is_ip;
 
-    if (tls->host == NULL || tls->host[0] == '\0') {
+    if (tls->host != NULL) {
+        plain_host(tls->host, host);
+    }
+    if (host[0] == '\0') {
         return !tls->checks_name;
     }
-    if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, (uintptr_t)tls->host) != 1) {
+    is_ip = is_address(host);
+    if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, host) != 1) {
         return false;
     }
     if (!tls->checks_name) {
         return true;
     }
     SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), tls->host) == 1
-                 : SSL_set1_host(tls->ssl, tls->host) == 1;
+    return is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) == 1
+                 : SSL_set1_host(tls->ssl, host) == 1;
 }
 
 static int new_connection(struct noc_openssl_transport *tls)
@@ -534,6 +570,7 @@ static int read_tls(struct noc_transport *transport, void *bytes, size_t n, uint
         return NOC_ECLOSED;
     }
     wait_until(tls, timeout_ms);
+    tls->below_error = NOC_OK; /* of a write, perhaps: what had come is there all the same */
     do {
         ERR_clear_error();
         got = SSL_read(tls->ssl, bytes, n > INT_MAX ? INT_MAX : (int)n);
@@ -548,6 +585,22 @@ static int read_tls(struct noc_transport *transport, void *bytes, size_t n, uint
     return got;
 }
 
+/* Those of n bytes that are written: pending ones, once nothing is left of them; or 0, or an error. */
+static int settle_pending(struct noc_openssl_transport *tls, size_t n)
+{
+    int outcome = flush(tls);
+
+    if (outcome < 0) {
+        return fail_below(tls, true);
+    }
+    if (outcome == 0) {
+        return 0;
+    }
+    n = n < tls->pending ? n : tls->pending;
+    tls->pending -= n;
+    return (int)n;
+}
+
 static int write_tls(struct noc_transport *transport, const void *bytes, size_t n)
 {
     struct noc_openssl_transport *tls = tls_of(transport);
@@ -556,19 +609,17 @@ static int write_tls(struct noc_transport *transport, const void *bytes, size_t 
     if (tls->ssl == NULL) {
         return NOC_ECLOSED;
     }
-    outcome = flush(tls);
-    if (outcome < 0) {
-        return fail_below(tls, true);
-    }
-    if (outcome == 0 || n == 0) {
-        return 0;
+    outcome = settle_pending(tls, n);
+    if (outcome != 0 || tls->out_n > 0 || n == 0) {
+        return outcome;
     }
     ERR_clear_error();
     taken = SSL_write(tls->ssl, bytes, n > OUT_MAX ? OUT_MAX : (int)n);
     if (taken <= 0) {
         return judge(tls, taken, true);
     }
-    return flush(tls) < 0 ? fail_below(tls, true) : taken;
+    tls->pending = (size_t)taken;
+    return settle_pending(tls, n);
 }
 
 /* ---- set-up ---- */

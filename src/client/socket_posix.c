@@ -9,6 +9,7 @@
  *
  * Sockets never block; waiting is done by poll() with what is left of the time.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +31,7 @@
 #include <noctule/error.h>
 #include <noctule/posix.h>
 
-enum { ADDRESSES_MAX = 16, STAGGER_MS = 250 };
+enum { ADDRESSES_MAX = 16, STAGGER_MS = 250, BACKLOG_MS = 10 };
 
 static struct noc_posix_transport *posix_of(struct noc_transport *transport)
 {
@@ -162,8 +163,18 @@ struct race {
     const struct addrinfo *order[ADDRESSES_MAX]; /* families in turn */
     struct pollfd runners[ADDRESSES_MAX];        /* fd -1: has not started, or has lost */
     size_t count, started, running;
-    int error; /* errno of the last that lost */
+    int error; /* errno of the last that lost and got anywhere; 0: none has lost yet */
 };
+
+/* One that could not even begin, as IPv6 where there is none, says nothing of the server. */
+static void lose(struct race *race, int error)
+{
+    bool has_begun = error != ENETUNREACH && error != EADDRNOTAVAIL && error != EAFNOSUPPORT;
+
+    if (has_begun || race->error == 0) {
+        race->error = error;
+    }
+}
 
 /* The addresses in the system's order, but one family and the other in turn. */
 static void line_up(struct race *race, const struct addrinfo *list)
@@ -192,7 +203,7 @@ static void start_next(struct race *race, const struct noc_posix_options *option
     runner->revents = 0;
     race->started++;
     if (runner->fd < 0) {
-        race->error = errno;
+        lose(race, errno);
     } else {
         race->running++;
     }
@@ -214,7 +225,7 @@ static int find_winner(struct race *race)
         }
         (void)close(runner->fd);
         runner->fd = -1;
-        race->error = error;
+        lose(race, error);
         race->running--;
     }
     return -1;
@@ -262,10 +273,16 @@ static void keep_peer(struct noc_posix_transport *posix, const struct addrinfo *
     }
 }
 
+static int fail_connect(struct noc_posix_transport *posix, int error)
+{
+    return noc_fault_set(&posix->fault, error == ETIMEDOUT ? NOC_FAULT_TIMEOUT : NOC_FAULT_CONNECT,
+        error, NOC_EIO, "%s", strerror(error));
+}
+
 static int connect_any(
     struct noc_posix_transport *posix, const struct addrinfo *list, const struct deadline *deadline)
 {
-    struct race race = {.error = EADDRNOTAVAIL};
+    struct race race = {.count = 0};
     int winner;
 
     line_up(&race, list);
@@ -276,9 +293,7 @@ static int connect_any(
         }
     }
     if (winner < 0) {
-        return noc_fault_set(&posix->fault,
-            race.error == ETIMEDOUT ? NOC_FAULT_TIMEOUT : NOC_FAULT_CONNECT, race.error, NOC_EIO,
-            "%s", strerror(race.error));
+        return fail_connect(posix, race.error);
     }
     posix->fd = race.runners[winner].fd;
     keep_peer(posix, race.order[winner]);
@@ -304,16 +319,26 @@ static int open_tcp(struct noc_posix_transport *posix, const char *host, uint16_
     return err;
 }
 
-static int fail_connect(struct noc_posix_transport *posix, int error)
+/* While its backlog is full a unix socket refuses with EAGAIN, and poll() doesn't tell of an end. */
+static int connect_unix(int fd, const struct sockaddr_un *address, const struct deadline *deadline)
 {
-    return noc_fault_set(&posix->fault, NOC_FAULT_CONNECT, error, NOC_EIO, "%s", strerror(error));
+    while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            return errno;
+        }
+        if (ms_left(deadline) == 0) {
+            return ETIMEDOUT;
+        }
+        (void)poll(NULL, 0, errno == EINTR ? 0 : BACKLOG_MS);
+    }
+    return 0;
 }
 
-static int open_unix(struct noc_posix_transport *posix)
+static int open_unix(struct noc_posix_transport *posix, const struct deadline *deadline)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t n = strlen(posix->options->host);
-    int fd;
+    int fd, error;
 
     if (n >= sizeof(address.sun_path)) {
         return fail_connect(posix, ENAMETOOLONG);
@@ -323,9 +348,8 @@ static int open_unix(struct noc_posix_transport *posix)
     if (fd < 0) {
         return fail_connect(posix, errno);
     }
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-        int error = errno;
-
+    error = connect_unix(fd, &address, deadline);
+    if (error != 0) {
         (void)close(fd);
         return fail_connect(posix, error);
     }
@@ -334,6 +358,8 @@ static int open_unix(struct noc_posix_transport *posix)
 }
 
 /* ---- SOCKS5 (RFC 1928, 1929) ---- */
+
+enum { SOCKS_IPV4 = 1, SOCKS_NAME = 3, SOCKS_IPV6 = 4 }; /* kinds of an address */
 
 static int write_all(struct noc_posix_transport *posix, const uint8_t *bytes, size_t n,
     const struct deadline *deadline)
@@ -440,24 +466,44 @@ static const char *socks_text(uint8_t code)
     return code < NOC_COUNT(texts) ? texts[code] : "the proxy failed";
 }
 
+/*
+ * The host as the proxy is told it, at most 256 bytes at at[]: an address as such, as some look
+ * up whatever comes as a name; otherwise the name, behind its length. Returns the bytes.
+ */
+static size_t put_host(const char *host, uint8_t *at, uint8_t *ret_type)
+{
+    size_t n = strlen(host);
+
+    if (inet_pton(AF_INET, host, at) == 1) {
+        *ret_type = SOCKS_IPV4;
+        return 4;
+    }
+    if (inet_pton(AF_INET6, host, at) == 1) {
+        *ret_type = SOCKS_IPV6;
+        return 16;
+    }
+    *ret_type = SOCKS_NAME;
+    at[0] = (uint8_t)n;
+    memcpy(at + 1, host, n);
+    return n + 1;
+}
+
 /* Have the proxy look the name up and connect. */
 static int socks_connect(struct noc_posix_transport *posix, const struct deadline *deadline)
 {
     const struct noc_posix_options *options = posix->options;
-    size_t n = strlen(options->host);
-    uint8_t ask[4 + 1 + 255 + 2] = {5, 1, 0, 3};
+    uint8_t ask[4 + 1 + 255 + 2] = {5, 1, 0};
     uint8_t answer[4 + 1 + 255 + 2];
-    size_t rest;
+    size_t n, rest;
     int err;
 
-    if (n > 255) {
+    if (strlen(options->host) > 255) {
         return refuse_proxy(posix, 0, "the host's name is too long for a SOCKS proxy");
     }
-    ask[4] = (uint8_t)n;
-    memcpy(ask + 5, options->host, n);
-    ask[5 + n] = (uint8_t)(options->port >> 8);
-    ask[6 + n] = (uint8_t)options->port;
-    err = write_all(posix, ask, 7 + n, deadline);
+    n = 4 + put_host(options->host, ask + 4, &ask[3]);
+    ask[n] = (uint8_t)(options->port >> 8);
+    ask[n + 1] = (uint8_t)options->port;
+    err = write_all(posix, ask, n + 2, deadline);
     if (err == NOC_OK) {
         err = read_all(posix, answer, 5, deadline);
     }
@@ -468,7 +514,9 @@ static int socks_connect(struct noc_posix_transport *posix, const struct deadlin
         return refuse_proxy(posix, answer[1], socks_text(answer[1]));
     }
     /* The address it has bound, of no interest; its first byte is here already. */
-    rest = answer[3] == 1 ? 3 + 2 : answer[3] == 4 ? 15 + 2 : (size_t)answer[4] + 2;
+    rest = answer[3] == SOCKS_IPV4   ? 3 + 2
+           : answer[3] == SOCKS_IPV6 ? 15 + 2
+                                     : (size_t)answer[4] + 2;
     return read_all(posix, answer, rest, deadline);
 }
 
@@ -495,7 +543,7 @@ static int open_posix(struct noc_transport *transport, uint32_t timeout_ms)
     posix->peer[0] = '\0';
     posix->fault.kind = NOC_FAULT_NONE;
     if (options->is_unix) {
-        return open_unix(posix);
+        return open_unix(posix, &deadline);
     }
     if (options->proxy_host == NULL) {
         return open_tcp(posix, options->host, options->port, &deadline);

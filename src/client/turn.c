@@ -55,6 +55,10 @@ void noc_client_turn(struct noc_client *client, struct noc_transport *transport,
             wait_ms = TURN_RETRY_MS;
         }
         outcome = turn_read(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
+    } else {
+        /* Why it takes no more may be said in what has come: a DISCONNECT. */
+        while (turn_read(client, transport, now_ms, 0) > 0) {
+        }
     }
     if (outcome < 0) {
         transport->close(transport);

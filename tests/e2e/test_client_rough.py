@@ -5,8 +5,10 @@ that hang, come and go, or send what would move a terminal's cursor."""
 import array
 import fcntl
 import os
+import queue
 import signal
 import socket
+import ssl
 import subprocess
 import termios
 import threading
@@ -15,6 +17,7 @@ import time
 import pytest
 
 import raw
+import ways
 from conftest import IS_MOSQUITTO, PROGRAM, SLOWER, TOP
 
 TOOL = PROGRAM if not IS_MOSQUITTO else os.path.join(TOP, "build", "noctule")
@@ -35,8 +38,9 @@ def to(port):
 class Server:
     """serve(number, socket) for each client that comes, each in a thread of its own."""
 
-    def __init__(self, serve):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, serve, host="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, 0), family=family)
         self.port = self.listener.getsockname()[1]
         self.count = 0
         self.serve = serve
@@ -124,6 +128,13 @@ def test_lines_that_cannot_be_read_are_an_error(broker, topic, start):
     os.close(folder)
     _, err = pub.communicate(timeout=SECONDS)
     assert (pub.returncode, err) == (1, b"Error: Unable to read standard input: Is a directory.\n")
+
+
+def test_a_line_without_end_is_an_error(broker, topic, start):
+    with open("/dev/zero", "rb") as endless:
+        pub = start("pub", *to(broker.port), "-t", topic, "-l", stdin=endless)
+        assert pub.wait(SECONDS) == 1
+    assert b"too large" in pub.stderr.read()
 
 
 def test_output_does_not_go_into_the_connection(start):
@@ -226,6 +237,52 @@ def test_a_server_that_drops_us_each_time_is_not_hammered(start):
         wait_until(lambda: server.count > 0)
         time.sleep(3)
         assert server.count < 30
+
+
+def wait_until_full(sock):
+    """Until no more comes in, though nothing is read: the other side is stuck."""
+    before = -1
+    waiting = array.array("i", [0])
+    while waiting[0] == 0 or waiting[0] != before:
+        before = waiting[0]
+        time.sleep(0.1)
+        fcntl.ioctl(sock, termios.FIONREAD, waiting)
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["tcp", "tls"])
+def test_why_a_server_ended_it_is_told_though_it_takes_no_more(start, tmp_path, is_tls):
+    """It says so and closes while we are sending: what it has not read makes a reset of that."""
+    words = []
+    if is_tls:
+        ways.make_certificates(tmp_path)
+        words = ["--cafile", str(tmp_path / "ca.crt")]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+
+    def serve(_, sock):
+        with context.wrap_socket(sock, server_side=True) if is_tls else sock as stream:
+            stream.recv(4096)
+            stream.sendall(bytes([0x20, 3, 0, 0, 0]))
+            wait_until_full(stream)
+            stream.sendall(bytes([0xe0, 2, 0x97, 0]))
+
+    (tmp_path / "large").write_bytes(bytes(30_000_000))
+    with Server(serve) as server:
+        pub = start("pub", *to(server.port), *words, "-V", "5", "-t", "t",
+                    "-f", str(tmp_path / "large"))
+        assert b"quota exceeded" in pub.stderr.read()
+        assert pub.wait() == 7
+
+
+def test_the_host_header_has_no_zone(start):
+    seen = queue.Queue()
+
+    def serve(_, sock):
+        seen.put(sock.recv(4096))
+
+    with Server(serve, "::1") as server:
+        start("pub", "--ws", "-h", "::1%1", "-p", str(server.port), "-t", "t", "-m", "x")
+        assert b"\r\nHost: [::1]:%d\r\n" % server.port in seen.get(timeout=SECONDS)
 
 
 # ---- what a server sends ----

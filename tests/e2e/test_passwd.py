@@ -437,6 +437,13 @@ def test_hash_prints_the_line_alone(tmp_path):
     assert passwd("hash", "--", "-dash", stdin=b"x").stdout.startswith(b"-dash:$7$210000$")
 
 
+def test_a_line_without_end_is_no_password():
+    with open("/dev/zero", "rb") as endless:
+        done = subprocess.run([PROGRAM, "passwd", "hash", "ann"], stdin=endless, timeout=LIMIT,
+                              capture_output=True, check=False)
+    assert (done.returncode, b"65535" in done.stderr) == (2, True)
+
+
 def test_hash_in_a_pipe_that_is_full_is_a_failure():
     with open("/dev/full", "wb") as full:
         done = subprocess.run([PROGRAM, "passwd", "hash", "-b", "ann", "x"], stdout=full,

@@ -129,29 +129,51 @@ static void mode_and_owner_stay_and_a_new_file_is_private(void **state)
     assert_int_equal(status.st_uid, owner);
 }
 
-/* Who else may read it, by name. */
+/* Another user may read it, by name. */
+static const struct {
+    uint32_t version;
+    struct {
+        uint16_t tag, rights;
+        uint32_t id;
+    } entries[5];
+} acl = {2, {{1, 6, UINT32_MAX}, {2, 4, 12345}, {4, 0, UINT32_MAX}, {16, 4, UINT32_MAX},
+                {32, 0, UINT32_MAX}}};
+
+static void set_acl(const char *path, const char *name)
+{
+    if (setxattr(path, name, &acl, sizeof acl, 0) != 0) {
+        print_message("this file system has no access lists\n");
+        skip();
+    }
+}
+
 static void an_access_list_stays(void **state)
 {
-    static const struct {
-        uint32_t version;
-        struct {
-            uint16_t tag, rights;
-            uint32_t id;
-        } entries[5];
-    } acl = {2, {{1, 6, UINT32_MAX}, {2, 4, 12345}, {4, 0, UINT32_MAX}, {16, 4, UINT32_MAX},
-                    {32, 0, UINT32_MAX}}};
     char kept[256];
 
     (void)state;
     write_file("f", "old");
-    if (setxattr("f", "system.posix_acl_access", &acl, sizeof acl, 0) != 0) {
-        print_message("this file system has no access lists\n");
-        skip();
-    }
+    set_acl("f", "system.posix_acl_access");
     assert_int_equal(open_and_replace(&(struct noc_passwd_options){.path = "f"}, "new"), NOC_OK);
     assert_file("f", "new");
     assert_int_equal(getxattr("f", "system.posix_acl_access", kept, sizeof kept), sizeof acl);
     assert_memory_equal(kept, &acl, sizeof acl);
+}
+
+/* Nobody else may read it, but the folder has a list for new files. */
+static void no_access_list_comes_from_the_folder(void **state)
+{
+    char kept[256];
+
+    (void)state;
+    assert_int_equal(mkdir("d", 0700), 0);
+    write_file("d/g", "old");
+    assert_int_equal(chmod("d/g", 0640), 0);
+    set_acl("d", "system.posix_acl_default");
+    assert_int_equal(open_and_replace(&(struct noc_passwd_options){.path = "d/g"}, "new"), NOC_OK);
+    assert_file("d/g", "new");
+    assert_int_equal(getxattr("d/g", "system.posix_acl_access", kept, sizeof kept), -1);
+    assert_int_equal(errno, ENODATA);
 }
 
 static void a_links_target_is_replaced_and_the_link_stays(void **state)
@@ -507,6 +529,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(mode_and_owner_stay_and_a_new_file_is_private),
         TEST(an_access_list_stays),
+        TEST(no_access_list_comes_from_the_folder),
         TEST(a_links_target_is_replaced_and_the_link_stays),
         TEST(what_cannot_be_opened_is_explained),
         TEST(a_pipe_is_written_to_as_it_is),

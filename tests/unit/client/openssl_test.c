@@ -323,6 +323,10 @@ struct near {
     struct noc_transport transport;
     SSL *ssl;
     bool takes_nothing;
+    bool is_hesitant;   /* takes some bytes of every other write only */
+    bool has_refused;   /* the last write */
+    bool is_broken;     /* for writing */
+    uint32_t waited_ms; /* the longest time that read() could have waited behind such a one */
 };
 
 static struct near *near_of(struct noc_transport *transport)
@@ -346,7 +350,15 @@ static int near_write(struct noc_transport *transport, const void *bytes, size_t
 {
     struct near *near = near_of(transport);
 
-    return near->takes_nothing ? 0 : BIO_write(SSL_get_rbio(near->ssl), bytes, (int)n);
+    if (near->is_broken) {
+        return NOC_ECLOSED;
+    }
+    near->has_refused = near->takes_nothing || (near->is_hesitant && !near->has_refused);
+    if (near->has_refused) {
+        return 0;
+    }
+    n = near->is_hesitant && n > 100 ? 100 : n;
+    return BIO_write(SSL_get_rbio(near->ssl), bytes, (int)n);
 }
 
 static int near_read(struct noc_transport *transport, void *bytes, size_t n, uint32_t timeout_ms)
@@ -354,7 +366,9 @@ static int near_read(struct noc_transport *transport, void *bytes, size_t n, uin
     struct near *near = near_of(transport);
     int got;
 
-    (void)timeout_ms;
+    if (near->has_refused && timeout_ms > near->waited_ms) {
+        near->waited_ms = timeout_ms;
+    }
     if (SSL_is_init_finished(near->ssl) == 0) {
         (void)SSL_accept(near->ssl);
     }
@@ -362,21 +376,45 @@ static int near_read(struct noc_transport *transport, void *bytes, size_t n, uin
     return got < 0 ? 0 : got;
 }
 
+/* Open a connection to a server without a thread; near is what lies in between. */
+static int open_near_as(struct near *near, struct tls_server *server,
+    struct noc_openssl_transport *tls, const char *host)
+{
+    struct noc_tls_client_options options = {.host = host};
+    char path[128];
+
+    near->transport = (struct noc_transport){near_open, near_read, near_write, near_close};
+    set_up_server(server);
+    near->ssl = SSL_new(server->ctx);
+    SSL_set_bio(near->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    options.cafile = file_in_folder(path, "ca", "crt");
+    assert_int_equal(noc_openssl_init(tls, &options, &near->transport), NOC_OK);
+    return tls->transport.open(&tls->transport, LONG_MS);
+}
+
+static void open_near(
+    struct near *near, struct tls_server *server, struct noc_openssl_transport *tls)
+{
+    assert_int_equal(open_near_as(near, server, tls, "localhost"), NOC_OK);
+}
+
+static void close_near(
+    struct near *near, struct tls_server *server, struct noc_openssl_transport *tls)
+{
+    noc_openssl_done(tls);
+    SSL_free(near->ssl);
+    SSL_CTX_free(server->ctx);
+}
+
 static void a_server_that_asks_and_never_reads_does_not_fill_the_memory(void **state)
 {
     struct tls_server server = {.certificate = "server"};
-    struct noc_tls_client_options options = {.host = "localhost"};
-    struct near near = {.transport = {near_open, near_read, near_write, near_close}};
+    struct near near = {.takes_nothing = false};
     struct noc_openssl_transport tls;
-    char path[128], bytes[8];
+    char bytes[8];
     int got = 0;
 
-    set_up_server(&server);
-    near.ssl = SSL_new(server.ctx);
-    SSL_set_bio(near.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-    options.cafile = file_in_folder(path, "ca", "crt");
-    assert_int_equal(noc_openssl_init(&tls, &options, &near.transport), NOC_OK);
-    assert_int_equal(tls.transport.open(&tls.transport, LONG_MS), NOC_OK);
+    open_near(&near, &server, &tls);
     assert_int_equal(tls.transport.read(&tls.transport, bytes, sizeof(bytes), 0), 0);
     near.takes_nothing = true;
     for (unsigned i = 0; i < 40000 && got == 0; i++) {
@@ -386,9 +424,103 @@ static void a_server_that_asks_and_never_reads_does_not_fill_the_memory(void **s
     }
     assert_true(got < 0);
     assert_true(tls.out_room <= 512 * 1024);
-    noc_openssl_done(&tls);
-    SSL_free(near.ssl);
-    SSL_CTX_free(server.ctx);
+    close_near(&near, &server, &tls);
+}
+
+static void what_is_below_has_not_taken_is_not_written(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct near near = {.takes_nothing = false};
+    struct noc_openssl_transport tls;
+    struct noc_transport *transport = &tls.transport;
+    char bytes[8];
+
+    open_near(&near, &server, &tls);
+    near.takes_nothing = true;
+    assert_int_equal(transport->write(transport, "hello", 5), 0);
+    assert_int_equal(transport->write(transport, "hello", 5), 0);
+    near.takes_nothing = false;
+    assert_int_equal(transport->write(transport, "hel", 3), 3);
+    assert_int_equal(transport->write(transport, "lo", 2), 2);
+    assert_int_equal(transport->write(transport, "!", 1), 1);
+    assert_int_equal(SSL_read(near.ssl, bytes, sizeof(bytes)), 5);
+    assert_memory_equal(bytes, "hello", 5);
+    assert_int_equal(SSL_read(near.ssl, bytes, sizeof(bytes)), 1);
+    /* A new connection knows nothing of what was pending in the old one. */
+    near.takes_nothing = true;
+    assert_int_equal(transport->write(transport, "lost", 4), 0);
+    near.takes_nothing = false;
+    transport->close(transport);
+    assert_true(SSL_clear(near.ssl) == 1);
+    assert_int_equal(BIO_reset(SSL_get_rbio(near.ssl)), 1);
+    assert_int_equal(BIO_reset(SSL_get_wbio(near.ssl)), 1);
+    SSL_set_accept_state(near.ssl);
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_OK);
+    assert_int_equal(transport->write(transport, "new", 3), 3);
+    assert_int_equal(SSL_read(near.ssl, bytes, sizeof(bytes)), 3);
+    assert_memory_equal(bytes, "new", 3);
+    close_near(&near, &server, &tls);
+}
+
+static void nobody_waits_for_an_answer_to_what_is_not_sent(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct near near = {.is_hesitant = true};
+    struct noc_openssl_transport tls;
+
+    open_near(&near, &server, &tls);
+    assert_true(near.waited_ms < LONG_MS / 100);
+    close_near(&near, &server, &tls);
+}
+
+static void what_came_before_a_write_failed_is_read(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct near near = {.is_broken = false};
+    struct noc_openssl_transport tls;
+    struct noc_transport *transport = &tls.transport;
+    char bytes[8];
+
+    open_near(&near, &server, &tls);
+    assert_int_equal(SSL_write(near.ssl, "why", 3), 3);
+    near.is_broken = true;
+    assert_int_equal(transport->write(transport, "x", 1), NOC_ECLOSED);
+    assert_int_equal(transport->read(transport, bytes, sizeof(bytes), 0), 3);
+    assert_memory_equal(bytes, "why", 3);
+    assert_int_equal(transport->read(transport, bytes, sizeof(bytes), 0), 0);
+    assert_int_equal(transport->write(transport, "x", 1), NOC_ECLOSED);
+    close_near(&near, &server, &tls);
+}
+
+static void a_host_is_checked_as_certificates_write_it(void **state)
+{
+    static const struct {
+        const char *host;
+        bool is_good;
+        const char *name; /* that was sent */
+    } rows[] = {
+        {"fe80::1", true, ""},
+        {"fe80::1%eth0", true, ""},
+        {"fe80::2%eth0", false, ""},
+        {"localhost.", true, "localhost"},
+        {"localhost..", false, "localhost."},
+        {"localhost%eth0", false, "localhost%eth0"},
+        {"%eth0:", false, ""},
+        {"localhost:%", false, "localhost:"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct tls_server server = {.certificate = "server"};
+        struct near near = {.takes_nothing = false};
+        struct noc_openssl_transport tls;
+        const char *name;
+
+        assert_int_equal(
+            open_near_as(&near, &server, &tls, rows[i].host) == NOC_OK, rows[i].is_good);
+        name = SSL_get_servername(near.ssl, TLSEXT_NAMETYPE_host_name);
+        assert_string_equal(name == NULL ? "" : name, rows[i].name);
+        close_near(&near, &server, &tls);
+    }
 }
 
 int main(void)
@@ -406,6 +538,10 @@ int main(void)
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(what_is_below_is_told_apart),
         cmocka_unit_test(a_server_that_asks_and_never_reads_does_not_fill_the_memory),
+        cmocka_unit_test(what_is_below_has_not_taken_is_not_written),
+        cmocka_unit_test(what_came_before_a_write_failed_is_read),
+        cmocka_unit_test(a_host_is_checked_as_certificates_write_it),
+        cmocka_unit_test(nobody_waits_for_an_answer_to_what_is_not_sent),
     };
 
     return cmocka_run_group_tests(tests, make_files, remove_files);

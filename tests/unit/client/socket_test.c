@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 /* The transport over sockets, with real ones on loopback. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -149,6 +150,38 @@ static void all_addresses_of_a_name_are_tried(void **state)
     close(listener);
 }
 
+/*
+ * What the library gets in place of the system's: the name "both.example", whose addresses are
+ * 127.0.0.1 and ::1, in this order.
+ */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+    const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
+{
+    int (*of_system)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    int code;
+
+    *(void **)&of_system = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(name, "both.example") != 0) {
+        return of_system(name, service, hints, ret_list);
+    }
+    code = of_system("127.0.0.1", service, hints, ret_list);
+    return code != 0 ? code : of_system("::1", service, hints, &(*ret_list)->ai_next);
+}
+
+static void an_address_that_cannot_be_tried_hides_no_refusal(void **state)
+{
+    int held;
+    /* From there is no way to ::1. */
+    struct noc_posix_options options = {
+        .host = "both.example", .port = closed_port(&held), .bind_address = "127.0.0.1"};
+    struct noc_posix_transport posix;
+    struct noc_transport *transport = noc_posix_init(&posix, &options);
+
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_EIO);
+    assert_int_equal(posix.fault.code, ECONNREFUSED);
+    close(held);
+}
+
 static void who_does_not_answer_is_given_up(void **state)
 {
     struct noc_posix_options options = {.host = "127.0.0.1"};
@@ -224,6 +257,43 @@ static void unix_sockets_are_reached(void **state)
     assert_int_equal(posix.fault.code, ENAMETOOLONG);
 }
 
+static void *accept_two(void *context)
+{
+    const int *listener = context;
+
+    for (int i = 0; i < 2; i++) {
+        (void)close(accept(*listener, NULL, NULL));
+    }
+    return NULL;
+}
+
+static void a_unix_socket_whose_backlog_is_full_is_waited_for(void **state)
+{
+    char folder[] = "/tmp/noctule-test-XXXXXX", path[64];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct noc_posix_options options = {.host = path, .is_unix = true};
+    struct noc_posix_transport first, second;
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    pthread_t thread;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/mqtt.sock", folder);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(noc_posix_init(&first, &options)->open(&first.transport, LONG_MS), NOC_OK);
+    assert_int_equal(noc_posix_init(&second, &options)->open(&second.transport, 30), NOC_EIO);
+    assert_int_equal(second.fault.kind, NOC_FAULT_TIMEOUT);
+    assert_int_equal(pthread_create(&thread, NULL, accept_two, &listener), 0);
+    assert_int_equal(second.transport.open(&second.transport, LONG_MS), NOC_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    first.transport.close(&first.transport);
+    second.transport.close(&second.transport);
+    close(listener);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- a proxy that plays what is in a script ---- */
 
 struct proxy {
@@ -260,15 +330,15 @@ static void *play_proxy(void *context)
 }
 
 /* Open a transport through it; returns open()'s result. */
-static int open_through(
-    struct proxy *proxy, struct noc_posix_transport *posix, const char *user, const char *password)
+static int open_through_to(const char *host, struct proxy *proxy, struct noc_posix_transport *posix,
+    const char *user, const char *password)
 {
     static struct noc_posix_options options;
     struct noc_transport *transport = noc_posix_init(posix, &options);
     pthread_t thread;
     int err;
 
-    options = (struct noc_posix_options){.host = "mqtt.example",
+    options = (struct noc_posix_options){.host = host,
         .port = 1883,
         .proxy_host = "127.0.0.1",
         .proxy_user = user,
@@ -280,6 +350,12 @@ static int open_through(
     close(proxy->listener);
     assert_false(proxy->has_failed);
     return err;
+}
+
+static int open_through(
+    struct proxy *proxy, struct noc_posix_transport *posix, const char *user, const char *password)
+{
+    return open_through_to("mqtt.example", proxy, posix, user, password);
 }
 
 #define BYTES(text) text, sizeof(text) - 1
@@ -295,6 +371,21 @@ static void a_socks_proxy_looks_the_name_up(void **state)
     assert_int_equal(open_through(&proxy, &posix, NULL, NULL), NOC_OK);
     assert_int_equal(posix.transport.read(&posix.transport, bytes, sizeof(bytes), LONG_MS), 4);
     assert_memory_equal(bytes, "MQTT", 4);
+    posix.transport.close(&posix.transport);
+}
+
+static void a_socks_proxy_gets_an_address_as_such(void **state)
+{
+    struct proxy ipv4 = {.steps = {{BYTES("\5\1\0"), BYTES("\5\0")},
+                             {BYTES("\5\1\0\1\300\0\2\7\7\133"), BYTES(DONE)}}};
+    struct proxy ipv6 = {
+        .steps = {{BYTES("\5\1\0"), BYTES("\5\0")},
+            {BYTES("\5\1\0\4\40\1\15\270\0\0\0\0\0\0\0\0\0\0\0\7\7\133"), BYTES(DONE)}}};
+    struct noc_posix_transport posix;
+
+    assert_int_equal(open_through_to("192.0.2.7", &ipv4, &posix, NULL, NULL), NOC_OK);
+    posix.transport.close(&posix.transport);
+    assert_int_equal(open_through_to("2001:db8::7", &ipv6, &posix, NULL, NULL), NOC_OK);
     posix.transport.close(&posix.transport);
 }
 
@@ -368,10 +459,13 @@ int main(void)
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_name_that_is_not_there_is_told),
         cmocka_unit_test(all_addresses_of_a_name_are_tried),
+        cmocka_unit_test(an_address_that_cannot_be_tried_hides_no_refusal),
         cmocka_unit_test(who_does_not_answer_is_given_up),
         cmocka_unit_test(it_comes_from_the_bind_address),
         cmocka_unit_test(unix_sockets_are_reached),
+        cmocka_unit_test(a_unix_socket_whose_backlog_is_full_is_waited_for),
         cmocka_unit_test(a_socks_proxy_looks_the_name_up),
+        cmocka_unit_test(a_socks_proxy_gets_an_address_as_such),
         cmocka_unit_test(a_socks_proxy_gets_user_and_password),
         cmocka_unit_test(what_a_socks_proxy_refuses_is_told),
         cmocka_unit_test(random_bits_differ),

@@ -82,7 +82,7 @@ static void forget(struct issuer *made)
 
 static int make_files(void **state)
 {
-    const char *here = "DNS:localhost,IP:127.0.0.1";
+    const char *here = "DNS:localhost,IP:127.0.0.1,IP:fe80::1";
     struct issuer ca, other, all[6];
 
     assert_non_null(mkdtemp(tls_folder));

@@ -153,6 +153,7 @@ static void a_broken_transport_ends_the_connection(void **state)
         struct noc_event event;
 
         set_up(&bench);
+        bench.script.in_n = 0;
         if (reads == 1) {
             bench.script.read_error = NOC_ECLOSED;
         } else {
@@ -168,6 +169,30 @@ static void a_broken_transport_ends_the_connection(void **state)
     }
 }
 
+static void what_came_before_it_broke_is_told(void **state)
+{
+    static const uint8_t publish[] = {0x30, 4, 0, 1, 't', 'x'};
+    struct noc_client_message message = {.topic = noc_slice_of("t")};
+    struct bench bench;
+    struct noc_event event;
+
+    set_up(&bench);
+    assert_int_equal(noc_client_start(&bench.client, 1000), NOC_OK);
+    turn(&bench, 100);
+    assert_true(noc_client_next(&bench.client, 1000, &event));
+    assert_int_equal(noc_client_publish(&bench.client, &message, NULL), NOC_OK);
+    bench.script.write_error = NOC_ECLOSED;
+    bench.script.in = publish;
+    bench.script.in_n = sizeof(publish);
+    turn(&bench, 100);
+    assert_int_equal(bench.script.waited_ms, 0);
+    assert_true(bench.script.is_closed);
+    assert_true(noc_client_next(&bench.client, 1000, &event));
+    assert_int_equal(event.kind, NOC_EVENT_MESSAGE);
+    assert_true(noc_client_next(&bench.client, 1000, &event));
+    assert_int_equal(event.kind, NOC_EVENT_CLOSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +201,7 @@ int main(void)
         cmocka_unit_test(it_waits_no_longer_than_the_client_allows),
         cmocka_unit_test(what_is_not_taken_is_tried_again_soon),
         cmocka_unit_test(a_broken_transport_ends_the_connection),
+        cmocka_unit_test(what_came_before_it_broke_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
