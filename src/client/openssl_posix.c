@@ -37,9 +37,8 @@
 
 enum { OUT_MAX = 64 * 1024, OWED_MAX = 4 * OUT_MAX };
 
-enum {
-    HOST_SIZE = 512
-}; /* longer than any name, so that one that is too long is refused as such */
+/* Longer than any name, so that one that is too long is refused as such. */
+enum { HOST_SIZE = 512 };
 
 /* How long to wait for an answer before what is in out is offered again. */
 enum { RETRY_MS = 10 };

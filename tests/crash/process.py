@@ -22,10 +22,10 @@ def free_port():
 class Process:
     """command: the words before "-c FILE". options: lines of the configuration.
 
-    library: powercut.so, with which an end is a cut of the power; or None."""
+    recorder: powercut.so, with which an end is a cut of the power; or None."""
 
-    def __init__(self, folder, command, options, library=None):
-        self.folder, self.port, self.library = folder, free_port(), library
+    def __init__(self, folder, command, options, recorder=None):
+        self.folder, self.port, self.recorder = folder, free_port(), recorder
         self.store = os.path.join(folder, "store")
         self.log_path = os.path.join(folder, "broker.log")
         self.written_path = os.path.join(folder, "written")  # the log of powercut.so
@@ -41,9 +41,9 @@ class Process:
 
     def spawn(self):
         environment = dict(os.environ)
-        if self.library:
+        if self.recorder:
             self.disk = powercut.Disk(self.store)
-            environment = powercut.preload(self.library, self.store, self.written_path)
+            environment = powercut.preload(self.recorder, self.store, self.written_path)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=environment)

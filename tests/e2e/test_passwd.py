@@ -618,6 +618,9 @@ class Terminal:
     def __init__(self, cwd, *words):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # As a shell starts it: whatever runs the tests may ignore these (nohup).
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
             os.chdir(cwd)
             os.execv(words[0], words)
         self.text = ""

@@ -47,13 +47,13 @@ static const struct noc_mosquitto_record *find(enum noc_mosquitto_kind kind)
 static void check_base_message(const struct noc_mosquitto_base_message *message, unsigned version)
 {
     assert_int_equal(message->store_id, 53);
-    assert_slice(message->source_id, "source");
-    assert_slice(message->source_username, version >= 4 ? "su" : "");
+    assert_text(message->source_id, "source");
+    assert_text(message->source_username, version >= 4 ? "su" : "");
     assert_int_equal(message->source_port, version >= 4 ? 1883 : 0);
     assert_int_equal(message->source_packet_id, 77);
     assert_int_equal(message->expiry_time_s, version >= 5 ? 1795986871 : 0);
-    assert_slice(message->topic, "a/b");
-    assert_slice(message->payload, "hello");
+    assert_text(message->topic, "a/b");
+    assert_text(message->payload, "hello");
     assert_int_equal(message->qos, 2);
     assert_true(message->is_retain);
     assert_int_equal(message->props.n, version >= 5 ? 9 : 0);
@@ -63,7 +63,7 @@ static void check_client_message(
     const struct noc_mosquitto_client_message *message, unsigned version)
 {
     assert_int_equal(message->store_id, 53);
-    assert_slice(message->client_id, "ann");
+    assert_text(message->client_id, "ann");
     assert_int_equal(message->packet_id, 5);
     assert_int_equal(message->qos, 1);
     assert_int_equal(message->state, NOC_MOSQUITTO_WAIT_PUBACK);
@@ -73,8 +73,8 @@ static void check_client_message(
 
 static void check_client(const struct noc_mosquitto_client *client, unsigned version)
 {
-    assert_slice(client->client_id, "ann");
-    assert_slice(client->username, version >= 6 ? "someone" : "");
+    assert_text(client->client_id, "ann");
+    assert_text(client->username, version >= 6 ? "someone" : "");
     assert_int_equal(client->listener_port, version >= 6 ? 8883 : 0);
     assert_int_equal(client->last_packet_id, 9);
     assert_int_equal(client->has_expiry, version >= 5);
@@ -97,8 +97,8 @@ static void check_all(unsigned version)
     check_client(&find(NOC_MOSQUITTO_CLIENT)->client, version);
     assert_int_equal(find(NOC_MOSQUITTO_RETAINED)->retained.store_id, 53);
     subscription = &find(NOC_MOSQUITTO_SUBSCRIPTION)->subscription;
-    assert_slice(subscription->client_id, "ann");
-    assert_slice(subscription->filter, "$share/g/a/#");
+    assert_text(subscription->client_id, "ann");
+    assert_text(subscription->filter, "$share/g/a/#");
     assert_int_equal(subscription->options, version >= 5 ? 0x0e : 2);
     assert_int_equal(subscription->identifier, version >= 5 ? 300 : 0);
 }
@@ -417,13 +417,13 @@ static void a_user_name_that_belongs_to_another_client_is_doubted(void **state)
     image_client(&image, "eve", "another");
     image_client(&image, "fay", "");
     assert_int_equal(read_all(&found, &fault), NOC_OK);
-    assert_slice(found.at[1].client.username, "annuser");
+    assert_text(found.at[1].client.username, "annuser");
     assert_false(found.at[1].client.is_username_doubtful);
-    assert_slice(found.at[2].client.username, "");
+    assert_text(found.at[2].client.username, "");
     assert_true(found.at[2].client.is_username_doubtful);
-    assert_slice(found.at[3].client.username, "annuser");
+    assert_text(found.at[3].client.username, "annuser");
     assert_true(found.at[3].client.is_username_doubtful);
-    assert_slice(found.at[4].client.username, "another");
+    assert_text(found.at[4].client.username, "another");
     for (size_t i = 4; i < found.n; i++) {
         assert_false(found.at[i].client.is_username_doubtful);
     }
