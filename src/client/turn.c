@@ -43,24 +43,21 @@ void noc_client_turn(struct noc_client *client, struct noc_transport *transport,
     uint32_t (*now_ms)(void), uint32_t timeout_ms)
 {
     uint32_t wait_ms;
-    int outcome;
+    int written, got;
 
     if (noc_client_state(client) == NOC_CLIENT_IDLE) {
         return;
     }
-    outcome = turn_write(client, transport, now_ms);
-    if (outcome >= 0) {
-        wait_ms = noc_client_wait_ms(client, now_ms());
-        if (outcome == 0 && wait_ms > TURN_RETRY_MS) {
-            wait_ms = TURN_RETRY_MS;
-        }
-        outcome = turn_read(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
-    } else {
-        /* Why it takes no more may be said in what has come: a DISCONNECT. */
-        while (turn_read(client, transport, now_ms, 0) > 0) {
-        }
+    written = turn_write(client, transport, now_ms);
+    wait_ms = written < 0 ? 0 : noc_client_wait_ms(client, now_ms());
+    if (written == 0 && wait_ms > TURN_RETRY_MS) {
+        wait_ms = TURN_RETRY_MS;
     }
-    if (outcome < 0) {
+    do {
+        got = turn_read(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
+        /* Why it takes no more may be said in what has come: a DISCONNECT. */
+    } while (written < 0 && got > 0);
+    if (written < 0 || got < 0) {
         transport->close(transport);
         noc_client_lost(client);
     }
