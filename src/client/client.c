@@ -28,6 +28,7 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
 {
     unsigned version = options->version == 0 ? NOC_V311 : options->version;
     size_t more = NOC_WITH_WEBSOCKET && options->websocket != NULL ? WS_MORE : 0;
+    unsigned count = 0;
 
     memset(client, 0, sizeof *client);
     client->options = options;
@@ -48,10 +49,10 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
         client->last_id = options->outbox->newest_id;
     }
     if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE) {
-        while (client->received_count < options->received_max &&
-               options->received[client->received_count] != 0) {
-            client->received_count++;
+        while (count < options->received_max && options->received[count] != 0) {
+            count++;
         }
+        client->received_count = (uint16_t)count;
     }
     return NOC_OK;
 }
@@ -59,9 +60,11 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
 /* What was to go will not. */
 static void drop_output(struct noc_client *client)
 {
-    client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
+    noc_engine_empty(client);
     client->flow_at = 0;
-    client->is_publishing = NOC_WITH_QOS && client->is_boxed;
+    if (client->publishing == NOC_PUBLISHING_OUT) {
+        client->publishing = NOC_PUBLISHING_NOT;
+    }
 }
 
 int noc_client_start(struct noc_client *client, uint32_t now_ms)
@@ -72,7 +75,7 @@ int noc_client_start(struct noc_client *client, uint32_t now_ms)
     if (client->state != NOC_CLIENT_IDLE) {
         return NOC_EINVAL;
     }
-    memset(&client->cause, 0, sizeof *client - offsetof(struct noc_client, cause));
+    memset(&client->state, 0, sizeof *client - offsetof(struct noc_client, state));
     drop_output(client);
     if (NOC_WITH_V5 && options->aliases != NULL) {
         memset(options->aliases->lengths, 0, options->aliases->count * sizeof(uint16_t));
@@ -109,27 +112,18 @@ bool noc_client_is_idle(const struct noc_client *client)
 {
     const struct noc_outbox *box = noc_engine_box(client);
 
-    return client->out_at == client->out_end && client->ack_type == 0 && !client->is_publishing &&
-           (box == NULL || box->oldest_id == 0);
+    return client->out_at == client->out_end && client->ack_type == 0 &&
+           client->publishing == NOC_PUBLISHING_NOT && (box == NULL || box->oldest_id == 0);
 }
 
 /* ---- the end of a connection ---- */
 
-int noc_engine_event(struct noc_event *event, enum noc_event_kind kind)
-{
-    memset(event, 0, sizeof *event);
-    event->kind = kind;
-    return NOC_STEP_EVENT;
-}
-
 int noc_engine_close(struct noc_client *client, enum noc_cause_kind kind, unsigned code)
 {
-    if (client->state != NOC_CLIENT_CLOSING) {
-        client->state = NOC_CLIENT_CLOSING;
-        client->cause.kind = (uint16_t)kind;
-        client->cause.code = (uint16_t)code;
-        client->asked_ms = client->now_ms;
-    }
+    client->state = NOC_CLIENT_CLOSING;
+    client->cause.kind = (uint16_t)kind;
+    client->cause.code = (uint16_t)code;
+    client->asked_ms = client->now_ms;
     return NOC_STEP_ON;
 }
 
@@ -148,19 +142,23 @@ int noc_engine_closed(struct noc_client *client, struct noc_event *event)
     return NOC_STEP_EVENT;
 }
 
-int noc_engine_fail_text(struct noc_client *client, unsigned reason, const char *field)
+/* End the connection for what a step came to; tell a server of version 5 what was its fault. */
+NOC_APART static void give_up(struct noc_client *client, int done)
 {
+    enum noc_cause_kind kind = NOC_CAUSE_PROTOCOL;
+    unsigned code = (unsigned)done;
     uint8_t *at;
 
-    if (NOC_WITH_TEXTS) {
-        client->fault = field;
+    if (done < 0) {
+        kind = (enum noc_cause_kind) - done;
+        code = 0;
     }
-    if (noc_engine_is_v5(client) &&
+    if (noc_engine_is_v5(client) && (done > 0 || kind == NOC_CAUSE_AUTH) &&
         noc_engine_begin(client, NOC_DISCONNECT << 4, 1, 0, &at) == NOC_OK) {
-        *at = (uint8_t)reason;
+        *at = (uint8_t)(done > 0 ? code : NOC_RC_UNSPECIFIED);
         noc_engine_end(client, at + 1);
     }
-    return noc_engine_close(client, NOC_CAUSE_PROTOCOL, reason);
+    noc_engine_close(client, kind, code);
 }
 
 /* ---- time ---- */
@@ -187,67 +185,54 @@ static uint32_t time_left(const struct noc_client *client, uint32_t now_ms)
     return since < whole ? whole - since : 0;
 }
 
-/* Is a packet in the output buffer without its end? Then only that can follow. */
-static bool is_in_pieces(const struct noc_client *client)
-{
-    return client->flow_at > 0 || (client->is_publishing && !(NOC_WITH_QOS && client->is_boxed));
-}
-
 uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms)
 {
     if (client->state == NOC_CLIENT_IDLE) {
         return UINT32_MAX;
     }
-    if (client->is_lost || (NOC_WITH_QOS && client->is_held) ||
-        (client->out_at == client->out_end && (client->state == NOC_CLIENT_CLOSING ||
-                                                  (client->wants_out && !is_in_pieces(client))))) {
+    if (client->is_lost || noc_engine_is_held(client) ||
+        (client->out_at == client->out_end &&
+            (client->state == NOC_CLIENT_CLOSING ||
+                (client->wants_out && !noc_engine_is_in_pieces(client))))) {
         return 0;
     }
     return time_left(client, now_ms);
 }
 
-/* Write a PINGREQ; without room wait for that instead. */
-static int ping(struct noc_client *client)
-{
-    int err = noc_engine_put_empty(client, NOC_PINGREQ);
-
-    client->ping = err == NOC_OK ? NOC_PING_SENT : NOC_PING_STUCK;
-    client->asked_ms = client->now_ms;
-    return err;
-}
-
 int noc_client_ping(struct noc_client *client, uint32_t now_ms)
 {
-    uint8_t before = client->ping;
     int err;
 
     client->now_ms = now_ms;
     if (client->state != NOC_CLIENT_OPEN) {
         return NOC_ECLOSED;
     }
-    err = ping(client);
-    if (err != NOC_OK) {
-        client->ping = before;
+    err = noc_engine_put_empty(client, NOC_PINGREQ);
+    if (err == NOC_OK) {
+        client->ping = NOC_PING_SENT;
+        client->asked_ms = now_ms;
     }
     return err;
 }
 
 /* Do what is due. */
-static void check_time(struct noc_client *client)
+NOC_APART static void check_time(struct noc_client *client)
 {
     if (time_left(client, client->now_ms) > 0) {
         return;
     }
     if (client->state == NOC_CLIENT_OPEN && client->ping == NOC_PING_NONE) {
-        ping(client);
+        if (noc_client_ping(client, client->now_ms) != NOC_OK) {
+            client->ping = NOC_PING_STUCK;
+            client->asked_ms = client->now_ms;
+        }
         return;
     }
     client->is_lost = true; /* as good as that */
-    noc_engine_close(client,
-        client->state == NOC_CLIENT_OPEN         ? NOC_CAUSE_PING_TIMEOUT
-        : client->state == NOC_CLIENT_CONNECTING ? NOC_CAUSE_CONNECT_TIMEOUT
-                                                 : NOC_CAUSE_UPGRADE_TIMEOUT,
-        0);
+    if (client->state != NOC_CLIENT_CLOSING) {
+        noc_engine_close(
+            client, NOC_CAUSE_UPGRADE_TIMEOUT + client->state - NOC_CLIENT_UPGRADING, 0);
+    }
 }
 
 /* ---- the machine ---- */
@@ -261,7 +246,6 @@ static int step_closing(struct noc_client *client, struct noc_event *event)
             return NOC_STEP_WAIT;
         }
     }
-    noc_engine_event(event, NOC_EVENT_CLOSED);
     if (NOC_WITH_WEBSOCKET && client->cause.kind == NOC_CAUSE_WEBSOCKET) {
         event->payload = noc_slice(client->in, client->ws_held_n); /* see noc_client_room() */
     }
@@ -275,7 +259,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     if (client->state == NOC_CLIENT_CLOSING) {
         return step_closing(client, event);
     }
-    if (NOC_WITH_QOS && client->is_held) {
+    if (noc_engine_is_held(client)) {
         return noc_engine_take_held(client, event);
     }
     if (NOC_WITH_SUBSCRIBE && client->is_streaming) {
@@ -290,11 +274,11 @@ static int take_step(struct noc_client *client, struct noc_event *event)
         return done;
     }
     if (client->is_lost) {
-        return noc_engine_close(client, NOC_CAUSE_LOST, 0);
+        return -NOC_CAUSE_LOST;
     }
     if (NOC_WITH_QOS) {
         noc_engine_pump(client);
-        if (client->is_held || client->state == NOC_CLIENT_CLOSING) {
+        if (noc_engine_is_held(client) || client->state == NOC_CLIENT_CLOSING) {
             return NOC_STEP_ON;
         }
     }
@@ -316,7 +300,12 @@ bool noc_client_next(struct noc_client *client, uint32_t now_ms, struct noc_even
         if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !noc_engine_settle(client)) {
             return false;
         }
+        memset(ret_event, 0, sizeof *ret_event);
         done = take_step(client, ret_event);
+        if ((unsigned)done > NOC_STEP_EVENT && done != NOC_STEP_ON) {
+            give_up(client, done);
+            done = NOC_STEP_ON;
+        }
     } while (done == NOC_STEP_ON);
     return done == NOC_STEP_EVENT;
 }
@@ -380,7 +369,7 @@ void noc_client_sent(struct noc_client *client, size_t n, uint32_t now_ms)
         client->out_at += (uint32_t)n;
         client->sent_ms = now_ms;
         if (client->out_at == client->out_end) {
-            client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
+            noc_engine_empty(client);
         }
         if (client->ping == NOC_PING_STUCK) {
             client->ping = NOC_PING_NONE;

@@ -10,7 +10,9 @@ void noc_engine_pack(struct noc_client *client)
         memmove(client->out + base, client->out + client->out_at, client->out_end - client->out_at);
         client->out_at = base;
         client->out_end -= gap;
-        client->out_framed -= gap;
+        if (NOC_WITH_WEBSOCKET) {
+            client->out_framed -= gap;
+        }
     }
 }
 
@@ -34,9 +36,7 @@ int noc_engine_begin(
     if (size > client->out_room - noc_engine_out_base(client)) {
         return NOC_ETOOLARGE;
     }
-    if (NOC_WITH_QOS
-            ? !is_boxed && (client->flow_at > 0 || (client->is_publishing && !client->is_boxed))
-            : client->is_publishing) {
+    if (!is_boxed && noc_engine_is_in_pieces(client)) {
         return NOC_EAGAIN;
     }
     if (size > client->out_room - client->out_end) {
@@ -75,7 +75,7 @@ size_t noc_engine_props_size(struct noc_slice props)
     return props.n > NOC_REMAINING_MAX ? props.n : noc_varint_size((uint32_t)props.n) + props.n;
 }
 
-uint16_t noc_engine_packet_id(struct noc_client *client)
+uint16_t noc_engine_packet_id(const struct noc_client *client)
 {
     const struct noc_outbox *box = noc_engine_box(client);
     uint16_t id = (uint16_t)(client->last_id + 1);
@@ -91,7 +91,6 @@ uint16_t noc_engine_packet_id(struct noc_client *client)
         (box != NULL && id == box->oldest_id)) {
         return 0;
     }
-    client->last_id = id;
     return id;
 }
 
