@@ -280,7 +280,7 @@ struct noc_client {
     uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
     const char *fault;                      /* what was wrong with the last packet, or NULL */
     uint32_t ws_held_at;                    /* in the input buffer: payload of a control frame */
-    uint32_t ws[8];                         /* what src/ws keeps */
+    uint32_t ws[11];                        /* what src/ws keeps */
 };
 
 /*

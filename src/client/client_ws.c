@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct noc_ws_answer) <= sizeof(((struct noc_client *)0)->
                    sizeof(struct noc_ws_reader) <= sizeof(((struct noc_client *)0)->ws),
     "struct noc_client has too little room for the WebSocket");
 _Static_assert(NOC_ENGINE_WS_BASE >= NOC_WS_SEAL_ROOM, "too little room for the head of a frame");
-_Static_assert(NOC_ENGINE_WS_HELD > NOC_WS_CONTROL_MAX, "too little room for a control frame");
+_Static_assert(NOC_ENGINE_WS_HELD > NOC_WS_CONTROL_MAX + 2, "too little room for a control frame");
 
 enum { CONTROL_HEAD = 6, CODE_BYTES = 2 };
 
@@ -30,8 +30,8 @@ int noc_engine_ws_start(struct noc_client *client)
     int n;
 
     memset(client->ws, 0, sizeof client->ws);
-    for (unsigned i = 0; i < sizeof answer->key; i += 4) {
-        noc_put_u32(answer->key + i, random_bits(client));
+    for (unsigned i = 0; i < NOC_WS_KEY_WORDS; i++) {
+        answer->key[i] = random_bits(client);
     }
     if (client->options->websocket->host.n == 0) {
         return NOC_EINVAL;
