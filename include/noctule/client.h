@@ -227,15 +227,16 @@ struct noc_client {
     const struct noc_client_options *options;
     uint8_t *in, *out;
     uint32_t in_room, out_room;
+    uint8_t version;
+    uint8_t state;           /* enum noc_client_state */
+    bool is_publishing;      /* a message is being published in pieces, */
+    bool is_boxed;           /* into the outbox */
+    uint8_t out_base;        /* where out begins: in front of it the head of a frame has room */
+    uint16_t received_count; /* packet ids in options->received */
     uint32_t publish_left;   /* payload that noc_client_publish_chunk() is still to be given */
     uint32_t now_ms;         /* of the last call that told */
     uint16_t last_id;        /* the packet identifier used last */
     uint16_t publish_id;     /* of the message that is being published in pieces, into the outbox */
-    uint16_t received_count; /* packet ids in options->received */
-    uint8_t version;
-    uint8_t state;      /* enum noc_client_state */
-    bool is_publishing; /* a message is being published in pieces, */
-    bool is_boxed;      /* into the outbox */
 
     /* From here on all belongs to one connection, and begins as zero. */
     struct noc_cause cause;
@@ -262,7 +263,6 @@ struct noc_client {
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
     bool has_ws_ping;        /* a ping is to be answered */
     bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
-    uint8_t ws_held_n;
 
     /* What came: in[in_at..in_end) is MQTT, in[in_end..raw_end) are frames of WebSocket. */
     uint32_t in_at, in_end, raw_end;
@@ -279,7 +279,8 @@ struct noc_client {
     uint32_t packet_max, server_packet_max; /* largest packet that may come, and go; 0: any */
     uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
     const char *fault;                      /* what was wrong with the last packet, or NULL */
-    uint32_t ws_held_at;                    /* in the input buffer: payload of a control frame */
+    uint32_t ws_connect_end;                /* of CONNECT, which waits for the upgrade in out */
+    uint32_t ws_text_n;                     /* what was said with the end, at the start of in */
     uint32_t ws[11];                        /* what src/ws keeps */
 };
 
@@ -289,7 +290,8 @@ struct noc_client {
  * and properties of any PUBLISH; larger payloads come in chunks. out[0..out_room)
  * gathers what goes: at least 128 bytes, and as much as the largest packet. Of PUBLISH with
  * QoS above 0, and of those in pieces, topic and properties must fit, not the payload.
- * With WebSocket both need 256 bytes more. Returns NOC_OK, NOC_EINVAL (too little room, options
+ * With WebSocket both need 256 bytes more, and the upgrade's request (200 bytes and what is in
+ * the options) and CONNECT must fit into out together. Returns NOC_OK, NOC_EINVAL (too little room, options
  * that contradict each other), or NOC_ENOTSUP (they ask for what was compiled out). Packet
  * identifiers start behind those in the outbox.
  */
