@@ -262,7 +262,7 @@ struct noc_client {
     bool wants_out;          /* what came can't be answered before something was written */
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
     bool has_ws_ping;        /* a ping is to be answered */
-    bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
+    bool has_ws_bye;         /* our close frame is written */
 
     /* What came: in[in_at..in_end) is MQTT, in[in_end..raw_end) are frames of WebSocket. */
     uint32_t in_at, in_end, raw_end;

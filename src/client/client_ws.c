@@ -44,7 +44,6 @@ int noc_engine_ws_start(struct noc_client *client)
     client->ws_connect_end = client->out_at = client->out_end;
     client->out_end = client->out_framed = client->out_at + (uint32_t)n;
     client->state = NOC_CLIENT_UPGRADING;
-    client->has_ws_bye = true; /* there is nothing to be closed yet */
     return NOC_OK;
 }
 
@@ -64,35 +63,35 @@ static int end_with_text(
 static int take_answer(struct noc_client *client)
 {
     struct noc_ws_answer *answer = (void *)client->ws;
-    bool is_full = client->in_at == 0 && client->raw_end == client->in_room;
-    int n;
+    uint32_t n = client->raw_end - client->in_at;
+    bool is_status;
+    int used;
 
+    NOC_HIDE(answer); /* its fields are near to its start, but far from the client's */
     if (client->out_at != client->out_end) {
         return NOC_STEP_WAIT; /* nobody can answer what was not asked */
     }
-    n = noc_ws_answer_read(answer, client->options->websocket, client->options->context,
-        client->in + client->in_at, client->raw_end - client->in_at, is_full);
-    if (n >= 0) {
-        client->in_at = client->in_end = client->in_at + (uint32_t)n;
+    used = noc_ws_answer_read(answer, client->options->websocket, client->options->context,
+        client->in + client->in_at, n, n == client->in_room);
+    if (used >= 0) {
+        client->in_at = client->in_end = client->in_at + (uint32_t)used;
         if (answer->kind == NOC_WS_ANSWER_PENDING) {
-            return n > 0 ? NOC_STEP_ON : NOC_STEP_WAIT;
+            return used > 0 ? NOC_STEP_ON : NOC_STEP_WAIT;
         }
     }
-    if (answer->kind != NOC_WS_ANSWER_GOOD) {
-        /* Tell why, with the beginning of what the server sent besides. */
-        bool is_status = answer->kind == NOC_WS_ANSWER_STATUS;
-
-        client->cause.retry_after_s = (uint16_t)answer->retry_after_s;
-        return end_with_text(client, client->in_at, client->raw_end - client->in_at,
-            is_status ? NOC_CAUSE_HTTP : NOC_CAUSE_UPGRADE,
-            is_status ? answer->status : answer->kind);
+    if (answer->kind == NOC_WS_ANSWER_GOOD) {
+        memset(client->ws, 0, sizeof client->ws);
+        client->out_end = client->ws_connect_end;
+        client->state = NOC_CLIENT_CONNECTING;
+        client->asked_ms = client->now_ms;
+        return NOC_STEP_ON;
     }
-    memset(client->ws, 0, sizeof client->ws);
-    client->has_ws_bye = false;
-    client->out_end = client->ws_connect_end;
-    client->state = NOC_CLIENT_CONNECTING;
-    client->asked_ms = client->now_ms;
-    return NOC_STEP_ON;
+    /* Tell why, with the beginning of what the server sent besides. There is nothing to be closed. */
+    is_status = answer->kind == NOC_WS_ANSWER_STATUS;
+    client->is_lost = true;
+    client->cause.retry_after_s = (uint16_t)answer->retry_after_s;
+    return end_with_text(client, client->in_at, client->raw_end - client->in_at,
+        is_status ? NOC_CAUSE_HTTP : NOC_CAUSE_UPGRADE, is_status ? answer->status : answer->kind);
 }
 
 /* ---- frames ---- */
@@ -167,15 +166,15 @@ int noc_engine_ws_take(struct noc_client *client)
     if (event > 0 || client->in_end != before) {
         return NOC_STEP_ON; /* what stands in front of a fault or a close is good */
     }
-    if (event == NOC_ECLOSED) {
-        /* The reason stands behind the code. */
-        return end_with_text(client, client->in_end + CODE_BYTES,
-            reader->held > CODE_BYTES ? reader->held - CODE_BYTES : 0, NOC_CAUSE_WEBSOCKET,
-            reader->code);
-    }
     if (event < 0) {
-        client->fault = "WebSocket frame";
-        return noc_engine_close(client, NOC_CAUSE_PROTOCOL, reader->code);
+        /* A close frame's reason stands behind its code. */
+        uint32_t text_n = reader->held > CODE_BYTES ? reader->held - CODE_BYTES : 0;
+
+        if (NOC_WITH_TEXTS && event == NOC_EPROTO) {
+            client->fault = "WebSocket frame";
+        }
+        return end_with_text(client, client->in_end + reader->held - text_n, text_n,
+            event == NOC_ECLOSED ? NOC_CAUSE_WEBSOCKET : NOC_CAUSE_PROTOCOL, reader->code);
     }
     return NOC_STEP_WAIT;
 }

@@ -27,23 +27,9 @@ static void encode(char *at, const uint32_t *words, unsigned bits)
     }
 }
 
-/* What is hashed: key, this, and the padding of SHA-1, which ends with the number of bits. */
+/* What is hashed behind the digits of the key, and the first byte behind that. */
 static const char guid[] = "==258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80";
-enum { DIGITS = NOC_WS_KEY_SIZE - 2, HASHED_BITS = 8 * (DIGITS + sizeof guid - 2), PADDED = 128 };
-
-/* Make what must answer the key. at[0..PADDED) is for work. */
-static void make_accept(struct noc_ws_answer *answer, const char key[DIGITS], uint8_t *at)
-{
-    uint32_t words[NOC_SHA1_ROOM];
-
-    memset(at, 0, PADDED);
-    memcpy(at, key, DIGITS);
-    memcpy(at + DIGITS, guid, sizeof guid);
-    noc_put_u16(at + PADDED - 2, HASHED_BITS);
-    noc_sha1(at, PADDED, words);
-    encode(answer->accept, words, 32 * NOC_SHA1_WORDS);
-    answer->accept[NOC_WS_ACCEPT_SIZE - 1] = '=';
-}
+enum { DIGITS = NOC_WS_KEY_SIZE - 2, HASHED = DIGITS + sizeof guid - 2 };
 
 /* ---- the request ---- */
 
@@ -78,17 +64,16 @@ _Static_assert(offsetof(struct noc_client_websocket, path) == sizeof(struct noc_
 int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
     uint8_t *at, size_t room)
 {
-    char key[DIGITS];
+    char hashed[DIGITS + sizeof guid];
+    uint32_t words[NOC_SHA1_ROOM];
     const char *next = request;
     uint8_t *start = at, *end = at + room;
 
-    if (room < PADDED) {
-        return NOC_ETOOLARGE;
-    }
-    answer->key[NOC_WS_KEY_WORDS] = 0;
-    encode(key, answer->key, 32 * NOC_WS_KEY_WORDS);
-    make_accept(answer, key, at);
-    answer->status = answer->retry_after_s = answer->seen = answer->kind = 0;
+    encode(hashed, answer->key, 32 * NOC_WS_KEY_WORDS);
+    memcpy(hashed + DIGITS, guid, sizeof guid);
+    noc_sha1(hashed, HASHED, words);
+    encode(answer->accept, words, 32 * NOC_SHA1_WORDS);
+    answer->accept[NOC_WS_ACCEPT_SIZE - 1] = '=';
     do {
         unsigned which = (uint8_t)*next;
         struct noc_slice text = {next++, 1};
@@ -98,7 +83,7 @@ int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *
             continue;
         }
         if (which < LITERAL) {
-            text = which == KEY ? noc_slice(key, sizeof key) : (&options->host)[which];
+            text = which == KEY ? noc_slice(hashed, DIGITS) : (&options->host)[which];
             if (text.n == 0) {
                 text = noc_slice(next + 1, (uint8_t)*next);
             }
@@ -158,7 +143,7 @@ const char *noc_ws_answer_text(enum noc_ws_answer_kind kind)
 }
 
 /* The headers that are looked at, in the order of the kinds from NOC_WS_ANSWER_UPGRADE on. */
-enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, RETRY_AFTER, HEADER_COUNT };
+enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, WANTED_COUNT };
 
 /* For all but the last a bit that says it was right, and one that says it was not. */
 #define GOOD(header) (1u << (header))
@@ -172,14 +157,15 @@ enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, RETRY_AFTER,
 static const struct wanted {
     uint32_t hash;
     uint8_t at, n;
-} wanted[HEADER_COUNT] = {
+} wanted[] = {
     [UPGRADE] = {0xf2389a1c, WEBSOCKET_AT, 9},
     [CONNECTION] = {0xd1c47ede, UPGRADE_AT, 7},
     [ACCEPT] = {0xdc26dbca, 0, NOC_WS_ACCEPT_SIZE},
     [EXTENSIONS] = {0x4fd061d6, NO_WORD_AT, 1},
     [SUBPROTOCOL] = {0xb2db0cda, MQTT_AT, 4},
-    [RETRY_AFTER] = {0x733c9e77, 0, 0},
 };
+
+#define RETRY_AFTER_HASH 0x733c9e77
 
 enum { ANY_CASE = 0xdf, EXACT = 0xff };
 
@@ -205,15 +191,17 @@ static bool has_word(const char *at, const char *end, struct noc_slice word, uns
 static void note_header(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
     uint32_t hash, const char *at, const char *end)
 {
-    unsigned header = 0;
+    const struct wanted *row = wanted;
     struct noc_slice word;
+    unsigned header = 0;
 
-    while (wanted[header].hash != hash) {
-        if (++header == RETRY_AFTER) {
+    NOC_HIDE(row); /* or it would spell the table out */
+    for (; row->hash != hash; row++) {
+        if (++header == WANTED_COUNT) {
             return;
         }
     }
-    word = noc_slice(request + wanted[header].at, wanted[header].n);
+    word = noc_slice(request + row->at, row->n);
     if (header == ACCEPT) {
         word.at = answer->accept;
     } else if (header == SUBPROTOCOL && options->subprotocol.n > 0) {
@@ -230,7 +218,7 @@ static void judge(struct noc_ws_answer *answer)
     unsigned missing = ~answer->seen & needed;
     /* A subprotocol that is missing has the bit above that of a bad one. */
     unsigned faults =
-        (missing + (missing & GOOD(SUBPROTOCOL))) | answer->seen >> 8 | GOOD(HEADER_COUNT);
+        (missing + (missing & GOOD(SUBPROTOCOL))) | answer->seen >> 8 | GOOD(WANTED_COUNT + 1);
     uint32_t kind = NOC_WS_ANSWER_UPGRADE;
 
     if (answer->status != 101) {
@@ -262,19 +250,23 @@ static bool note_line(struct noc_ws_answer *answer, const struct noc_client_webs
     for (; value < end && *value != ':' && *value != ' '; value++) {
         hash = hash * 31 + ((uint8_t)*value | 0x20u);
     }
-    while (value < end && (*value == ':' || *value == ' ')) {
-        value++;
-    }
-    for (const char *digit = value; digit < end && (uint8_t)(*digit - '0') < 10; digit++) {
-        number = number * 10 + (uint8_t)(*digit - '0');
-        number = number > UINT16_MAX ? UINT16_MAX : number;
+    value += value < end;
+    for (const char *at_digit = value; at_digit < end; at_digit++) {
+        unsigned digit = (unsigned)*at_digit - '0';
+
+        if (digit < 10) {
+            number = number * 10 + digit;
+            number = number > UINT16_MAX ? UINT16_MAX : number;
+        } else if (*at_digit != ' ' || number > 0) {
+            break;
+        }
     }
     if (answer->status == 0) {
         /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
         answer->status = number;
         return number != 0;
     }
-    if (hash == wanted[RETRY_AFTER].hash) {
+    if (hash == RETRY_AFTER_HASH) {
         answer->retry_after_s = number;
     }
     note_header(answer, options, hash, value, end);
@@ -402,25 +394,23 @@ int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, s
 
 size_t noc_ws_seal(uint8_t *payload, size_t n, enum noc_ws_opcode opcode, uint32_t mask)
 {
-    uint8_t *head = payload - 6;
+    uint8_t *at = payload - 4;
 
-    if (n > NOC_WS_CONTROL_MAX) {
-        noc_put_u16(payload - 6, (uint16_t)n);
-        head -= 2;
-    }
-    head[0] = (uint8_t)(0x80u | (unsigned)opcode);
-    head[1] = (uint8_t)(n > NOC_WS_CONTROL_MAX ? 0xfe : 0x80u | n);
     if (!NOC_IS_SMALL) {
-        uint8_t *key = noc_put_u32(payload - 4, mask) - 4;
-
-        noc_ws_mask(payload, n, key, 0);
-        return (size_t)(payload - head);
+        noc_ws_mask(payload, n, noc_put_u32(at, mask) - 4, 0);
+    } else {
+        /* The mask lies in front of the payload, as zeros that are masked too. */
+        for (uint8_t *byte = at; byte < payload + n; byte++) {
+            mask = mask << 8 | mask >> 24;
+            *byte = (uint8_t)((byte < payload ? 0 : *byte) ^ mask);
+        }
     }
-    /* The mask lies in front of the payload, as zeros that are masked too. */
-    payload -= 4;
-    for (size_t i = 0; i < n + 4; i++) {
-        mask = mask << 8 | mask >> 24;
-        payload[i] = (uint8_t)((i < 4 ? 0 : payload[i]) ^ mask);
+    if (n > NOC_WS_CONTROL_MAX) {
+        *--at = (uint8_t)n;
+        *--at = (uint8_t)(n >> 8);
+        n = 126;
     }
-    return (size_t)(payload + 4 - head);
+    *--at = (uint8_t)(0x80u | n);
+    *--at = (uint8_t)(0x80u | (unsigned)opcode);
+    return (size_t)(payload - at);
 }

@@ -45,6 +45,7 @@ const char *noc_ws_answer_text(enum noc_ws_answer_kind kind);
 
 enum { NOC_WS_KEY_WORDS = NOC_WS_KEY_BYTES / 4 };
 
+/* All zero at the start, but for the key. */
 struct noc_ws_answer {
     union {
         uint32_t key[NOC_WS_KEY_WORDS + 1]; /* random, all but the last; the caller's to fill in */
@@ -57,8 +58,8 @@ struct noc_ws_answer {
 };
 
 /*
- * Write the request for answer->key to at[0..room), and get answer ready for
- * what comes back; its key is then gone. Returns its bytes, NOC_ETOOLARGE if it does not fit, or
+ * Write the request for answer->key to at[0..room), and put what must answer it in the
+ * key's place. Returns its bytes, NOC_ETOOLARGE if it does not fit, or
  * NOC_EINVAL for a control character where none may be. The caller sees to it
  * that there is a host, that a path begins with '/', and that headers are sound.
  */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { PHASES = 4, STEPS = 20 };
+enum { BLOCK_BYTES = 64, PHASES = 4, STEPS = 20 };
 
 /* Of the state that is shifted along: a to e, then the words of the schedule, the newest first. */
 enum { A, B, C, D, E, NEWEST, OLDEST = NOC_SHA1_ROOM - 1 };
@@ -38,39 +38,41 @@ static void step(uint32_t state[NOC_SHA1_ROOM], unsigned phase, uint32_t sum)
     state[NEWEST] = rotate(next, 1);
 }
 
-/* Put a block into the schedule: its bytes the other way round, or its words on a big-endian machine. */
-static void load(uint32_t state[NOC_SHA1_ROOM], const uint8_t *at)
+/* What the place of a byte is changed by where the words below have their bytes the other way round. */
+static unsigned byte_swap(void)
 {
     static const uint32_t one = 1;
-    uint8_t *end = (uint8_t *)(state + NEWEST);
 
-    for (unsigned i = NOC_SHA1_BLOCK; i-- > 0;) {
-        end[i ^ (*(const uint8_t *)&one == 1 ? 0 : 3)] = *at++;
-    }
+    return *(const uint8_t *)&one == 1 ? 0 : 3;
 }
 
-void noc_sha1(const uint8_t *at, size_t n, uint32_t ret_words[NOC_SHA1_ROOM])
+void noc_sha1(const char *at, unsigned n, uint32_t ret_words[NOC_SHA1_ROOM])
 {
     static const uint32_t start[] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
     static const uint32_t constants[PHASES] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
-    const uint8_t *end = at + n;
     uint32_t hash[NOC_SHA1_WORDS] = {0};
+    unsigned used = 0;
 
     memcpy(ret_words, start, sizeof start);
     for (;;) {
         for (unsigned i = 0; i < NOC_SHA1_WORDS; i++) {
             ret_words[i] = hash[i] += ret_words[i];
         }
-        if (at == end) {
+        ret_words[NEWEST] = 0;
+        if (used > BLOCK_BYTES) {
             break;
         }
-        load(ret_words, at);
-        at += NOC_SHA1_BLOCK;
+        for (unsigned i = BLOCK_BYTES; i-- > 0; used++) {
+            ((uint8_t *)(ret_words + NEWEST))[i ^ byte_swap()] =
+                (uint8_t)(used <= n ? at[used] : 0);
+        }
+        if (used > BLOCK_BYTES) {
+            ret_words[NEWEST] = 8 * n;
+        }
         for (unsigned phase = 0; phase < PHASES; phase++) {
             for (unsigned i = 0; i < STEPS; i++) {
                 step(ret_words, phase, constants[phase]);
             }
         }
     }
-    ret_words[NEWEST] = 0;
 }

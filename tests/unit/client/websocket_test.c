@@ -42,16 +42,15 @@ static int end(void **state)
     return 0;
 }
 
-/* Of what WebSocket hashes: more than 55 and less than 64 bytes. */
 static int sha1(const void *at, size_t n, uint8_t ret_digest[20])
 {
-    uint8_t padded[2 * NOC_SHA1_BLOCK] = {0};
     uint32_t words[NOC_SHA1_ROOM];
+    char text[64];
 
-    memcpy(padded, at, n);
-    padded[n] = 0x80;
-    noc_put_u16(padded + sizeof padded - 2, (uint16_t)(8 * n));
-    noc_sha1(padded, sizeof padded, words);
+    assert_in_range(n, 56, 63);
+    memcpy(text, at, n);
+    text[n] = '\x80';
+    noc_sha1(text, (unsigned)n, words);
     for (unsigned i = 0; i < NOC_SHA1_WORDS; i++) {
         noc_put_u32(ret_digest + (size_t)4 * i, words[i]);
     }

@@ -25,12 +25,12 @@ static struct noc_client_websocket plain_options(void)
 
 /* ---- the request ---- */
 
-/* An answer to be for that key, and all else anything. */
+/* An answer to be for that key. */
 static void put_key(struct noc_ws_answer *answer)
 {
     static const char nonce[] = "the sample nonce";
 
-    memset(answer, 0xaa, sizeof *answer);
+    memset(answer, 0, sizeof *answer);
     for (size_t i = 0; i < NOC_WS_KEY_WORDS; i++) {
         answer->key[i] = noc_get_u32((const uint8_t *)nonce + 4 * i);
     }
