@@ -240,6 +240,7 @@ struct noc_client {
     uint16_t received_count; /* packet ids in options->received */
     uint8_t version;
     uint8_t publishing; /* is a message being published in pieces, and where to */
+    uint8_t out_base;   /* where out begins: in front of it the head of a frame has room */
 
     /* From here on all belongs to one connection, and begins as zero. */
     uint32_t state; /* enum noc_client_state */
@@ -260,8 +261,7 @@ struct noc_client {
     bool wants_out;          /* what came can't be answered before something was written */
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
     bool has_ws_ping;        /* a ping is to be answered */
-    bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
-    uint8_t ws_held_n;
+    bool has_ws_bye;         /* our close frame is written */
 
     struct noc_cause cause;
     uint16_t subscribe_id;    /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
@@ -283,8 +283,9 @@ struct noc_client {
     uint32_t packet_max, server_packet_max; /* largest packet that may come, and go; 0: any */
     uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
     const char *fault;                      /* what was wrong with the last packet, or NULL */
-    uint32_t ws_held_at;                    /* in the input buffer: payload of a control frame */
-    uint32_t ws[8];                         /* what src/ws keeps */
+    uint32_t ws_connect_end;                /* of CONNECT, which waits for the upgrade in out */
+    uint32_t ws_text_n;                     /* what was said with the end, at the start of in */
+    uint32_t ws[11];                        /* what src/ws keeps */
 };
 
 /*
@@ -293,7 +294,8 @@ struct noc_client {
  * and properties of any PUBLISH; larger payloads come in chunks. out[0..out_room)
  * gathers what goes: at least 128 bytes, and as much as the largest packet. Of PUBLISH with
  * QoS above 0, and of those in pieces, topic and properties must fit, not the payload.
- * With WebSocket both need 256 bytes more. Returns NOC_OK, NOC_EINVAL (too little room, options
+ * With WebSocket both need 256 bytes more, and the upgrade's request (200 bytes and what is in
+ * the options) and CONNECT must fit into out together. Returns NOC_OK, NOC_EINVAL (too little room, options
  * that contradict each other), or NOC_ENOTSUP (they ask for what was compiled out). Packet
  * identifiers start behind those in the outbox.
  */

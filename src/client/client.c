@@ -27,7 +27,7 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
     uint8_t *in, size_t in_room, uint8_t *out, size_t out_room)
 {
     unsigned version = options->version == 0 ? NOC_V311 : options->version;
-    size_t more = NOC_WITH_WEBSOCKET && options->websocket != NULL ? WS_MORE : 0;
+    size_t more = 0;
     unsigned count = 0;
 
     memset(client, 0, sizeof *client);
@@ -39,6 +39,10 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
     client->version = (uint8_t)version;
     if (is_left_out(options)) {
         return NOC_ENOTSUP;
+    }
+    if (NOC_WITH_WEBSOCKET && options->websocket != NULL) {
+        client->out_base = NOC_ENGINE_WS_BASE;
+        more = WS_MORE;
     }
     if (in_room < IN_MIN + more || out_room < OUT_MIN + more ||
         version - NOC_V31 > NOC_V5 - NOC_V31 || (more > 0 && options->random == NULL) ||
@@ -83,10 +87,7 @@ int noc_client_start(struct noc_client *client, uint32_t now_ms)
     client->inflight_max = options->inflight_max == 0 ? INFLIGHT_MAX : options->inflight_max;
     client->now_ms = client->sent_ms = client->received_ms = client->asked_ms = now_ms;
     err = noc_engine_put_connect(client);
-    if (NOC_WITH_WEBSOCKET && err == NOC_OK && options->websocket != NULL) {
-        /* Now it is known that CONNECT fits. It is written again when there is a WebSocket. */
-        drop_output(client);
-        client->state = NOC_CLIENT_IDLE;
+    if (noc_engine_has_ws(client) && err == NOC_OK) {
         err = noc_engine_ws_start(client);
     }
     return err;
@@ -240,14 +241,12 @@ NOC_APART static void check_time(struct noc_client *client)
 /* The connection is ending: tell it when all is said that there was to say. */
 static int step_closing(struct noc_client *client, struct noc_event *event)
 {
-    if (!client->is_lost) {
-        if ((noc_engine_has_ws(client) && !noc_engine_ws_bye(client)) ||
-            client->out_at != client->out_end) {
-            return NOC_STEP_WAIT;
-        }
+    if (!client->is_lost && (client->out_at != client->out_end ||
+                                (noc_engine_has_ws(client) && noc_engine_ws_bye(client)))) {
+        return NOC_STEP_WAIT;
     }
-    if (NOC_WITH_WEBSOCKET && client->cause.kind == NOC_CAUSE_WEBSOCKET) {
-        event->payload = noc_slice(client->in, client->ws_held_n); /* see noc_client_room() */
+    if (NOC_WITH_WEBSOCKET) {
+        event->payload = noc_slice(client->in, client->ws_text_n); /* see noc_client_room() */
     }
     return noc_engine_closed(client, event);
 }
@@ -268,7 +267,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
         done = noc_engine_take(client, event);
     }
     if (done == NOC_STEP_WAIT && noc_engine_has_ws(client)) {
-        done = noc_engine_ws_take(client, event);
+        done = noc_engine_ws_take(client);
     }
     if (done != NOC_STEP_WAIT) {
         return done;
@@ -312,10 +311,10 @@ bool noc_client_next(struct noc_client *client, uint32_t now_ms, struct noc_even
 
 /* ---- bytes ---- */
 
-/* The end of what came. */
+/* The end of what came. Without a WebSocket in_end is the same. */
 static uint32_t *end_of_input(struct noc_client *client)
 {
-    return noc_engine_has_ws(client) ? &client->raw_end : &client->in_end;
+    return NOC_WITH_WEBSOCKET ? &client->raw_end : &client->in_end;
 }
 
 uint8_t *noc_client_room(struct noc_client *client, size_t *ret_n)
@@ -324,14 +323,13 @@ uint8_t *noc_client_room(struct noc_client *client, size_t *ret_n)
 
     if (client->state == NOC_CLIENT_CLOSING || client->state == NOC_CLIENT_IDLE) {
         /* Nobody wants it any more. The reason of a WebSocket's end stands in front. */
-        client->in_at = client->in_end = *end = noc_engine_has_ws(client) ? NOC_ENGINE_WS_HELD : 0;
+        client->in_at = client->in_end = *end = NOC_WITH_WEBSOCKET ? NOC_ENGINE_WS_HELD : 0;
     } else if (gap > 0) {
         memmove(client->in, client->in + gap, *end - gap);
         client->in_at = 0;
         client->in_end -= gap;
         if (NOC_WITH_WEBSOCKET) {
             client->raw_end -= gap;
-            client->ws_held_at -= gap;
         }
     }
     *ret_n = client->in_room - *end;
@@ -342,6 +340,9 @@ void noc_client_received(struct noc_client *client, size_t n, uint32_t now_ms)
 {
     if (n > 0 && client->state != NOC_CLIENT_CLOSING) {
         *end_of_input(client) += (uint32_t)n;
+        if (!noc_engine_has_ws(client)) {
+            client->in_end = *end_of_input(client);
+        }
         client->received_ms = now_ms;
         if (client->state == NOC_CLIENT_OPEN) {
             client->asked_ms = now_ms; /* it is alive */

@@ -58,7 +58,7 @@ static inline bool noc_engine_is_v5(const struct noc_client *client)
 
 static inline bool noc_engine_has_ws(const struct noc_client *client)
 {
-    return NOC_WITH_WEBSOCKET && client->options->websocket != NULL;
+    return NOC_WITH_WEBSOCKET && client->out_base > 0;
 }
 
 /* NULL where QoS 1 and 2 are compiled out. */
@@ -91,7 +91,7 @@ static inline void noc_engine_trace(
 /* Where the output buffer begins. */
 static inline uint32_t noc_engine_out_base(const struct noc_client *client)
 {
-    return noc_engine_has_ws(client) ? NOC_ENGINE_WS_BASE : 0;
+    return NOC_WITH_WEBSOCKET ? client->out_base : 0;
 }
 
 /* Nothing is in the output buffer any more. */
@@ -106,7 +106,8 @@ static inline void noc_engine_empty(struct noc_client *client)
 /* The largest packet that is sure to find room in the input buffer, whatever the frames around it. */
 static inline uint32_t noc_engine_in_max(const struct noc_client *client)
 {
-    return client->in_room - (noc_engine_has_ws(client) ? NOC_ENGINE_WS_HELD : 0u);
+    return client->in_room -
+           noc_engine_out_base(client) * (NOC_ENGINE_WS_HELD / NOC_ENGINE_WS_BASE);
 }
 
 /* An event, which begins each step as zero. Returns NOC_STEP_EVENT. */
@@ -241,13 +242,13 @@ int noc_engine_take_suback(
 
 /* ---- client_ws.c ---- */
 
-/* Write the upgrade request. NOC_OK, NOC_EINVAL or NOC_ETOOLARGE. */
+/* Write the upgrade request, which goes before CONNECT. NOC_OK, NOC_EINVAL or NOC_ETOOLARGE. */
 int noc_engine_ws_start(struct noc_client *client);
 /* Take the frames off what came. */
-int noc_engine_ws_take(struct noc_client *client, struct noc_event *event);
+int noc_engine_ws_take(struct noc_client *client);
 /* Put a frame around what is to go; what of it may be written ends at out_framed. */
 void noc_engine_ws_seal(struct noc_client *client);
-/* Say goodbye, once. False: no room yet. */
+/* Say goodbye, once: the output buffer is empty. False: it was said, or need not be. */
 bool noc_engine_ws_bye(struct noc_client *client);
 
 #endif

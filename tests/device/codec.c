@@ -173,13 +173,17 @@ static void run_answer(const uint8_t *bytes, size_t n)
         .path = noc_slice_of("/mqtt"),
         .headers = noc_slice_of("CF-Access-Client-Id: x\r\n"),
         .on_header = say_header};
-    struct noc_ws_answer answer = {{0}, 0, 0, 0, 0};
+    struct noc_ws_answer answer = {{{0}}, 0, 0, 0, 0};
+    size_t read = 0;
     int used;
 
     say_request(&answer, &options);
     say("%s\t", noc_first_bytes_text(noc_first_bytes_kind(bytes, n)));
-    used = noc_ws_answer_read(&answer, &options, NULL, bytes, n, false);
-    say("%u %s %s %u %u\t", used < 0 ? 0 : (unsigned)used, noc_error_text(used < 0 ? used : 0),
+    do {
+        used = noc_ws_answer_read(&answer, &options, NULL, bytes + read, n - read, false);
+        read += used < 0 ? 0 : (size_t)used;
+    } while (used > 0 && answer.kind == NOC_WS_ANSWER_PENDING);
+    say("%u %s %s %u %u\t", (unsigned)read, noc_error_text(used < 0 ? used : 0),
         noc_ws_answer_text((enum noc_ws_answer_kind)answer.kind), (unsigned)answer.status,
         (unsigned)answer.retry_after_s);
 }
@@ -188,7 +192,7 @@ static void run_answer(const uint8_t *bytes, size_t n)
 static void run_client_frames(size_t step, uint8_t *bytes, size_t n)
 {
     static uint8_t sealed[NOC_WS_SEAL_ROOM + RECORD_MAX];
-    struct noc_ws_reader reader = {0, 0, 0, 0, 0, 0};
+    struct noc_ws_reader reader = {0, 0, 0, 0, 0};
     size_t plain_n = 0, held = 0;
     int opcode = 0;
 

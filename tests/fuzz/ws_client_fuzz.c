@@ -82,13 +82,15 @@ static int read_answer(struct noc_ws_answer *answer, struct tape *tape, const ui
         memcpy(buffer + held, bytes + given, part);
         given += part;
         held += part;
-        used = noc_ws_answer_read(answer, &options, tape, buffer, held, held == room);
-        if (used >= 0) {
-            check((size_t)used <= held);
-            held -= (size_t)used;
-            memmove(buffer, buffer + used, held);
-            check(held < room || answer->kind != NOC_WS_ANSWER_PENDING);
-        }
+        do {
+            used = noc_ws_answer_read(answer, &options, tape, buffer, held, held == room);
+            if (used >= 0) {
+                check((size_t)used <= held);
+                held -= (size_t)used;
+                memmove(buffer, buffer + used, held);
+                check(held < room || answer->kind != NOC_WS_ANSWER_PENDING);
+            }
+        } while (used > 0 && answer->kind == NOC_WS_ANSWER_PENDING);
     }
     free(buffer);
     check(answer->kind <= NOC_WS_ANSWER_GOOD);
@@ -130,7 +132,7 @@ static void read_frames(
         held += part;
         opcode = noc_ws_read(&reader, buffer, &plain_n, &held);
         check(plain_n <= held && held <= room);
-        check(opcode > 0 || held - plain_n < NOC_WS_CONTROL_MAX || opcode < 0);
+        check(opcode > 0 || held - plain_n < NOC_WS_CONTROL_MAX + 2 || opcode < 0);
         if (plain_n > keep || opcode != 0 || given == n) {
             tape_put(tape, buffer, plain_n);
             memmove(buffer, buffer + plain_n, held - plain_n);

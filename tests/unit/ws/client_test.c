@@ -2,13 +2,13 @@
 #define _GNU_SOURCE
 #include "ws/client.h"
 
+#include "base/bytes.h"
 #include "guard.h"
 #include "sha1.h"
 #include "ws/handshake.h"
 
 /* The key and its answer in RFC 6455, 1.3. */
 #define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
-#define NONCE  "the sample nonce"
 #define ACCEPT "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 #define START  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
 #define MQTT   "Sec-WebSocket-Protocol: mqtt\r\n"
@@ -25,12 +25,22 @@ static struct noc_client_websocket plain_options(void)
 
 /* ---- the request ---- */
 
+/* An answer to be for that key. */
+static void put_key(struct noc_ws_answer *answer)
+{
+    static const char nonce[] = "the sample nonce";
+
+    memset(answer, 0, sizeof *answer);
+    for (size_t i = 0; i < NOC_WS_KEY_WORDS; i++) {
+        answer->key[i] = noc_get_u32((const uint8_t *)nonce + 4 * i);
+    }
+}
+
 static int ask(const struct noc_client_websocket *options, uint8_t *at, size_t room)
 {
     struct noc_ws_answer answer;
 
-    memset(&answer, 0xaa, sizeof answer);
-    memcpy(answer.key, NONCE, sizeof answer.key);
+    put_key(&answer);
     return noc_ws_ask(&answer, options, at, room);
 }
 
@@ -158,8 +168,7 @@ static void answer_start(struct noc_ws_answer *answer, struct told *told)
     uint8_t at[512];
 
     *told = (struct told){.n = 0};
-    memset(answer, 0xaa, sizeof *answer);
-    memcpy(answer->key, NONCE, sizeof answer->key);
+    put_key(answer);
     assert_true(noc_ws_ask(answer, &options, at, sizeof at) > 0);
     assert_int_equal(answer->kind, NOC_WS_ANSWER_PENDING);
 }
@@ -188,15 +197,17 @@ static int read_in_parts(struct noc_ws_answer *answer, struct told *told, const 
         held += part;
         /* What is not there yet may be anything. */
         memset(buffer + held, '\n', room - held);
-        used = noc_ws_answer_read(answer, &options, told, buffer, held, held == room);
-        if (used < 0) {
-            return used;
-        }
-        held -= (size_t)used;
-        memmove(buffer, buffer + used, held);
-        if (answer->kind != NOC_WS_ANSWER_PENDING) {
-            return (int)(given - held);
-        }
+        do {
+            used = noc_ws_answer_read(answer, &options, told, buffer, held, held == room);
+            if (used < 0) {
+                return used;
+            }
+            held -= (size_t)used;
+            memmove(buffer, buffer + used, held);
+            if (answer->kind != NOC_WS_ANSWER_PENDING) {
+                return (int)(given - held);
+            }
+        } while (used > 0);
         assert_true(held < room);
     }
     return 0;
@@ -371,6 +382,37 @@ static void each_way_in_which_a_101_is_bad_is_told_apart(void **state)
         assert_int_equal(answer.kind, rows[i].kind);
         assert_true(strlen(noc_ws_answer_text(answer.kind)) > 0);
     }
+}
+
+/* RFC 9110, 15.2: whatever its headers say. */
+static void what_goes_before_an_answer_is_no_answer(void **state)
+{
+    static const char early[] = "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n"
+                                "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    static const char *const good[] = {
+        "", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102\n\nHTTP/1.1 199 X\r\n\r\n"};
+    struct noc_ws_answer answer;
+    struct told told;
+    char text[1024];
+
+    (void)state;
+    for (size_t i = 0; i < NOC_COUNT(good); i++) {
+        int n = snprintf(text, sizeof text, "%s%s" START ACCEPT MQTT "\r\n", good[i], early);
+
+        assert_int_equal(read_answer(&answer, &told, NULL, text), n);
+        assert_int_equal(answer.kind, NOC_WS_ANSWER_GOOD);
+        assert_int_equal(answer.status, 101);
+    }
+    snprintf(text, sizeof text, "%sHTTP/1.1 403 Forbidden\r\n\r\n", early);
+    assert_true(read_answer(&answer, &told, NULL, text) > 0);
+    assert_int_equal(answer.kind, NOC_WS_ANSWER_STATUS);
+    assert_int_equal(answer.status, 403);
+    snprintf(text, sizeof text, "%s" START ACCEPT MQTT "\r\n%s", early, early);
+    assert_int_equal(read_answer(&answer, &told, NULL, text), strlen(text) - strlen(early));
+    snprintf(text, sizeof text, "%sSSH-2", early);
+    assert_int_equal(read_answer(&answer, &told, NULL, text), NOC_EMALFORMED);
+    snprintf(text, sizeof text, "%s" ACCEPT MQTT START "\r\n", early);
+    assert_int_equal(read_answer(&answer, &told, NULL, text), NOC_EMALFORMED);
 }
 
 static void what_is_no_http_is_told_at_once(void **state)
@@ -716,7 +758,7 @@ static void the_broker_understands_sealed_frames(void **state)
 static void its_state_is_small(void **state)
 {
     (void)state;
-    assert_true(sizeof(struct noc_ws_answer) <= 40);
+    assert_true(sizeof(struct noc_ws_answer) <= 44);
     assert_true(sizeof(struct noc_ws_reader) <= 40);
 }
 
@@ -733,6 +775,7 @@ int main(void)
         cmocka_unit_test(an_edges_101_is_good_and_its_headers_are_told),
         cmocka_unit_test(a_refusal_shows_status_headers_and_when_to_retry),
         cmocka_unit_test(each_way_in_which_a_101_is_bad_is_told_apart),
+        cmocka_unit_test(what_goes_before_an_answer_is_no_answer),
         cmocka_unit_test(what_is_no_http_is_told_at_once),
         cmocka_unit_test(a_line_longer_than_the_buffer_is_passed_over),
         cmocka_unit_test(payloads_become_one_stream),
