@@ -230,6 +230,7 @@ struct noc_client {
     const struct noc_client_options *options;
     uint8_t *in, *out;
     uint32_t in_room, out_room;
+    uint32_t in_max; /* the largest packet that is sure to find room in in, whatever the frames around it */
 
     /* What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet. */
     uint32_t out_at, out_end;
@@ -240,7 +241,7 @@ struct noc_client {
     uint16_t received_count; /* packet ids in options->received */
     uint8_t version;
     uint8_t publishing; /* is a message being published in pieces, and where to */
-    uint8_t out_base;   /* where out begins: in front of it the head of a frame has room */
+    bool has_ws;        /* in front of out the head of a frame has room */
 
     /* From here on all belongs to one connection, and begins as zero. */
     uint32_t state; /* enum noc_client_state */
@@ -260,8 +261,7 @@ struct noc_client {
     bool is_repeated;        /* but the application has had it */
     bool wants_out;          /* what came can't be answered before something was written */
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
-    bool has_ws_ping;        /* a ping is to be answered */
-    bool has_ws_bye;         /* our close frame is written */
+    bool is_ws_open;         /* and we have not said goodbye to it */
 
     struct noc_cause cause;
     uint16_t subscribe_id;    /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
@@ -283,9 +283,9 @@ struct noc_client {
     uint32_t packet_max, server_packet_max; /* largest packet that may come, and go; 0: any */
     uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
     const char *fault;                      /* what was wrong with the last packet, or NULL */
-    uint32_t ws_connect_end;                /* of CONNECT, which waits for the upgrade in out */
+    uint32_t out_base;                      /* end of CONNECT while it waits in out for the upgrade */
     uint32_t ws_text_n;                     /* what was said with the end, at the start of in */
-    uint32_t ws[11];                        /* what src/ws keeps */
+    uint32_t ws[17];                        /* what src/ws keeps */
 };
 
 /*

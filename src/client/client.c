@@ -27,25 +27,27 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
     uint8_t *in, size_t in_room, uint8_t *out, size_t out_room)
 {
     unsigned version = options->version == 0 ? NOC_V311 : options->version;
-    size_t more = 0;
+    bool has_ws = NOC_WITH_WEBSOCKET && options->websocket != NULL;
+    unsigned head = has_ws ? NOC_ENGINE_WS_BASE : 0;
     unsigned count = 0;
 
     memset(client, 0, sizeof *client);
     client->options = options;
     client->in = in;
     client->in_room = (uint32_t)in_room;
-    client->out = out;
-    client->out_room = (uint32_t)out_room;
+    if (NOC_WITH_WEBSOCKET) {
+        client->in_max = (uint32_t)in_room - head * (NOC_ENGINE_WS_HELD / NOC_ENGINE_WS_BASE);
+        client->has_ws = has_ws;
+    }
+    client->out = out + head;
+    client->out_room = (uint32_t)out_room - head;
     client->version = (uint8_t)version;
     if (is_left_out(options)) {
         return NOC_ENOTSUP;
     }
-    if (NOC_WITH_WEBSOCKET && options->websocket != NULL) {
-        client->out_base = NOC_ENGINE_WS_BASE;
-        more = WS_MORE;
-    }
-    if (in_room < IN_MIN + more || out_room < OUT_MIN + more ||
-        version - NOC_V31 > NOC_V5 - NOC_V31 || (more > 0 && options->random == NULL) ||
+    if (in_room < IN_MIN + head * (WS_MORE / NOC_ENGINE_WS_BASE) ||
+        out_room < OUT_MIN + head * (WS_MORE / NOC_ENGINE_WS_BASE) ||
+        version - NOC_V31 > NOC_V5 - NOC_V31 || (has_ws && options->random == NULL) ||
         (sizeof(size_t) > sizeof(uint32_t) && (in_room | out_room) > INT32_MAX)) {
         return NOC_EINVAL;
     }
@@ -64,6 +66,9 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
 /* What was to go will not. */
 static void drop_output(struct noc_client *client)
 {
+    if (NOC_WITH_WEBSOCKET) {
+        client->out_base = 0;
+    }
     noc_engine_empty(client);
     client->flow_at = 0;
     if (client->publishing == NOC_PUBLISHING_OUT) {
@@ -89,6 +94,9 @@ int noc_client_start(struct noc_client *client, uint32_t now_ms)
     err = noc_engine_put_connect(client);
     if (noc_engine_has_ws(client) && err == NOC_OK) {
         err = noc_engine_ws_start(client);
+    }
+    if (err == NOC_OK) {
+        client->state = noc_engine_has_ws(client) ? NOC_CLIENT_UPGRADING : NOC_CLIENT_CONNECTING;
     }
     return err;
 }
@@ -241,9 +249,13 @@ NOC_APART static void check_time(struct noc_client *client)
 /* The connection is ending: tell it when all is said that there was to say. */
 static int step_closing(struct noc_client *client, struct noc_event *event)
 {
-    if (!client->is_lost && (client->out_at != client->out_end ||
-                                (noc_engine_has_ws(client) && noc_engine_ws_bye(client)))) {
-        return NOC_STEP_WAIT;
+    if (!client->is_lost) {
+        if (NOC_WITH_WEBSOCKET && client->is_ws_open && client->out_at == client->out_end) {
+            noc_engine_ws_bye(client);
+        }
+        if (client->out_at != client->out_end) {
+            return NOC_STEP_WAIT;
+        }
     }
     if (NOC_WITH_WEBSOCKET) {
         event->payload = noc_slice(client->in, client->ws_text_n); /* see noc_client_room() */

@@ -66,7 +66,7 @@ static int copy(struct noc_client *client, const struct noc_outbox_item *item)
     room = client->out_room - client->out_end;
     if (n > room) {
         /* In pieces goes only what never fits. */
-        if (room == 0 || n <= client->out_room - noc_engine_out_base(client)) {
+        if (room == 0 || n <= client->out_room) {
             return NOC_EAGAIN;
         }
         n = room;

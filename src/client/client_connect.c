@@ -177,10 +177,6 @@ int noc_engine_put_connect(struct noc_client *client)
         at = put_pair(at, &will->topic, false);
     }
     noc_engine_end(client, put_pair(at, &options->username, true));
-    client->state = NOC_CLIENT_CONNECTING;
-    if (NOC_WITH_WEBSOCKET) {
-        client->asked_ms = client->now_ms; /* not only since noc_client_start() */
-    }
     return NOC_OK;
 }
 

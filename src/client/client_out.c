@@ -33,7 +33,7 @@ int noc_engine_begin(
         return NOC_ETOOLARGE;
     }
     size -= later;
-    if (size > client->out_room - noc_engine_out_base(client)) {
+    if (size > client->out_room) {
         return NOC_ETOOLARGE;
     }
     if (!is_boxed && noc_engine_is_in_pieces(client)) {

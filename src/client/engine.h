@@ -58,7 +58,7 @@ static inline bool noc_engine_is_v5(const struct noc_client *client)
 
 static inline bool noc_engine_has_ws(const struct noc_client *client)
 {
-    return NOC_WITH_WEBSOCKET && client->out_base > 0;
+    return NOC_WITH_WEBSOCKET && client->has_ws;
 }
 
 /* NULL where QoS 1 and 2 are compiled out. */
@@ -88,10 +88,16 @@ static inline void noc_engine_trace(
     }
 }
 
-/* Where the output buffer begins. */
+/* Where what goes begins in the output buffer: behind CONNECT while that waits for the upgrade. */
 static inline uint32_t noc_engine_out_base(const struct noc_client *client)
 {
     return NOC_WITH_WEBSOCKET ? client->out_base : 0;
+}
+
+/* The largest packet that is sure to find room in the input buffer, whatever the frames around it. */
+static inline uint32_t noc_engine_in_max(const struct noc_client *client)
+{
+    return NOC_WITH_WEBSOCKET ? client->in_max : client->in_room;
 }
 
 /* Nothing is in the output buffer any more. */
@@ -101,13 +107,6 @@ static inline void noc_engine_empty(struct noc_client *client)
     if (NOC_WITH_WEBSOCKET) {
         client->out_framed = client->out_at;
     }
-}
-
-/* The largest packet that is sure to find room in the input buffer, whatever the frames around it. */
-static inline uint32_t noc_engine_in_max(const struct noc_client *client)
-{
-    return client->in_room -
-           noc_engine_out_base(client) * (NOC_ENGINE_WS_HELD / NOC_ENGINE_WS_BASE);
 }
 
 /* An event, which begins each step as zero. Returns NOC_STEP_EVENT. */
@@ -248,7 +247,7 @@ int noc_engine_ws_start(struct noc_client *client);
 int noc_engine_ws_take(struct noc_client *client);
 /* Put a frame around what is to go; what of it may be written ends at out_framed. */
 void noc_engine_ws_seal(struct noc_client *client);
-/* Say goodbye, once: the output buffer is empty. False: it was said, or need not be. */
-bool noc_engine_ws_bye(struct noc_client *client);
+/* Say goodbye: the output buffer is empty. */
+void noc_engine_ws_bye(struct noc_client *client);
 
 #endif

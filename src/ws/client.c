@@ -31,6 +31,8 @@ static void encode(char *at, const uint32_t *words, unsigned bits)
 static const char guid[] = "==258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80";
 enum { DIGITS = NOC_WS_KEY_SIZE - 2, HASHED = DIGITS + sizeof guid - 2 };
 
+_Static_assert(HASHED > 55 && HASHED < 64, "what is hashed takes two blocks");
+
 /* ---- the request ---- */
 
 /*
@@ -40,22 +42,12 @@ enum { DIGITS = NOC_WS_KEY_SIZE - 2, HASHED = DIGITS + sizeof guid - 2 };
  */
 enum { HEADERS = 4, KEY = 5, IF_USER_AGENT = 6, LITERAL = 7 };
 
-#define START      "GET \1\1/ HTTP/1.1\r\nHost: \0\0\r\nUpgrade: "
-#define CONNECTING START "websocket\r\nConnection: "
-#define ASKING                                            \
-    CONNECTING "Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
-               "Sec-WebSocket-Key: \5\0==\r\nSec-WebSocket-Protocol: \2\4"
 #define USER_AGENT "User-Agent: \3\0\r\n"
 
-static const char request[] = ASKING "mqtt\r\n\6" USER_AGENT "\4\0\r\n";
-
-/* Where the answer's words stand in it, and a character that is in none. */
-enum {
-    WEBSOCKET_AT = sizeof START - 1,
-    NO_WORD_AT = WEBSOCKET_AT + 9,
-    UPGRADE_AT = sizeof CONNECTING - 1,
-    MQTT_AT = sizeof ASKING - 1,
-};
+static const char request[] =
+    "GET \1\1/ HTTP/1.1\r\nHost: \0\0\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \5\0\r\nSec-WebSocket-Protocol: \2\4mqtt\r\n"
+    "\6" USER_AGENT "\4\0\r\n";
 
 _Static_assert(offsetof(struct noc_client_websocket, path) == sizeof(struct noc_slice) &&
                    offsetof(struct noc_client_websocket, headers) == 4 * sizeof(struct noc_slice),
@@ -71,8 +63,7 @@ int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *
 
     encode(hashed, answer->key, 32 * NOC_WS_KEY_WORDS);
     memcpy(hashed + DIGITS, guid, sizeof guid);
-    noc_sha1(hashed, HASHED, words);
-    encode(answer->accept, words, 32 * NOC_SHA1_WORDS);
+    encode(answer->accept, noc_sha1(hashed, HASHED, words), 32 * NOC_SHA1_WORDS);
     answer->accept[NOC_WS_ACCEPT_SIZE - 1] = '=';
     do {
         unsigned which = (uint8_t)*next;
@@ -83,7 +74,7 @@ int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *
             continue;
         }
         if (which < LITERAL) {
-            text = which == KEY ? noc_slice(hashed, DIGITS) : (&options->host)[which];
+            text = which == KEY ? noc_slice(hashed, NOC_WS_KEY_SIZE) : (&options->host)[which];
             if (text.n == 0) {
                 text = noc_slice(next + 1, (uint8_t)*next);
             }
@@ -142,139 +133,123 @@ const char *noc_ws_answer_text(enum noc_ws_answer_kind kind)
     return text[(size_t)kind < NOC_COUNT(text) ? kind : NOC_WS_ANSWER_PENDING];
 }
 
-/* The headers that are looked at, in the order of the kinds from NOC_WS_ANSWER_UPGRADE on. */
+/*
+ * The headers that are looked at, in the order of the kinds from NOC_WS_ANSWER_UPGRADE on: a hash of
+ * the name, and for the first two one of what must be in the value, too. That something else has
+ * the same hash by chance is not to be expected; a server that made it up would deceive itself.
+ */
 enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, WANTED_COUNT };
 
-/* For all but the last a bit that says it was right, and one that says it was not. */
-#define GOOD(header) (1u << (header))
-#define BAD(header)  (0x100u << (header))
-
-/*
- * The hashes of their names, and the words that must be in them, as places of the request. That
- * another name has the same hash by chance is not to be expected; a server that made one up
- * would refuse itself.
- */
-static const struct wanted {
-    uint32_t hash;
-    uint8_t at, n;
-} wanted[] = {
-    [UPGRADE] = {0xf2389a1c, WEBSOCKET_AT, 9},
-    [CONNECTION] = {0xd1c47ede, UPGRADE_AT, 7},
-    [ACCEPT] = {0xdc26dbca, 0, NOC_WS_ACCEPT_SIZE},
-    [EXTENSIONS] = {0x4fd061d6, NO_WORD_AT, 1},
-    [SUBPROTOCOL] = {0xb2db0cda, MQTT_AT, 4},
+static const uint32_t hashes[WANTED_COUNT] = {
+    [UPGRADE] = 0x5bd48345,
+    [CONNECTION] = 0xfbd2a3fa,
+    [ACCEPT] = 0xcf8de649,
+    [EXTENSIONS] = 0xcba014d5,
+    [SUBPROTOCOL] = 0x68a97399,
 };
 
-#define RETRY_AFTER_HASH 0x733c9e77
+#define RETRY_AFTER_HASH 0x6b8af918
 
-enum { ANY_CASE = 0xdf, EXACT = 0xff };
+/*
+ * Bits of what is wrong: by their places, those of the kinds from NOC_WS_ANSWER_UPGRADE on. What is
+ * MISSING goes when it is found; what is BAD, behind BAD_SHIFT, stays.
+ */
+enum { BAD_SHIFT = 8, MISSING = 0x67 };
 
-/* Is the word one of those at at[0..end), case of letters aside (ANY_CASE) or to the bit (EXACT)? */
-static bool has_word(const char *at, const char *end, struct noc_slice word, unsigned mask)
+/* Look at a word in a value: name is the hash of the header's name, hash of both. */
+static void note_word(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
+    uint32_t name, uint32_t hash, struct noc_slice word)
 {
-    size_t same = 0; /* characters; more than the word has: it is another word */
-
-    for (;; at++) {
-        if (at == end || *at == ',' || (uint8_t)*at <= ' ') {
-            if (same == word.n || at == end) {
-                return same == word.n;
-            }
-            same = 0;
-        } else {
-            same = same < word.n && ((unsigned)(word.at[same] ^ *at) & mask) == 0 ? same + 1
-                                                                                  : word.n + 1;
-        }
-    }
-}
-
-/* Look at a header: its name has that hash, its value stands at at[0..end). */
-static void note_header(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
-    uint32_t hash, const char *at, const char *end)
-{
-    const struct wanted *row = wanted;
-    struct noc_slice word;
+    struct noc_slice wanted = options->subprotocol;
+    const uint32_t *at = hashes;
     unsigned header = 0;
 
-    NOC_HIDE(row); /* or it would spell the table out */
-    for (; row->hash != hash; row++) {
+    NOC_HIDE(at); /* or it would spell the table out */
+    while (at[header] != (header < ACCEPT ? hash : name)) {
         if (++header == WANTED_COUNT) {
             return;
         }
     }
-    word = noc_slice(request + row->at, row->n);
-    if (header == ACCEPT) {
-        word.at = answer->accept;
-    } else if (header == SUBPROTOCOL && options->subprotocol.n > 0) {
-        word = options->subprotocol;
+    if (wanted.n == 0) {
+        wanted = noc_slice("mqtt", 4);
     }
-    answer->seen |= (has_word(at, end, word, header < ACCEPT ? ANY_CASE : EXACT) ? GOOD(0) : BAD(0))
-                    << header;
+    if (header == ACCEPT) {
+        wanted = noc_slice(answer->accept, NOC_WS_ACCEPT_SIZE);
+    }
+    if (header < ACCEPT || (header != EXTENSIONS && noc_slice_equal(word, wanted))) {
+        answer->faults &= ~(1u << header << header / SUBPROTOCOL);
+    } else {
+        answer->faults |= 1u << BAD_SHIFT << header;
+    }
 }
 
-/* The head is over: what is it? The kinds from NOC_WS_ANSWER_UPGRADE on have the order of the headers. */
+/* The number behind blanks, cut off at 65535; 0 if there is none. */
+static uint32_t number(const char *at, const char *end)
+{
+    uint32_t value = 0;
+
+    while (at < end && *at == ' ') {
+        at++;
+    }
+    for (; at < end && (uint8_t)(*at - '0') < 10; at++) {
+        value = value * 10 + (uint8_t)(*at - '0');
+        value = value > UINT16_MAX ? UINT16_MAX : value;
+    }
+    return value;
+}
+
+/* The head is over: what is it? */
 static void judge(struct noc_ws_answer *answer)
 {
-    unsigned needed = GOOD(UPGRADE) | GOOD(CONNECTION) | GOOD(ACCEPT) | GOOD(SUBPROTOCOL);
-    unsigned missing = ~answer->seen & needed;
-    /* A subprotocol that is missing has the bit above that of a bad one. */
-    unsigned faults =
-        (missing + (missing & GOOD(SUBPROTOCOL))) | answer->seen >> 8 | GOOD(WANTED_COUNT + 1);
+    unsigned faults = answer->faults | answer->faults >> BAD_SHIFT;
     uint32_t kind = NOC_WS_ANSWER_UPGRADE;
 
-    if (answer->status != 101) {
-        kind = NOC_WS_ANSWER_STATUS;
-        if (answer->status - 100 < 100) {
-            /* Not the answer yet (RFC 9110, 15.2): begin anew. */
-            answer->status = answer->seen = kind = 0;
-        }
-    } else {
+    if (answer->status == 101) {
         for (; (faults & 1) == 0; faults >>= 1) {
             kind++;
+        }
+    } else {
+        kind = NOC_WS_ANSWER_STATUS;
+        if (answer->status - 100 < 100) {
+            answer->status = kind = 0; /* not the answer yet (RFC 9110, 15.2): begin anew */
         }
     }
     answer->kind = kind;
 }
 
-/* Look at a line at at[0..end), without its LF. False: it should be the first of HTTP, and is not. */
-static bool note_line(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
-    void *context, const char *at, const char *end)
+/* Look at a line at line[0..end), without its LF: names and words stand between what is in none. */
+static void note_line(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
+    const char *line, const char *end)
 {
-    const char *value = at;
-    uint32_t hash = 0, number = 0;
+    uint32_t name = 0;
 
-    if (end - at < 2 && answer->status != 0) {
-        /* Nothing, or a CR. */
-        judge(answer);
-        return true;
-    }
-    for (; value < end && *value != ':' && *value != ' '; value++) {
-        hash = hash * 31 + ((uint8_t)*value | 0x20u);
-    }
-    value += value < end;
-    for (const char *at_digit = value; at_digit < end; at_digit++) {
-        unsigned digit = (unsigned)*at_digit - '0';
+    for (const char *at = line;; at++) {
+        const char *word = at;
+        uint32_t hash = ~name;
 
-        if (digit < 10) {
-            number = number * 10 + digit;
-            number = number > UINT16_MAX ? UINT16_MAX : number;
-        } else if (*at_digit != ' ' || number > 0) {
-            break;
+        for (; at < end && (uint8_t)*at > ' ' && *at != ',' && *at != ':'; at++) {
+            hash = hash * 31 + ((uint8_t)*at | 0x20u);
+        }
+        if (word == line) {
+            uint32_t value = number(at + (at < end), end);
+
+            name = hash;
+            if (answer->status == 0) {
+                /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
+                answer->status = value;
+                answer->faults = MISSING;
+                return;
+            }
+            if (name == RETRY_AFTER_HASH) {
+                answer->retry_after_s = value;
+            }
+        } else if (at > word) {
+            note_word(answer, options, name, hash, noc_slice(word, (size_t)(at - word)));
+        }
+        if (at == end) {
+            return;
         }
     }
-    if (answer->status == 0) {
-        /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
-        answer->status = number;
-        return number != 0;
-    }
-    if (hash == RETRY_AFTER_HASH) {
-        answer->retry_after_s = number;
-    }
-    note_header(answer, options, hash, value, end);
-    if (options->on_header != NULL) {
-        end -= end[-1] == '\r';
-        options->on_header(context, noc_slice(at, (size_t)(end - at)));
-    }
-    return true;
 }
 
 int noc_ws_answer_read(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
@@ -291,8 +266,16 @@ int noc_ws_answer_read(struct noc_ws_answer *answer, const struct noc_client_web
     if (at == end && !is_full) {
         return 0;
     }
-    if (!note_line(answer, options, context, line, at)) {
-        return NOC_EMALFORMED;
+    if (at - line < 2 && answer->status != 0) {
+        judge(answer); /* nothing, or a CR */
+    } else {
+        if (answer->status != 0 && options->on_header != NULL) {
+            options->on_header(context, noc_slice(line, (size_t)(at - line - (at[-1] == '\r'))));
+        }
+        note_line(answer, options, line, at);
+        if (answer->status == 0) {
+            return NOC_EMALFORMED;
+        }
     }
     /* What stays of a line without an end is no blank line, whatever follows it. */
     return (int)(at == end ? n - 2 : (size_t)(at + 1 - line));
@@ -303,42 +286,39 @@ int noc_ws_answer_read(struct noc_ws_answer *answer, const struct noc_client_web
 /* The lowest first byte of a control frame; what else is at most two above it is one, too. */
 enum { CONTROL = 0x80 + NOC_WS_CLOSE };
 
-static size_t fail(struct noc_ws_reader *reader, unsigned code)
-{
-    reader->code = code;
-    reader->event = NOC_EPROTO;
-    return 0;
-}
-
 /*
- * Take the head of a frame at at[0..n), n >= 2 (RFC 6455, 5.2, 5.4, 5.5), of a control frame only
- * when its payload is here. Returns its bytes. 0: more must come, or it breaks a rule.
+ * Take the head of a frame at at[0..n) (RFC 6455, 5.2, 5.4, 5.5). Returns its bytes. 0: there is none,
+ * it is not all here, it breaks a rule, or it is that of a control frame; the last two make an event.
  */
 static size_t take_head(struct noc_ws_reader *reader, const uint8_t *at, size_t n)
 {
-    unsigned first = at[0];
-    uint32_t left = at[1];
     size_t size = 2;
-    bool is_control = first - CONTROL <= NOC_WS_PONG - NOC_WS_CLOSE;
+    unsigned first;
+    uint32_t left;
 
-    if (!is_control && (first & 0x7f) != (reader->in_message ^ NOC_WS_BINARY)) {
-        return fail(reader, (first & 0x7f) == NOC_WS_TEXT
-                                ? NOC_WS_CLOSE_UNSUPPORTED /* [MQTT-6.0.0-1] */
-                                : NOC_WS_CLOSE_PROTOCOL);
+    if (n < size) {
+        return 0;
     }
-    if (left > (is_control ? NOC_WS_CONTROL_MAX : 127)) {
-        return fail(reader, NOC_WS_CLOSE_PROTOCOL);
-    }
-    if (is_control) {
-        if (n < 2 + left) {
-            return 0;
-        }
-        reader->held = left;
-        reader->event = (int)(first & 0x0f);
-        if (reader->event == NOC_WS_CLOSE) {
+    first = at[0];
+    left = at[1];
+    reader->code = NOC_WS_CLOSE_PROTOCOL;
+    if (first - CONTROL <= NOC_WS_PONG - NOC_WS_CLOSE) {
+        size += left;
+        if (left > NOC_WS_CONTROL_MAX) {
+            reader->event = NOC_EPROTO;
+        } else if (n >= size) {
+            reader->held = (uint32_t)size;
+            reader->event = (int)(first & 0x0f);
             reader->code = left > 1 ? noc_get_u16(at + 2) : NOC_WS_CLOSE_NO_CODE;
         }
-        return 2;
+        return 0;
+    }
+    if ((first & 0x7f) == NOC_WS_TEXT) {
+        reader->code = NOC_WS_CLOSE_UNSUPPORTED; /* [MQTT-6.0.0-1] */
+    }
+    if ((first & 0x7f) != (reader->in_message ^ NOC_WS_BINARY) || left > 127) {
+        reader->event = NOC_EPROTO;
+        return 0;
     }
     if (left > 125) {
         size = left == 126 ? 4 : 10;
@@ -348,7 +328,9 @@ static size_t take_head(struct noc_ws_reader *reader, const uint8_t *at, size_t 
         left = 0;
         for (size_t i = 2; i < size; i++) {
             if (left >> 24 != 0) {
-                return fail(reader, NOC_WS_CLOSE_TOO_BIG);
+                reader->code = NOC_WS_CLOSE_TOO_BIG;
+                reader->event = NOC_EPROTO;
+                return 0;
             }
             left = left << 8 | at[i];
         }
@@ -358,35 +340,28 @@ static size_t take_head(struct noc_ws_reader *reader, const uint8_t *at, size_t 
     return size;
 }
 
-int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n)
+int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, uint32_t *plain_n, uint32_t *n)
 {
-    uint8_t *to = bytes + *plain_n, *at = to + reader->held, *end = bytes + *n;
+    uint8_t *to = bytes + *plain_n, *at = to + reader->done, *end = bytes + *n;
+    size_t size;
 
-    if (reader->event == NOC_WS_CLOSE) {
-        reader->event = NOC_ECLOSED;
-    }
-    if (reader->event < 0) {
-        return reader->event;
-    }
-    reader->held = 0;
+    reader->held = NOC_WS_HELD_HEAD;
+    reader->done = 0;
     reader->event = 0;
-    for (;;) {
-        size_t part = (size_t)(end - at), size;
+    do {
+        size_t part = (size_t)(end - at);
 
         part = part < reader->left ? part : reader->left;
         memmove(to, at, part);
         to += part;
         at += part;
         reader->left -= (uint32_t)part;
-        size = end - at < 2 ? 0 : take_head(reader, at, (size_t)(end - at));
+        size = take_head(reader, at, (size_t)(end - at));
         at += size;
-        if (size == 0 || reader->event != 0) {
-            break;
-        }
-    }
-    *plain_n = (size_t)(to - bytes);
+    } while (size > 0);
+    *plain_n = (uint32_t)(to - bytes);
     memmove(to, at, (size_t)(end - at));
-    *n = *plain_n + (size_t)(end - at);
+    *n = (uint32_t)(to + (end - at) - bytes);
     return reader->event;
 }
 

@@ -54,7 +54,7 @@ struct noc_ws_answer {
     uint32_t status;        /* of HTTP, or 65535; 0 before the first line */
     uint32_t retry_after_s; /* of Retry-After in seconds, at most 65535; 0: none */
     uint32_t kind;          /* enum noc_ws_answer_kind, set with the blank line */
-    uint32_t seen;          /* bits of client.c */
+    uint32_t faults;        /* bits of client.c */
 };
 
 /*
@@ -92,11 +92,14 @@ NOC_MUST_CHECK int noc_ws_answer_read(struct noc_ws_answer *answer,
 /* All zero at the start. Words, because those make the smallest code. */
 struct noc_ws_reader {
     uint32_t left;       /* payload of this frame of data that is still to come */
-    uint32_t code;       /* close code: the peer's, or the one to send after NOC_EPROTO */
-    uint32_t held;       /* payload of the control frame, right behind the plain bytes */
     uint32_t in_message; /* a fragmented message is open: NOC_WS_BINARY */
+    uint32_t done;       /* the caller's: bytes behind the plain ones that are to be dropped */
+    uint32_t held;       /* bytes of the control frame behind the plain ones, with its head */
+    uint32_t code;       /* close code: the peer's, or the one to send after NOC_EPROTO */
     int32_t event;       /* what noc_ws_read() returned */
 };
+
+enum { NOC_WS_HELD_HEAD = 2 }; /* of noc_ws_reader.held */
 
 /*
  * Decode in place: bytes[0..*plain_n) is what was decoded before (perhaps partly
@@ -107,17 +110,16 @@ struct noc_ws_reader {
  * Returns 0: all is decoded. What is left in bytes[*plain_n..*n) is a begun head or
  * control frame, at most 126 bytes. Or the opcode of a control frame:
  * NOC_WS_PING (to be answered with a pong of the same payload), NOC_WS_PONG or
- * NOC_WS_CLOSE (reader->code is the peer's or NOC_WS_CLOSE_NO_CODE, not judged);
- * its payload is bytes[*plain_n..*plain_n + reader->held); call again for what follows.
- * Or NOC_EPROTO: the server broke a rule, close with reader->code. Or
- * NOC_ECLOSED: nothing may follow a close frame. Both also on every later call;
- * plain bytes in front of the fault are good.
+ * NOC_WS_CLOSE (nothing may follow it; reader->code is the peer's or NOC_WS_CLOSE_NO_CODE, not
+ * judged). It lies at bytes[*plain_n..*plain_n + reader->held), is told again by each call,
+ * and is over with the next one after reader->done = reader->held. Or NOC_EPROTO: the server
+ * broke a rule, close with reader->code; also told again. Plain bytes in front are good.
  *
  * A frame of 4 GiB or more is NOC_EPROTO with code NOC_WS_CLOSE_TOO_BIG. A length
  * in a longer form than need be is taken.
  */
 NOC_MUST_CHECK int noc_ws_read(
-    struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n);
+    struct noc_ws_reader *reader, uint8_t *bytes, uint32_t *plain_n, uint32_t *n);
 
 /* ---- frames to the server ---- */
 
@@ -130,18 +132,5 @@ NOC_MUST_CHECK int noc_ws_read(
  * the frame begins at payload minus those. mask: 32 bits that nobody can foretell.
  */
 size_t noc_ws_seal(uint8_t *payload, size_t n, enum noc_ws_opcode opcode, uint32_t mask);
-
-/*
- * Write a control frame of 6 + payload.n bytes to at (payload.n <= NOC_WS_CONTROL_MAX) and
- * return them. The payload of a close is its code, two bytes, or nothing.
- */
-static inline size_t noc_ws_control_write(
-    uint8_t *at, enum noc_ws_opcode opcode, struct noc_slice payload, uint32_t mask)
-{
-    if (payload.n > 0) {
-        memcpy(at + 6, payload.at, payload.n);
-    }
-    return payload.n + noc_ws_seal(at + 6, payload.n, opcode, mask);
-}
 
 #endif

@@ -9,13 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NOC_SHA1_WORDS = 5, NOC_SHA1_ROOM = NOC_SHA1_WORDS + 16 };
+enum { NOC_SHA1_WORDS = 5, NOC_SHA1_ROOM = 2 * NOC_SHA1_WORDS + 17 };
 
 /*
  * The hash of at[0..n), 56 to 63 bytes: what takes two blocks, for there is nothing else
- * to be hashed. at[n] must be 0x80. It is ret_words[0..5), most significant first; ret_words[5]
- * is 0, and what follows of no use.
+ * to be hashed. at[n] must be 0x80. Returns where it stands in words: NOC_SHA1_WORDS of them, most
+ * significant first, and one that is 0.
  */
-void noc_sha1(const char *at, unsigned n, uint32_t ret_words[NOC_SHA1_ROOM]);
+const uint32_t *noc_sha1(const char *at, unsigned n, uint32_t words[NOC_SHA1_ROOM]);
 
 #endif

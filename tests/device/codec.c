@@ -192,23 +192,24 @@ static void run_answer(const uint8_t *bytes, size_t n)
 static void run_client_frames(size_t step, uint8_t *bytes, size_t n)
 {
     static uint8_t sealed[NOC_WS_SEAL_ROOM + RECORD_MAX];
-    struct noc_ws_reader reader = {0, 0, 0, 0, 0};
-    size_t plain_n = 0, held = 0;
+    struct noc_ws_reader reader = {0, 0, 0, 0, 0, 0};
+    uint32_t plain_n = 0, held = 0;
     int opcode = 0;
 
-    for (size_t given = 0; opcode >= 0 && given < n; given += step) {
+    for (size_t given = 0; opcode >= 0 && opcode != NOC_WS_CLOSE && given < n; given += step) {
         size_t part = step < n - given ? step : n - given;
 
         /* What was read is never behind what is still to come. */
         memmove(bytes + held, bytes + given, part);
-        held += part;
+        held += (uint32_t)part;
         do {
             opcode = noc_ws_read(&reader, bytes, &plain_n, &held);
             if (opcode > 0) {
                 say("%u %u ", (unsigned)opcode, (unsigned)reader.code);
                 say_hex(bytes + plain_n, reader.held);
+                reader.done = reader.held;
             }
-        } while (opcode > 0);
+        } while (opcode > 0 && opcode != NOC_WS_CLOSE);
     }
     say("%s %u ", noc_error_text(opcode < 0 ? opcode : 0), (unsigned)reader.code);
     say_hex(bytes, plain_n);

@@ -118,7 +118,8 @@ static void read_frames(
 {
     struct noc_ws_reader reader = {0};
     uint8_t *buffer = malloc(room);
-    size_t plain_n = 0, held = 0, given = 0;
+    uint32_t plain_n = 0, held = 0;
+    size_t given = 0;
     int opcode = 0;
 
     check(buffer != NULL);
@@ -129,7 +130,7 @@ static void read_frames(
         part = part < room - held ? part : room - held;
         memcpy(buffer + held, bytes + given, part);
         given += part;
-        held += part;
+        held += (uint32_t)part;
         opcode = noc_ws_read(&reader, buffer, &plain_n, &held);
         check(plain_n <= held && held <= room);
         check(opcode > 0 || held - plain_n < NOC_WS_CONTROL_MAX + 2 || opcode < 0);
@@ -140,13 +141,15 @@ static void read_frames(
             plain_n = 0;
         }
         if (opcode > 0) {
-            size_t code_n = opcode == NOC_WS_CLOSE && reader.held > 1 ? 2 : 0;
+            size_t payload_n = reader.held - NOC_WS_HELD_HEAD;
+            size_t code_n = opcode == NOC_WS_CLOSE && payload_n > 1 ? 2 : 0;
 
             tape_control(tape, (unsigned)opcode, opcode == NOC_WS_CLOSE ? reader.code : 0,
-                buffer + code_n, reader.held - code_n);
+                buffer + NOC_WS_HELD_HEAD + code_n, payload_n - code_n);
+            reader.done = reader.held;
         }
-    } while (opcode >= 0 && (given < n || opcode > 0));
-    tape->err = given == n && opcode == NOC_ECLOSED ? NOC_OK : opcode;
+    } while (opcode >= 0 && opcode != NOC_WS_CLOSE && (given < n || opcode > 0));
+    tape->err = opcode < 0 ? opcode : NOC_OK;
     tape->code = reader.code;
     free(buffer);
 }

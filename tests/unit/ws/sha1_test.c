@@ -13,15 +13,16 @@ static struct guard guard;
 static void hash(const void *bytes, size_t n, uint8_t digest[SHA_DIGEST_LENGTH])
 {
     uint32_t words[NOC_SHA1_ROOM];
+    const uint32_t *found;
     char text[64];
 
     memcpy(text, bytes, n);
     text[n] = '\x80';
-    noc_sha1((const char *)guard_put(&guard, text, n + 1), (unsigned)n, words);
+    found = noc_sha1((const char *)guard_put(&guard, text, n + 1), (unsigned)n, words);
     for (size_t i = 0; i < NOC_SHA1_WORDS; i++) {
-        noc_put_u32(digest + 4 * i, words[i]);
+        noc_put_u32(digest + 4 * i, found[i]);
     }
-    assert_int_equal(words[NOC_SHA1_WORDS], 0);
+    assert_int_equal(found[NOC_SHA1_WORDS], 0);
 }
 
 static void the_example_of_the_standard_comes_out(void **state)
