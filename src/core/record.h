@@ -85,6 +85,7 @@ enum noc_operation_kind {
     NOC_OP_INCOMING,        /* message: put under first, a packet id */
     NOC_OP_INCOMING_END,    /* first, a packet id */
     NOC_OP_RETAINED,        /* message: put, unless a version higher than first is there */
+    NOC_OP_PART,            /* this worker's operations of the ticket are complete */
 };
 
 struct noc_operation {
