@@ -28,6 +28,7 @@
 #include <noctule/slice.h>
 
 struct noc_link;
+struct noc_operations;
 struct noc_shard;
 
 /* The Mosquitto release whose defaults and forms are followed. */
@@ -108,8 +109,9 @@ struct noc_core {
     struct noc_shard *shards[NOC_WORKERS_MAX];
 
     /* Any thread. */
-    atomic_bool is_memory_short; /* set by whoever watches memory_limit */
-    atomic_uint log_mask;        /* levels of line that are wanted */
+    atomic_uint_fast64_t next_slot; /* of the next session that is kept: record.h */
+    atomic_bool is_memory_short;    /* set by whoever watches memory_limit */
+    atomic_uint log_mask;           /* levels of line that are wanted */
 };
 
 /* Credentials of a CONNECT, borrowed for the call. */
@@ -171,6 +173,12 @@ struct noc_shard_ops {
      * of the turn, not before. Its session is gone from it.
      */
     void (*close)(struct noc_link *link);
+
+    /*
+     * A batch for the store; it is noc_journal_committed()'s, to be called on this thread, in a later
+     * call. NULL only where no shard has a journal.
+     */
+    void (*store)(struct noc_shard *shard, struct noc_operations *batch);
 
     /* A timer of the glue's own (kind NOC_TIMER_GLUE or above) is due. */
     void (*tick)(struct noc_shard *shard, struct noc_timer *timer);

@@ -7,6 +7,7 @@
 
 #include "core/deliver.h"
 #include "core/link.h"
+#include "core/receipt.h"
 
 /* A message whose parts are no larger than this travels copied, unless it is built already. */
 #define INLINE_MAX 1024u
@@ -110,13 +111,14 @@ static struct noc_record *add_message(struct noc_shard *shard, unsigned to,
 }
 
 /* Fill in the message of a record; data is where its parts go. */
-static void put_message(
-    struct noc_record_message *what, uint8_t *data, struct noc_publication *publication)
+static void put_message(struct noc_record_message *what, uint8_t *data,
+    struct noc_publication *publication, struct noc_part *part)
 {
     const struct noc_message_parts *parts = &publication->parts;
 
     *what = (struct noc_record_message){
         .message = noc_message_ref(publication->message),
+        .part = part,
         .expires_ms = parts->expires_ms,
         .publisher_number = parts->publisher_number,
         .topic_n = (uint32_t)parts->topic.n,
@@ -140,7 +142,7 @@ static void put_message(
 }
 
 int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
-    struct noc_node *const *nodes, unsigned node_count)
+    struct noc_part *part, struct noc_node *const *nodes, unsigned node_count)
 {
     size_t nodes_n = node_count * sizeof *nodes;
     struct noc_record *record = add_message(shard, to, NOC_RECORD_PUBLISH, nodes_n, publication);
@@ -152,13 +154,13 @@ int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publicatio
     data = (uint8_t *)(record + 1);
     memcpy(data, nodes, nodes_n);
     record->as.publish.node_count = node_count;
-    put_message(&record->as.publish.what, data + nodes_n, publication);
+    put_message(&record->as.publish.what, data + nodes_n, publication, part);
     return NOC_OK;
 }
 
 int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
-    struct noc_node *node, struct noc_group *group, const struct noc_member *member, uint32_t start,
-    uint32_t attempt)
+    struct noc_part *part, struct noc_node *node, struct noc_group *group,
+    const struct noc_member *member, uint32_t start, uint32_t attempt)
 {
     struct noc_record *record = add_message(shard, to, NOC_RECORD_SHARED, 0, publication);
 
@@ -171,7 +173,18 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
     record->as.shared.start = start;
     record->as.shared.attempt = attempt;
     record->as.shared.was_connected = member->is_connected;
-    put_message(&record->as.shared.what, (uint8_t *)(record + 1), publication);
+    put_message(&record->as.shared.what, (uint8_t *)(record + 1), publication, part);
+    return NOC_OK;
+}
+
+int noc_mail_part(struct noc_shard *shard, struct noc_part *part)
+{
+    struct noc_record *record = add(shard, part->home, NOC_RECORD_PART, 0, 0);
+
+    if (record == NULL) {
+        return NOC_ENOMEM;
+    }
+    record->as.part = part;
     return NOC_OK;
 }
 
@@ -316,6 +329,7 @@ static void tell_waiting(struct noc_shard *shard)
 
 static void work_off_backlog(struct noc_shard *shard)
 {
+    noc_part_post_late(shard);
     if (shard->resume_owed != 0) {
         tell_waiting(shard);
     }
@@ -370,7 +384,7 @@ int noc_shard_call_mt(struct noc_core *core, unsigned worker, noc_shard_call_fn 
 /* The publication of a record, which keeps its storage. */
 static struct noc_publication open_message(const struct noc_record_message *what, const char *data)
 {
-    struct noc_publication publication = {.message = what->message};
+    struct noc_publication publication = {.message = what->message, .part = what->part};
 
     if (what->message != NULL) {
         publication.parts = noc_message_parts(what->message);
@@ -412,11 +426,13 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         publication = open_message(
             &record->as.publish.what, (const char *)(nodes + record->as.publish.node_count));
         noc_deliver(shard, &publication, nodes, record->as.publish.node_count);
+        noc_part_release(shard, publication.part);
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_SHARED:
         publication = open_message(&record->as.shared.what, (const char *)(record + 1));
         noc_deliver_shared_mail(shard, &publication, record);
+        noc_part_release(shard, publication.part); /* NULL, when it has gone on to another */
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_ADOPT:
@@ -428,6 +444,9 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         break;
     case NOC_RECORD_RESUME:
         resume_paused(shard, record->as.resume);
+        break;
+    case NOC_RECORD_PART:
+        noc_part_returned(shard, record->as.part);
         break;
     case NOC_RECORD_CALL:
         record->as.call.function(shard, record->as.call.argument);
@@ -502,6 +521,7 @@ static void drop_record(struct noc_shard *shard, struct noc_record *record)
     case NOC_RECORD_CALL:
         record->as.call.function(NULL, record->as.call.argument);
         break;
+    case NOC_RECORD_PART:
     case NOC_RECORD_RESUME:
         break;
     }

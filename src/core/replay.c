@@ -192,8 +192,8 @@ static unsigned room_for(const struct noc_link *link, const struct noc_replay *r
     const struct noc_session *session = link->session;
 
     if (link->out.bytes >= link->shard->core->limits.max_output_bytes / 2 ||
-        noc_link_is_failing(link)) {
-        return 0;
+        noc_link_is_failing(link) || link->reasons_waiting > 0) {
+        return 0; /* behind the SUBACK, too, where that waits */
     }
     if (replay->now.qos == 0) {
         return NOC_REPLAY_STEP;

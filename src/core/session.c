@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "core/deliver.h"
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/mail.h"
 #include "core/replay.h"
@@ -73,7 +74,6 @@ struct noc_session *noc_session_new(struct noc_shard *shard, struct noc_home *ho
     session->home = home;
     session->id_hash = home->hash;
     session->number = noc_shard_new_number(shard);
-    session->next_id = 1;
     session->expires_ms = NOC_NEVER_MS;
     session->will_due_ms = NOC_NEVER_MS;
     noc_timer_init(&session->timer, NOC_TIMER_SESSION);
@@ -137,6 +137,7 @@ void noc_session_free(struct noc_session *session)
     }
     free(session->subs);
     noc_session_drop_messages(session);
+    noc_journal_forget(session);
     noc_replay_done(session);
     free(session->window.at);
     free(session->queue.at);
@@ -152,6 +153,7 @@ void noc_session_end(struct noc_session *session)
     struct noc_home *home = session->home;
 
     noc_session_fire_will(session);
+    (void)noc_journal_close(session);
     noc_session_free(session);
     (void)noc_directory_leave_mt(shard->core->directory, home);
 }
@@ -170,7 +172,7 @@ void noc_session_clear_will(struct noc_session *session)
 void noc_session_fire_will(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
-    struct noc_publication publication;
+    struct noc_publication publication = {0};
     struct noc_acl_subject subject = {
         noc_session_id(session), noc_slice(session->username, session->username_n)};
 
@@ -226,6 +228,7 @@ void noc_session_detached(struct noc_session *session)
     }
     noc_session_set_connected(session, false);
     arm(session);
+    noc_journal_detached(session);
 }
 
 void noc_session_tick(struct noc_session *session)
@@ -253,6 +256,7 @@ void noc_session_tick(struct noc_session *session)
     }
     if (session->will_due_ms <= shard->now_ms) {
         noc_session_fire_will(session);
+        noc_journal_session(session, false);
     }
     arm(session);
 }
@@ -430,6 +434,25 @@ void noc_session_set_connected(struct noc_session *session, bool on)
 struct noc_outgoing *noc_ring_at(const struct noc_ring *ring, uint32_t index)
 {
     return &ring->at[(ring->head + index) & (ring->room - 1)];
+}
+
+uint32_t noc_ring_find(const struct noc_ring *ring, uint64_t sequence)
+{
+    uint32_t low = 0, high = ring->count;
+
+    if (high > 0 && noc_ring_at(ring, 0)->sequence >= sequence) {
+        return 0; /* mostly it is the head that is looked for */
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (noc_ring_at(ring, middle)->sequence < sequence) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 struct noc_outgoing *noc_ring_push(struct noc_ring *ring)
