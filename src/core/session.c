@@ -231,6 +231,13 @@ void noc_session_detached(struct noc_session *session)
     noc_journal_detached(session);
 }
 
+void noc_session_absent(struct noc_session *session, uint64_t expires_ms, uint64_t will_due_ms)
+{
+    session->expires_ms = expires_ms;
+    session->will_due_ms = session->has_will ? will_due_ms : NOC_NEVER_MS;
+    arm(session);
+}
+
 void noc_session_tick(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;

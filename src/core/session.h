@@ -174,6 +174,9 @@ static inline bool noc_session_is_durable(const struct noc_session *session)
 /* The connection has gone: start the clocks of expiry and will. */
 void noc_session_detached(struct noc_session *session);
 
+/* It has been without a connection for a while: its clocks go on towards these. */
+void noc_session_absent(struct noc_session *session, uint64_t expires_ms, uint64_t will_due_ms);
+
 /* Its timer fired. */
 void noc_session_tick(struct noc_session *session);
 
