@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/durable.h"
 #include "broker/watch.h"
 #include "net/clock.h"
 #include "net/port_holder.h"
@@ -181,6 +182,7 @@ static void make_limits(const struct noc_config *config, struct noc_limits *limi
         .max_inflight_messages = (uint16_t)config->max_inflight_messages,
         .max_inflight_bytes = config->max_inflight_bytes,
         .max_keepalive_s = (uint16_t)config->max_keepalive_s,
+        .absent_expiry_s = config->persistent_client_expiration_s,
         .max_output_bytes =
             config->max_output_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)config->max_output_bytes,
         .connect_timeout_ms = (uint32_t)config->connect_timeout_s * 1000u,
@@ -335,6 +337,7 @@ static void stop_workers(struct noc_broker *broker)
     /* A will may go over two mails (a share group's member that has gone). */
     on_all_workers(broker, stop_step_pass);
     on_all_workers(broker, stop_step_pass);
+    noc_durable_settle(broker); /* answers that wait for the store go out before the goodbyes */
     on_all_workers(broker, stop_step_goodbye);
     for (unsigned i = 0; i < broker->worker_count; i++) {
         noc_worker_join(&broker->workers[i]);
@@ -442,12 +445,15 @@ static int run_with_core(struct noc_broker *broker)
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
         return 1;
     }
-    if (make_pool(broker) == NOC_OK) {
-        status = serve(broker);
+    if (make_pool(broker) != NOC_OK) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
+    } else {
+        if (noc_durable_start(broker)) {
+            status = serve(broker);
+            status = noc_durable_stop(broker) ? status : 1;
+        }
         noc_auth_pool_free(broker->pool);
         noc_auth_memory_free(broker->memory);
-    } else {
-        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
     }
     done_workers(broker, broker->worker_count);
     noc_core_done(&broker->core);

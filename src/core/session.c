@@ -208,6 +208,17 @@ static void arm(struct noc_session *session)
     }
 }
 
+/* When it ends if its connection is lost now. */
+static uint64_t expiry_from(const struct noc_session *session, uint64_t now_ms)
+{
+    uint64_t never_s = (uint64_t)session->shard->core->limits.absent_expiry_s;
+
+    if (session->expiry_s != NOC_NEVER_S) {
+        return now_ms + (uint64_t)session->expiry_s * 1000;
+    }
+    return never_s == 0 ? NOC_NEVER_MS : now_ms + never_s * 1000;
+}
+
 void noc_session_detached(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
@@ -217,9 +228,7 @@ void noc_session_detached(struct noc_session *session)
         noc_session_end(session);
         return;
     }
-    session->expires_ms = session->expiry_s == NOC_NEVER_S
-                              ? NOC_NEVER_MS
-                              : shard->now_ms + (uint64_t)session->expiry_s * 1000;
+    session->expires_ms = expiry_from(session, shard->now_ms);
     if (session->has_will) {
         session->will_due_ms = shard->now_ms + (uint64_t)session->will.delay_s * 1000;
         if (session->will.delay_s == 0 && !waits) {
