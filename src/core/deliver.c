@@ -352,7 +352,7 @@ static void send_new(
 
     if (err == NOC_OK) {
         session->next_sequence++;
-        noc_journal_put(session, entry, publication->part);
+        noc_journal_put(session, entry, publication);
     } else if (err == NOC_ENOMEM) {
         drop(session);
     }
@@ -389,7 +389,7 @@ static void enqueue(
     session->queue_bytes += n;
     session->queued_qos0 += sending->qos == 0;
     count_held(session, 1, (int64_t)n);
-    noc_journal_put(session, entry, publication->part);
+    noc_journal_put(session, entry, publication);
 }
 
 /*
@@ -399,6 +399,14 @@ static void enqueue(
 static bool must_be_stored_first(const struct noc_session *session, uint8_t qos)
 {
     return qos == 2 && noc_journal_keeps(session);
+}
+
+/* The same for a new one: what is stored under a release is not sent before either. */
+static bool must_wait(
+    const struct noc_session *session, uint8_t qos, const struct noc_publication *publication)
+{
+    return must_be_stored_first(session, qos) ||
+           (publication->release != NULL && noc_journal_keeps(session));
 }
 
 void noc_session_deliver(struct noc_session *session, struct noc_publication *publication,
@@ -430,7 +438,7 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
     }
     if (session->queue.count == 0 && noc_session_has_window(session) &&
         link->out.bytes < shard->core->limits.max_output_bytes &&
-        !must_be_stored_first(session, qos)) {
+        !must_wait(session, qos, publication)) {
         send_new(session, publication, &sending);
         return;
     }
@@ -578,7 +586,8 @@ void noc_session_pump(struct noc_session *session)
         if (head->qos > 0 && !noc_session_has_window(session)) {
             return;
         }
-        if (must_be_stored_first(session, head->qos) && head->kept != NOC_KEPT_SAFE) {
+        if (head->kept == NOC_KEPT_HELD ||
+            (must_be_stored_first(session, head->qos) && head->kept != NOC_KEPT_SAFE)) {
             return;
         }
         send_head(session);

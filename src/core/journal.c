@@ -7,7 +7,9 @@
 #include "base/hash.h"
 #include "core/deliver.h"
 #include "core/link.h"
+#include "core/mail.h"
 #include "core/receipt.h"
+#include "core/release.h"
 
 /* Where a session stands. */
 enum place { NOWHERE = 0, LAZY, GATHERING, DUE };
@@ -251,7 +253,7 @@ int noc_journal_unsubscribe(
 }
 
 static int note_incoming(struct noc_session *session, enum noc_operation_kind kind,
-    uint16_t packet_id, struct noc_message *message)
+    uint16_t packet_id, struct noc_message *message, struct noc_ticket *ticket)
 {
     struct noc_operation *operation;
 
@@ -266,33 +268,26 @@ static int note_incoming(struct noc_session *session, enum noc_operation_kind ki
     operation->slot = session->durable->slot;
     operation->first = packet_id;
     operation->message = noc_message_ref(message);
+    operation->ticket = ticket;
     return NOC_OK;
 }
 
 int noc_journal_incoming(
     struct noc_session *session, uint16_t packet_id, struct noc_message *message)
 {
-    return note_incoming(session, NOC_OP_INCOMING, packet_id, message);
+    return note_incoming(session, NOC_OP_INCOMING, packet_id, message, NULL);
 }
 
-int noc_journal_incoming_end(struct noc_session *session, uint16_t packet_id)
+int noc_journal_incoming_end(
+    struct noc_session *session, uint16_t packet_id, struct noc_ticket *ticket)
 {
-    return note_incoming(session, NOC_OP_INCOMING_END, packet_id, NULL);
+    return note_incoming(session, NOC_OP_INCOMING_END, packet_id, NULL, ticket);
 }
 
 int noc_journal_reserve(struct noc_shard *shard)
 {
-    struct noc_operations *ready;
-
-    if (shard->journal == NULL) {
-        return NOC_OK;
-    }
-    ready = &shard->journal->ready;
-    if (noc_operations_add(ready, NOC_OP_RETAINED) == NULL) {
-        return NOC_ENOMEM;
-    }
-    ready->count--;
-    return NOC_OK;
+    return shard->journal == NULL || noc_operations_reserve(&shard->journal->ready, 2) ? NOC_OK
+                                                                                       : NOC_ENOMEM;
 }
 
 void noc_journal_retained(
@@ -311,25 +306,6 @@ void noc_journal_retained(
 }
 
 /* ---- outgoing messages ---- */
-
-void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry, struct noc_part *part)
-{
-    struct noc_durable *durable = session->durable;
-
-    if (entry->qos == 0 || !noc_journal_keeps(session)) {
-        return;
-    }
-    entry->kept = NOC_KEPT_PENDING;
-    entry->part = part;
-    noc_part_hold(part);
-    durable->pending++;
-    if (session->link == NULL || entry->qos == 2) {
-        durable->are_puts_due = true;
-        put_at_least_at(durable, DUE);
-    } else {
-        put_at_least_at(durable, GATHERING);
-    }
-}
 
 /* Note that the store has a message too many. Without memory for that it is there until the session ends. */
 static void note_run(struct noc_durable *durable, uint64_t sequence)
@@ -353,6 +329,100 @@ static void note_run(struct noc_durable *durable, uint64_t sequence)
     durable->runs[durable->run_count++] = (struct noc_run){sequence, sequence};
 }
 
+/* An entry as an operation. False: no memory. */
+static bool write_out(struct noc_operations *operations, const struct noc_durable *durable,
+    const struct noc_outgoing *entry)
+{
+    struct noc_operation *operation;
+    uint32_t *ids = NULL;
+
+    if (entry->ids.count > 1) {
+        ids = malloc(entry->ids.count * sizeof *ids);
+        if (ids == NULL) {
+            return false;
+        }
+        memcpy(ids, entry->ids.as.many, entry->ids.count * sizeof *ids);
+    }
+    operation = noc_operations_add(operations, NOC_OP_OUTGOING);
+    if (operation == NULL) {
+        free(ids);
+        return false;
+    }
+    operation->slot = durable->slot;
+    operation->first = entry->sequence;
+    operation->qos = entry->qos;
+    operation->retain = entry->retain;
+    operation->message = noc_message_ref(entry->message);
+    operation->id_count = entry->ids.count;
+    if (ids != NULL) {
+        operation->as.ids = ids;
+    } else {
+        operation->as.id = entry->ids.as.one;
+    }
+    return true;
+}
+
+void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
+    const struct noc_publication *publication)
+{
+    struct noc_durable *durable = session->durable;
+
+    if (entry->qos == 0 || !noc_journal_keeps(session)) {
+        return;
+    }
+    if (publication->release != NULL &&
+        noc_release_put(publication->release, session, entry) == NOC_OK) {
+        return;
+    }
+    entry->kept = NOC_KEPT_PENDING;
+    entry->part = publication->part;
+    noc_part_hold(entry->part);
+    durable->pending++;
+    if (session->link == NULL || entry->qos == 2 || publication->is_urgent) {
+        durable->are_puts_due = true;
+        put_at_least_at(durable, DUE);
+    } else {
+        put_at_least_at(durable, GATHERING);
+    }
+}
+
+int noc_journal_put_held(
+    struct noc_session *session, struct noc_outgoing *entry, struct noc_ticket *ticket)
+{
+    struct noc_shard *shard = session->shard;
+    struct noc_operations *ready = &shard->journal->ready;
+
+    /* The end of the part must have room behind it. */
+    if (!noc_operations_reserve(ready, 2) || !write_out(ready, session->durable, entry)) {
+        return NOC_ENOMEM;
+    }
+    ready->at[ready->count - 1].ticket = ticket;
+    note_ready(shard, true);
+    session->durable->is_written = true;
+    entry->kept = NOC_KEPT_HELD;
+    return NOC_OK;
+}
+
+void noc_journal_part(struct noc_shard *shard, struct noc_ticket *ticket)
+{
+    noc_operations_add(&shard->journal->ready, NOC_OP_PART)->ticket = ticket;
+    note_ready(shard, true);
+}
+
+void noc_journal_held_is_safe(struct noc_session *session, uint64_t sequence)
+{
+    struct noc_ring *queue = &session->queue;
+    uint32_t at = noc_ring_find(queue, sequence);
+    struct noc_outgoing *entry = at < queue->count ? noc_ring_at(queue, at) : NULL;
+
+    if (entry != NULL && entry->sequence == sequence) {
+        entry->kept = NOC_KEPT_SAFE;
+    } else if (session->durable != NULL) {
+        note_run(session->durable, sequence); /* it was dropped meanwhile */
+        put_at_least_at(session->durable, LAZY);
+    }
+}
+
 void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entry)
 {
     struct noc_durable *durable = session->durable;
@@ -369,7 +439,7 @@ void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entr
     }
     if (entry->kept == NOC_KEPT_PENDING) {
         durable->pending--;
-    } else {
+    } else if (entry->kept != NOC_KEPT_HELD) {
         note_run(durable, entry->sequence);
         put_at_least_at(durable, LAZY);
     }
@@ -481,31 +551,8 @@ static bool write_received(struct noc_shard *shard, struct noc_durable *durable)
 static bool write_put(
     struct noc_shard *shard, struct noc_durable *durable, struct noc_outgoing *entry)
 {
-    struct noc_operation *operation;
-    uint32_t *ids = NULL;
-
-    if (entry->ids.count > 1) {
-        ids = malloc(entry->ids.count * sizeof *ids);
-        if (ids == NULL) {
-            return false;
-        }
-        memcpy(ids, entry->ids.as.many, entry->ids.count * sizeof *ids);
-    }
-    operation = noc_operations_add(&shard->journal->batch, NOC_OP_OUTGOING);
-    if (operation == NULL) {
-        free(ids);
+    if (!write_out(&shard->journal->batch, durable, entry)) {
         return false;
-    }
-    operation->slot = durable->slot;
-    operation->first = entry->sequence;
-    operation->qos = entry->qos;
-    operation->retain = entry->retain;
-    operation->message = noc_message_ref(entry->message);
-    operation->id_count = entry->ids.count;
-    if (ids != NULL) {
-        operation->as.ids = ids;
-    } else {
-        operation->as.id = entry->ids.as.one;
     }
     entry->kept = NOC_KEPT_TAKEN;
     durable->pending--;

@@ -23,6 +23,7 @@
 #include "core/session.h"
 
 struct noc_journal;
+struct noc_publication;
 
 /* How long the client has before its messages are written, and ends before they are. */
 enum { NOC_GATHER_MS = 5, NOC_LAZY_MS = 1000 };
@@ -88,23 +89,33 @@ NOC_MUST_CHECK int noc_journal_unsubscribe(
     struct noc_session *session, struct noc_slice filter, struct noc_slice group);
 
 /*
- * An outgoing message has come to window or queue, and whoever waits with the part (NULL: nobody)
+ * An outgoing message has come to window or queue, and whoever waits with the publication's part
  * waits until it is safe; it is over; its PUBREC has come, and unless the session is not
  * kept the state becomes NOC_OUT_WAIT_RECORD.
  */
-void noc_journal_put(
-    struct noc_session *session, struct noc_outgoing *entry, struct noc_part *part);
+void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
+    const struct noc_publication *publication);
 void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entry);
 void noc_journal_received(struct noc_session *session, struct noc_outgoing *entry);
+
+/*
+ * For release.h: write an entry under a ticket (NOC_ENOMEM: it is not); the end of this shard's part, for
+ * which there is room; the ticket is stored.
+ */
+NOC_MUST_CHECK int noc_journal_put_held(
+    struct noc_session *session, struct noc_outgoing *entry, struct noc_ticket *ticket);
+void noc_journal_part(struct noc_shard *shard, struct noc_ticket *ticket);
+void noc_journal_held_is_safe(struct noc_session *session, uint64_t sequence);
 
 /* A message of QoS 2 waits for its PUBREL, or was released. NOC_ENOMEM: nothing is noted. */
 NOC_MUST_CHECK int noc_journal_incoming(
     struct noc_session *session, uint16_t packet_id, struct noc_message *message);
-NOC_MUST_CHECK int noc_journal_incoming_end(struct noc_session *session, uint16_t packet_id);
+NOC_MUST_CHECK int noc_journal_incoming_end(
+    struct noc_session *session, uint16_t packet_id, struct noc_ticket *ticket);
 
 /*
- * Room for one operation more, so that noc_journal_retained() can't fail. A message became the
- * retained one of its topic, or took it away; $SYS is not kept.
+ * Room for two operations more, so that noc_journal_retained() and the end of a release can't fail. A
+ * message became the retained one of its topic, or took it away; $SYS is not kept.
  */
 NOC_MUST_CHECK int noc_journal_reserve(struct noc_shard *shard);
 void noc_journal_retained(

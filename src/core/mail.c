@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "core/deliver.h"
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/receipt.h"
+#include "core/release.h"
 
 /* A message whose parts are no larger than this travels copied, unless it is built already. */
 #define INLINE_MAX 1024u
@@ -112,13 +114,14 @@ static struct noc_record *add_message(struct noc_shard *shard, unsigned to,
 
 /* Fill in the message of a record; data is where its parts go. */
 static void put_message(struct noc_record_message *what, uint8_t *data,
-    struct noc_publication *publication, struct noc_part *part)
+    struct noc_publication *publication, struct noc_part *part, struct noc_release *release)
 {
     const struct noc_message_parts *parts = &publication->parts;
 
     *what = (struct noc_record_message){
         .message = noc_message_ref(publication->message),
         .part = part,
+        .release = release,
         .expires_ms = parts->expires_ms,
         .publisher_number = parts->publisher_number,
         .topic_n = (uint32_t)parts->topic.n,
@@ -142,7 +145,7 @@ static void put_message(struct noc_record_message *what, uint8_t *data,
 }
 
 int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
-    struct noc_part *part, struct noc_node *const *nodes, unsigned node_count)
+    struct noc_part *part, bool takes_part, struct noc_node *const *nodes, unsigned node_count)
 {
     size_t nodes_n = node_count * sizeof *nodes;
     struct noc_record *record = add_message(shard, to, NOC_RECORD_PUBLISH, nodes_n, publication);
@@ -154,7 +157,8 @@ int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publicatio
     data = (uint8_t *)(record + 1);
     memcpy(data, nodes, nodes_n);
     record->as.publish.node_count = node_count;
-    put_message(&record->as.publish.what, data + nodes_n, publication, part);
+    put_message(&record->as.publish.what, data + nodes_n, publication, part,
+        takes_part ? publication->release : NULL);
     return NOC_OK;
 }
 
@@ -173,7 +177,8 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
     record->as.shared.start = start;
     record->as.shared.attempt = attempt;
     record->as.shared.was_connected = member->is_connected;
-    put_message(&record->as.shared.what, (uint8_t *)(record + 1), publication, part);
+    put_message(
+        &record->as.shared.what, (uint8_t *)(record + 1), publication, part, publication->release);
     return NOC_OK;
 }
 
@@ -384,7 +389,8 @@ int noc_shard_call_mt(struct noc_core *core, unsigned worker, noc_shard_call_fn 
 /* The publication of a record, which keeps its storage. */
 static struct noc_publication open_message(const struct noc_record_message *what, const char *data)
 {
-    struct noc_publication publication = {.message = what->message, .part = what->part};
+    struct noc_publication publication = {
+        .message = what->message, .part = what->part, .release = what->release};
 
     if (what->message != NULL) {
         publication.parts = noc_message_parts(what->message);
@@ -416,6 +422,24 @@ static void resume_paused(struct noc_shard *shard, unsigned worker)
     }
 }
 
+/* Mail under a release stays until there is room for the end of this worker's part of it. */
+static bool can_work_off(struct noc_shard *shard, const struct noc_record *record)
+{
+    bool is_released = (record->kind == NOC_RECORD_PUBLISH && record->as.publish.what.release) ||
+                       (record->kind == NOC_RECORD_SHARED && record->as.shared.what.release);
+
+    return !is_released || noc_journal_reserve(shard) == NOC_OK;
+}
+
+/* All that this worker makes of a publication has been made. */
+static void settle_publication(struct noc_shard *shard, const struct noc_publication *publication)
+{
+    noc_part_release(shard, publication->part);
+    if (publication->release != NULL) {
+        noc_release_close(shard, publication->release);
+    }
+}
+
 static void work_off(struct noc_shard *shard, struct noc_record *record)
 {
     struct noc_node *const *nodes = (struct noc_node *const *)(void *)(record + 1);
@@ -426,13 +450,13 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         publication = open_message(
             &record->as.publish.what, (const char *)(nodes + record->as.publish.node_count));
         noc_deliver(shard, &publication, nodes, record->as.publish.node_count);
-        noc_part_release(shard, publication.part);
+        settle_publication(shard, &publication);
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_SHARED:
         publication = open_message(&record->as.shared.what, (const char *)(record + 1));
         noc_deliver_shared_mail(shard, &publication, record);
-        noc_part_release(shard, publication.part); /* NULL, when it has gone on to another */
+        settle_publication(shard, &publication); /* unless it has gone on to another worker */
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_ADOPT:
@@ -489,7 +513,8 @@ void noc_mail_drain(struct noc_shard *shard)
             struct noc_record *record =
                 (struct noc_record *)(void *)(batch->data + shard->current_at);
 
-            if (records++ >= NOC_DRAIN_MAX || shard->work > NOC_WORK_MAX) {
+            if (records++ >= NOC_DRAIN_MAX || shard->work > NOC_WORK_MAX ||
+                !can_work_off(shard, record)) {
                 return;
             }
             shard->current_at += record->size;

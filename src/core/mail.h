@@ -43,6 +43,7 @@ struct noc_batch {
 struct noc_record_message {
     struct noc_message *message; /* counted; NULL: the parts follow */
     struct noc_part *part;       /* to be released when it is safe there; NULL: nobody waits */
+    struct noc_release *release; /* under which it is to be stored; NULL: none */
     uint64_t expires_ms, publisher_number;
     uint32_t topic_n, props_n, payload_n;
     uint8_t qos;
@@ -88,6 +89,8 @@ struct noc_publication {
     struct noc_receipt
         *receipt;          /* of the asker, made when there is something to wait for; its own */
     struct noc_part *part; /* what is made of it here waits with this; NULL: nobody waits */
+    struct noc_release *release; /* what is made of it is stored under this; NULL: by itself */
+    bool is_urgent;              /* what is made of it is stored with what the journal has ready */
 };
 
 /* The built message, borrowed from the publication, or NULL when memory is out. */
@@ -96,11 +99,11 @@ void noc_publication_done(struct noc_publication *publication);
 
 /*
  * Each adds a record for another worker to this turn's batch. NOC_ENOMEM: nothing was added. A part
- * (NULL: none) goes along.
+ * (NULL: none) goes along, and so does the publication's release if takes_part says so.
  */
 NOC_MUST_CHECK int noc_mail_publish(struct noc_shard *shard, unsigned to,
-    struct noc_publication *publication, struct noc_part *part, struct noc_node *const *nodes,
-    unsigned node_count);
+    struct noc_publication *publication, struct noc_part *part, bool takes_part,
+    struct noc_node *const *nodes, unsigned node_count);
 NOC_MUST_CHECK int noc_mail_shared(struct noc_shard *shard, unsigned to,
     struct noc_publication *publication, struct noc_part *part, struct noc_node *node,
     struct noc_group *group, const struct noc_member *member, uint32_t start, uint32_t attempt);

@@ -12,6 +12,7 @@
 #include "core/goodbye.h"
 #include "core/journal.h"
 #include "core/receipt.h"
+#include "core/release.h"
 
 /* Payload bytes of QoS 2 messages that a client may leave without their PUBREL; one is always let in. */
 #define INCOMING_BYTES_MAX (64u << 20)
@@ -301,29 +302,69 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
 
 /*
  * Of a session that is kept the end of the packet id is stored together with what becomes of
- * the message: before the PUBCOMP, or the id's next message would pass for this one after a crash.
+ * the message, and before the PUBCOMP: see release.h. False: no memory, nothing has happened.
  */
-static bool store_release(
-    struct noc_link *link, uint16_t packet_id, struct noc_publication *publication)
+static bool begin_release(struct noc_link *link, struct noc_publication *publication)
 {
-    if (!noc_journal_keeps(link->session)) {
-        return true;
-    }
+    publication->receipt = noc_receipt_new(link);
     if (publication->receipt == NULL) {
-        publication->receipt = noc_receipt_new(link);
-        if (publication->receipt == NULL) {
-            return false;
-        }
-        publication->part = &publication->receipt->here;
-    }
-    if (noc_journal_incoming_end(link->session, packet_id) != NOC_OK) {
         return false;
     }
-    noc_journal_await(link->shard, publication->part);
+    publication->part = &publication->receipt->here;
+    publication->is_urgent = true;
+    publication->release = noc_release_new(link->shard);
+    /* Room for the end of the packet id and of the release, so that they can't fail. */
+    return publication->release != NULL && noc_journal_reserve(link->shard) == NOC_OK;
+}
+
+/* The message is where it belongs: so is the end of its packet id, now. */
+static void end_release(struct noc_link *link, uint16_t packet_id,
+    struct noc_publication *publication, struct noc_release *release)
+{
+    bool is_used = publication->release != NULL;
+
+    if (noc_journal_reserve(link->shard) != NOC_OK ||
+        noc_journal_incoming_end(link->session, packet_id, is_used ? &release->ticket : NULL) !=
+            NOC_OK) {
+        noc_shard_log(link->shard, NOC_LOG_ERROR,
+            "Out of memory: a message of %.*s may be delivered again after a crash.",
+            NOC_SLICE_ARG(noc_link_name(link)));
+    }
+    if (is_used) {
+        release->part = publication->part;
+        noc_part_hold(release->part);
+        noc_release_close(link->shard, release);
+    } else {
+        noc_journal_await(link->shard, publication->part);
+        noc_release_free(release);
+    }
+}
+
+/* Route it, once [MQTT-4.3.3-11]. False: no memory, its PUBREL will come again. */
+static bool release_message(
+    struct noc_link *link, const struct noc_ack *ack, struct noc_publication *publication)
+{
+    bool is_kept = noc_journal_keeps(link->session);
+    bool is_wanted = ack->reason < NOC_RC_UNSPECIFIED, is_done;
+    struct noc_release *release;
+
+    is_done = !is_kept || begin_release(link, publication);
+    release = publication->release;
+    if (!is_wanted) {
+        publication->release = NULL;
+    }
+    if (!is_done || (is_wanted && noc_route(link->shard, publication) == NOC_ROUTED_NOT)) {
+        noc_release_free(release);
+        noc_receipt_throw_away(publication->receipt);
+        return false;
+    }
+    if (is_kept) {
+        end_release(link, ack->packet_id, publication, release);
+    }
     return true;
 }
 
-/* PUBREL: the message is ours now; route it, once [MQTT-4.3.3-11]. */
+/* PUBREL: the message is ours now. */
 void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
 {
     struct noc_session *session = link->session;
@@ -336,11 +377,8 @@ void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
         return;
     }
     publication.parts = noc_message_parts(publication.message);
-    if (!store_release(link, ack->packet_id, &publication) ||
-        (ack->reason < NOC_RC_UNSPECIFIED &&
-            noc_route(link->shard, &publication) == NOC_ROUTED_NOT)) {
+    if (!release_message(link, ack, &publication)) {
         /* It can't be refused any more: it stays, and its PUBREL will come again. */
-        noc_receipt_throw_away(publication.receipt);
         noc_link_end(link, NOC_END_MEMORY, NULL);
     } else {
         session->incoming_bytes -= publication.parts.payload.n;

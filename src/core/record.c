@@ -4,19 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool noc_operations_reserve(struct noc_operations *operations, size_t n)
+{
+    size_t room = operations->room == 0 ? 16 : operations->room * 2;
+    struct noc_operation *at;
+
+    if (operations->room - operations->count >= n) {
+        return true;
+    }
+    at = realloc(operations->at, room * sizeof *at);
+    if (at == NULL) {
+        return false;
+    }
+    operations->at = at;
+    operations->room = room;
+    return true;
+}
+
 struct noc_operation *noc_operations_add(struct noc_operations *operations, uint8_t kind)
 {
     struct noc_operation *operation;
 
-    if (operations->count == operations->room) {
-        size_t room = operations->room == 0 ? 16 : operations->room * 2;
-        struct noc_operation *at = realloc(operations->at, room * sizeof *at);
-
-        if (at == NULL) {
-            return NULL;
-        }
-        operations->at = at;
-        operations->room = room;
+    if (!noc_operations_reserve(operations, 1)) {
+        return NULL;
     }
     operation = &operations->at[operations->count++];
     *operation = (struct noc_operation){.kind = kind};

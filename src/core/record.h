@@ -128,6 +128,9 @@ struct noc_operations {
     struct noc_operations *next; /* the store's */
 };
 
+/* Room for n operations more, so that adding them can't fail. False: out of memory. */
+bool noc_operations_reserve(struct noc_operations *operations, size_t n);
+
 /* Append a zeroed operation; NULL: out of memory. */
 struct noc_operation *noc_operations_add(struct noc_operations *operations, uint8_t kind);
 

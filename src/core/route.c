@@ -11,13 +11,14 @@
 #include "core/journal.h"
 #include "core/link.h"
 #include "core/receipt.h"
+#include "core/release.h"
 
 /* How often a message for a share group looks for a connected member before an absent one takes it. */
 #define ABSENT_TRIES 4u
 
 /* Post to another worker the nodes that it has subscriptions on. False: dropped, no memory. */
 static bool post(struct noc_shard *shard, struct noc_publication *publication,
-    struct noc_part *part, const struct noc_match *match, unsigned worker)
+    struct noc_part *part, const struct noc_match *match, unsigned worker, bool is_durable)
 {
     struct noc_node *some[64];
     unsigned count = 0;
@@ -30,13 +31,13 @@ static bool post(struct noc_shard *shard, struct noc_publication *publication,
         }
         if (count == NOC_COUNT(some)) {
             /* More than fit here: let it have them all, it passes over those it has nothing on. */
-            return noc_mail_publish(shard, worker, publication, part, match->nodes, match->count) ==
-                   NOC_OK;
+            return noc_mail_publish(shard, worker, publication, part, is_durable, match->nodes,
+                       match->count) == NOC_OK;
         }
         some[count++] = match->nodes[i];
     }
-    return (count == 0 && part == NULL) ||
-           noc_mail_publish(shard, worker, publication, part, some, count) == NOC_OK;
+    return (count == 0 && !is_durable) ||
+           noc_mail_publish(shard, worker, publication, part, is_durable, some, count) == NOC_OK;
 }
 
 /*
@@ -54,9 +55,12 @@ static bool post_to(struct noc_shard *shard, struct noc_publication *publication
             return false;
         }
     }
-    if (!post(shard, publication, part, match, worker)) {
+    if (!post(shard, publication, part, match, worker, is_durable)) {
         noc_part_release(shard, part);
         return false;
+    }
+    if (publication->release != NULL && is_durable) {
+        noc_release_add(publication->release, worker);
     }
     return true;
 }
@@ -85,6 +89,17 @@ static bool deliver_to_member(struct noc_shard *shard, struct noc_publication *p
     return true;
 }
 
+/* A part or release has gone along with a shared message: it is the other worker's matter now. */
+static void gone_along(struct noc_publication *publication, unsigned worker)
+{
+    if (publication->receipt == NULL) {
+        publication->part = NULL;
+        publication->release = NULL; /* the PART that comes from there is counted already */
+    } else if (publication->release != NULL) {
+        noc_release_add(publication->release, worker);
+    }
+}
+
 /*
  * Find a member from this attempt on: here at once, elsewhere by mail. Without one it is
  * dropped and counted. False: for want of memory.
@@ -108,9 +123,7 @@ static bool route_shared(struct noc_shard *shard, struct noc_publication *public
             shard->fed |= UINT64_C(1) << member.worker;
             if (noc_mail_shared(shard, member.worker, publication, part, node, group, &member,
                     start, attempt) == NOC_OK) {
-                if (publication->receipt == NULL) {
-                    publication->part = NULL; /* it has gone along */
-                }
+                gone_along(publication, member.worker);
                 return true;
             }
             has_memory = false;
@@ -223,6 +236,9 @@ enum noc_routed noc_route(struct noc_shard *shard, struct noc_publication *publi
     workers = workers_of(&match, &durable, &has_groups);
     if ((durable != 0 || has_groups) && !ask(shard, publication)) {
         return NOC_ROUTED_NOT;
+    }
+    if (!has_groups && (durable & ~here) == 0) {
+        publication->release = NULL; /* all that is stored of it is in one batch */
     }
     if (has_groups) {
         is_whole = route_to_groups(shard, publication, &match);

@@ -67,6 +67,7 @@ enum noc_outgoing_state {
 enum noc_kept {
     NOC_KEPT_NOT = 0, /* it need not */
     NOC_KEPT_PENDING, /* it is to be written, unless it is over before */
+    NOC_KEPT_HELD,    /* it is written under a release (release.h), and not sent before */
     NOC_KEPT_TAKEN,   /* it is being written */
     NOC_KEPT_SAFE,    /* it survives */
 };

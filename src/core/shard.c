@@ -9,6 +9,7 @@
 #include "core/link.h"
 #include "core/mail.h"
 #include "core/receipt.h"
+#include "core/release.h"
 #include "core/replay.h"
 
 /* Blocks of output that a worker keeps for later: 2 MiB of them. */
@@ -85,6 +86,7 @@ void noc_shard_done(struct noc_shard *shard)
     }
     noc_mail_drop(shard);
     noc_receipts_done(shard);
+    noc_releases_done(shard);
     noc_journal_free(shard);
     noc_reclaim_offline(shard->core->reclaim, shard->number);
     for (unsigned i = 0; i < shard->core->limits.listener_count; i++) {

@@ -87,6 +87,7 @@ struct noc_shard {
     struct noc_list unanswered;                  /* links with too many answers that wait */
     struct noc_journal *journal;                 /* NULL: nothing is stored */
     struct noc_list receipts;                    /* answers that wait: receipt.h */
+    struct noc_map64 releases;                   /* what is held under each: release.h */
     struct noc_part *late_parts;                 /* released, but no memory for the mail yet */
     struct noc_batch *current;                   /* batch being drained, and where */
     uint32_t current_at;                         /* byte of it */
