@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The database file: made, opened, checked.
+ *
+ * A new one is made beside its place, and gets its name when it is whole and synced:
+ *
+ *   noctule.db.new~  --written, synced, renamed-->  noctule.db.new  --renamed-->  noctule.db
+ *
+ * So noctule.db is never empty or half made, and one that is has been damaged.
+ */
+#define _GNU_SOURCE
+#include "store/store_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/store_row.h"
+
+/* path with an ending. */
+static void name(const struct noc_store *store, const char *ending, char *text)
+{
+    (void)snprintf(text, PATH_MAX, "%s%s", store->path, ending);
+}
+
+static bool is_there(const struct noc_store *store, const char *ending)
+{
+    char path[PATH_MAX];
+    struct stat status;
+
+    name(store, ending, path);
+    return lstat(path, &status) == 0;
+}
+
+static int sync_folder(const struct noc_store *store)
+{
+    int fd = open(store->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) != 0 ? NOC_EIO : NOC_OK;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return err;
+}
+
+static int synchronous(const struct noc_store *store)
+{
+    return store->options.sync == NOC_STORE_SYNC_ALWAYS     ? 2
+           : store->options.sync == NOC_STORE_SYNC_INTERVAL ? 1
+                                                            : 0;
+}
+
+static int cannot(
+    const char *verb, const char *path, const char *reason, char *error, size_t error_n)
+{
+    (void)snprintf(error, error_n, "cannot %s '%s': %s", verb, path, reason);
+    return NOC_EIO;
+}
+
+/* Make noctule.db.new~ with its tables, in `connection`. */
+static int begin_new(
+    struct noc_store *store, struct noc_store_connection *connection, char *error, size_t error_n)
+{
+    char path[PATH_MAX];
+    int fd;
+
+    name(store, ".new~-wal", path);
+    (void)unlink(path);
+    name(store, ".new~", path);
+    (void)unlink(path);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return cannot("make", path, strerror(errno), error, error_n);
+    }
+    (void)close(fd);
+    if (noc_store_connect(connection, path, store->vfs.name, 2) != SQLITE_OK ||
+        noc_store_create_tables(connection) != SQLITE_OK) {
+        (void)cannot("write", path, sqlite3_errmsg(connection->db), error, error_n);
+        noc_store_disconnect(connection);
+        (void)unlink(path);
+        return NOC_EIO;
+    }
+    return NOC_OK;
+}
+
+/* Write all of it into the file, and give it the name noctule.db.new. */
+static int end_new(
+    struct noc_store *store, struct noc_store_connection *connection, char *error, size_t error_n)
+{
+    char path[PATH_MAX];
+    char whole[PATH_MAX];
+    int rc;
+
+    name(store, ".new~", path);
+    name(store, ".new", whole);
+    rc = sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        /* Nothing is left in the log: closing takes it away. */
+        (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    } else {
+        (void)cannot("write", path, sqlite3_errmsg(connection->db), error, error_n);
+    }
+    noc_store_disconnect(connection);
+    if (rc == SQLITE_OK && (rename(path, whole) != 0 || sync_folder(store) < 0)) {
+        rc = SQLITE_IOERR;
+        (void)cannot("rename", path, strerror(errno), error, error_n);
+    }
+    if (rc != SQLITE_OK) {
+        (void)unlink(path);
+        return NOC_EIO;
+    }
+    return NOC_OK;
+}
+
+/* noctule.db.new is whole: it takes the place. What was there has been set aside. */
+static int take_place(struct noc_store *store, char *error, size_t error_n)
+{
+    char path[PATH_MAX];
+
+    name(store, ".new", path);
+    if (rename(path, store->path) != 0 || sync_folder(store) < 0) {
+        return cannot("rename", path, strerror(errno), error, error_n);
+    }
+    return NOC_OK;
+}
+
+static int make(struct noc_store *store, char *error, size_t error_n)
+{
+    struct noc_store_connection connection = {.db = NULL};
+    int err = begin_new(store, &connection, error, error_n);
+
+    if (err == NOC_OK) {
+        err = end_new(store, &connection, error, error_n);
+    }
+    return err < 0 ? err : take_place(store, error, error_n);
+}
+
+static int log_grew(void *context, sqlite3 *db, const char *database, int pages)
+{
+    struct noc_store *store = context;
+
+    (void)db;
+    (void)database;
+    store->log_bytes = (uint64_t)pages * (NOC_STORE_PAGE_BYTES + 24);
+    return SQLITE_OK;
+}
+
+/* Go on with the scale of time, or begin it. */
+static int read_clock(struct noc_store *store)
+{
+    uint64_t clock_ms = noc_store_now_ms(store);
+    int64_t wall_ms = store->options.clock_wall_ms();
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(
+        store->connection.db, "SELECT * FROM clock WHERE id = 1", -1, &statement, NULL);
+
+    store->time = noc_store_time_new(clock_ms, wall_ms);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(statement);
+        if (rc == SQLITE_ROW && noc_store_row_is_whole(statement, NOC_STORE_CLOCK)) {
+            store->time = noc_store_time_resume(sqlite3_column_int64(statement, 1),
+                sqlite3_column_int64(statement, 2), clock_ms, wall_ms);
+        } else if (rc == SQLITE_ROW) {
+            rc = SQLITE_CORRUPT;
+        }
+    }
+    (void)sqlite3_finalize(statement);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Open what is there, and look whether it can be used; nothing of it is written. SQLite's code. */
+static int open_checked(struct noc_store *store, char *error, size_t error_n)
+{
+    struct noc_store_connection *connection = &store->connection;
+    int rc;
+
+    store->vfs.is_read_only = true;
+    rc = noc_store_connect(connection, store->path, store->vfs.name, synchronous(store));
+    if (rc != SQLITE_OK) {
+        (void)snprintf(error, error_n, "%s", sqlite3_errmsg(connection->db));
+        return rc;
+    }
+    rc = noc_store_check(connection, error, error_n);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    rc = noc_store_prepare(connection);
+    if (rc == SQLITE_OK) {
+        store->next_message =
+            (uint64_t)noc_store_query(connection->db, "SELECT max(id) FROM messages", 0, &rc) + 1;
+    }
+    if (rc == SQLITE_OK) {
+        rc = read_clock(store);
+    }
+    if (rc != SQLITE_OK) {
+        (void)snprintf(error, error_n, "%s", sqlite3_errmsg(connection->db));
+    }
+    return rc;
+}
+
+int noc_store_file_open(struct noc_store *store, char *error, size_t error_n)
+{
+    char reason[256] = "";
+    int rc;
+
+    if (!is_there(store, "")) {
+        int err = make(store, error, error_n);
+
+        if (err < 0) {
+            return err;
+        }
+    }
+    rc = open_checked(store, reason, sizeof(reason));
+    if (rc != SQLITE_OK) {
+        noc_store_disconnect(&store->connection);
+        (void)snprintf(error, error_n,
+            "cannot use '%s': %s; put a backup in its place, or set persistence_on_error recover "
+            "(or "
+            "empty)",
+            store->path, reason);
+        return NOC_EMALFORMED;
+    }
+    store->log_bytes = 1; /* what a crash left */
+    (void)sqlite3_wal_hook(store->connection.db, log_grew, store);
+    return NOC_OK;
+}
