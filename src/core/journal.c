@@ -708,6 +708,10 @@ void noc_journal_run(struct noc_shard *shard, bool is_all)
 
 void noc_journal_await(struct noc_shard *shard, struct noc_part *part)
 {
+    if (part->is_in_journal) {
+        return;
+    }
+    part->is_in_journal = true;
     part->next = shard->journal->waiting;
     shard->journal->waiting = part;
     noc_part_hold(part);
@@ -799,6 +803,7 @@ void noc_journal_committed(struct noc_shard *shard, struct noc_operations *batch
     while (parts != NULL) {
         struct noc_part *next = parts->next;
 
+        parts->is_in_journal = false;
         noc_part_release(shard, parts);
         parts = next;
     }

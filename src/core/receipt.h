@@ -32,6 +32,7 @@ struct noc_part {
     struct noc_part *sibling; /* of the same receipt */
     uint32_t left;            /* what it waits for at the worker where it is */
     uint32_t home;            /* the receipt's worker */
+    bool is_in_journal;       /* it waits for a batch already */
 };
 
 struct noc_receipt {

@@ -48,7 +48,6 @@ static void all_defaults_are_mosquittos(void **state)
     assert_int_equal(config->sys_interval_s, 10);
     assert_false(config->persistence);
     assert_string_equal(config->persistence_file, "mosquitto.db");
-    assert_int_equal(config->autosave_interval_s, 1800);
     assert_false(listener->allow_anonymous);
     assert_string_equal(listener->auto_id_prefix, "auto-");
     assert_int_equal(listener->max_connections, -1);

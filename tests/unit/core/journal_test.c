@@ -309,6 +309,27 @@ static void retained_messages_are_stored_before_they_are_acknowledged(void **sta
     world_close(&w);
 }
 
+static void a_retained_message_of_qos_2_is_stored_with_the_end_of_its_id(void **state)
+{
+    struct world w;
+    struct client *p;
+
+    (void)state;
+    open_durable(&w, 1);
+    p = stay_stored(&w, 0, "p");
+    say_publish_out(p,
+        &(struct noc_publish_out){.topic = TEXT("t"), .qos = 2, .packet_id = 1, .retain = true},
+        TEXT("a"));
+    world_commit(&w, 0);
+    hears(p, "PUBREC 1");
+    say_ack(p, NOC_PUBREL, 1, 0);
+    stores(&w, 0, "retained t; in-end 1");
+    world_commit(&w, 0);
+    hears(p, "PUBCOMP 1");
+    stores(&w, 0, "");
+    world_close(&w);
+}
+
 static void another_workers_session_is_waited_for(void **state)
 {
     struct world w;
@@ -413,6 +434,7 @@ int main(void)
         cmocka_unit_test(qos_2_is_sent_when_it_is_stored_and_released_when_that_is),
         cmocka_unit_test(qos_2_from_a_kept_publisher_is_stored_at_each_step),
         cmocka_unit_test(retained_messages_are_stored_before_they_are_acknowledged),
+        cmocka_unit_test(a_retained_message_of_qos_2_is_stored_with_the_end_of_its_id),
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),
