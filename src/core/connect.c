@@ -588,7 +588,7 @@ static void log_will(const struct noc_link *link)
 }
 
 /*
- * The CONNACK of a session that is new, or in whose place one ended, waits until that is stored: else
+ * The CONNACK of a session that is new or has a will, or in whose place one ended, waits until that is stored: else
  * a crash could take back what the client was told. Without memory for the wait the link ends.
  */
 static void close_gate(struct noc_link *link)
@@ -647,8 +647,11 @@ static void attach(
     noc_replay_wake(link);
 }
 
-/* The session to go on with; NULL: memory is out. *ret_ended: one that was stored is over. */
-static struct noc_session *session_for(struct noc_link *link, bool *ret_present, bool *ret_ended)
+/*
+ * The session to go on with; NULL: memory is out. *ret_over: something that was stored is over, the
+ * session or its will.
+ */
+static struct noc_session *session_for(struct noc_link *link, bool *ret_present, bool *ret_over)
 {
     struct noc_shard *shard = link->shard;
     struct noc_home *home = link->connect->home;
@@ -659,7 +662,7 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present,
         session = noc_session_find(shard, home);
     }
     if (session != NULL && (link->connect->view.clean_start || session->expiry_s == 0)) {
-        *ret_ended = session->durable != NULL && session->durable->is_written;
+        *ret_over = session->durable != NULL && session->durable->is_written;
         noc_session_end(session); /* [MQTT-3.1.2-4]; or it was over, but for its will */
         session = NULL;
     }
@@ -670,6 +673,7 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present,
     if (session->has_will && session->will_due_ms <= shard->now_ms) {
         noc_session_fire_will(session); /* due, but another worker was behind */
     }
+    *ret_over = session->has_will;
     noc_session_clear_will(session); /* its delay had not passed [MQTT-3.1.3-9] */
     return session;
 }
@@ -699,7 +703,7 @@ void noc_link_arrive(struct noc_link *link)
 {
     struct noc_shard *shard = link->shard;
     struct noc_home *home = link->connect->home;
-    bool is_present = false, has_ended = false, is_new;
+    bool is_present = false, is_over = false, is_new, has_will;
     struct noc_session *session = noc_session_find(shard, home);
 
     if (is_late(link, session)) {
@@ -713,8 +717,9 @@ void noc_link_arrive(struct noc_link *link)
         noc_link_refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
         return;
     }
-    session = session_for(link, &is_present, &has_ended);
+    session = session_for(link, &is_present, &is_over);
     is_new = session != NULL && session->durable == NULL && expiry_of(&link->connect->view) > 0;
+    has_will = link->connect->view.has_will && expiry_of(&link->connect->view) > 0;
     if (session != NULL) {
         session->listener = link->listener;
         if (keep_username(session, link) != NOC_OK || keep_will(link, session) != NOC_OK ||
@@ -731,5 +736,5 @@ void noc_link_arrive(struct noc_link *link)
         noc_link_refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, NULL);
         return;
     }
-    attach(link, session, is_present, shard->journal != NULL && (is_new || has_ended));
+    attach(link, session, is_present, shard->journal != NULL && (is_new || is_over || has_will));
 }

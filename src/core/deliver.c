@@ -401,14 +401,6 @@ static bool must_be_stored_first(const struct noc_session *session, uint8_t qos)
     return qos == 2 && noc_journal_keeps(session);
 }
 
-/* The same for a new one: what is stored under a release is not sent before either. */
-static bool must_wait(
-    const struct noc_session *session, uint8_t qos, const struct noc_publication *publication)
-{
-    return must_be_stored_first(session, qos) ||
-           (publication->release != NULL && noc_journal_keeps(session));
-}
-
 void noc_session_deliver(struct noc_session *session, struct noc_publication *publication,
     uint8_t qos, bool retain, const uint32_t *ids, unsigned id_count)
 {
@@ -427,8 +419,8 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
             } else if (shard->core->limits.queue_qos0) {
                 enqueue(session, publication, &sending);
             }
-        } else if (session->queued_qos0 > 0) {
-            enqueue(session, publication, &sending); /* behind those [MQTT-4.6.0-6] */
+        } else if (session->queued_qos0 > 0 || publication->release != NULL) {
+            enqueue(session, publication, &sending); /* behind those [MQTT-4.6.0-6], or held */
         } else if (noc_link_is_failing(link) ||
                    link->out.bytes >= shard->core->limits.max_output_bytes ||
                    send_publish(link, publication, &sending) == NOC_ENOMEM) {
@@ -438,7 +430,7 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
     }
     if (session->queue.count == 0 && noc_session_has_window(session) &&
         link->out.bytes < shard->core->limits.max_output_bytes &&
-        !must_wait(session, qos, publication)) {
+        !must_be_stored_first(session, qos) && publication->release == NULL) {
         send_new(session, publication, &sending);
         return;
     }

@@ -195,16 +195,16 @@ void noc_journal_detached(struct noc_session *session)
     }
 }
 
-bool noc_journal_close(struct noc_session *session)
+void noc_journal_close(struct noc_session *session, struct noc_ticket *ticket)
 {
     struct noc_durable *durable = session->durable;
     struct noc_operation *operation;
-    bool was_written = durable != NULL && durable->is_written;
 
-    if (was_written) {
+    if (durable != NULL && durable->is_written) {
         operation = add(session->shard, NOC_OP_SESSION_END);
         if (operation != NULL) {
             operation->slot = durable->slot;
+            operation->ticket = ticket;
         } else {
             noc_shard_log(session->shard, NOC_LOG_ERROR,
                 "Out of memory: the session of client %.*s, which has ended, may be there again "
@@ -213,7 +213,6 @@ bool noc_journal_close(struct noc_session *session)
         }
     }
     noc_journal_forget(session);
-    return was_written;
 }
 
 static int note_subscription(struct noc_session *session, enum noc_operation_kind kind,
@@ -367,18 +366,18 @@ void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
 {
     struct noc_durable *durable = session->durable;
 
-    if (entry->qos == 0 || !noc_journal_keeps(session)) {
-        return;
-    }
     if (publication->release != NULL &&
         noc_release_put(publication->release, session, entry) == NOC_OK) {
+        return;
+    }
+    if (entry->qos == 0 || !noc_journal_keeps(session)) {
         return;
     }
     entry->kept = NOC_KEPT_PENDING;
     entry->part = publication->part;
     noc_part_hold(entry->part);
     durable->pending++;
-    if (session->link == NULL || entry->qos == 2 || publication->is_urgent) {
+    if (session->link == NULL || entry->qos == 2) {
         durable->are_puts_due = true;
         put_at_least_at(durable, DUE);
     } else {
@@ -392,14 +391,18 @@ int noc_journal_put_held(
     struct noc_shard *shard = session->shard;
     struct noc_operations *ready = &shard->journal->ready;
 
+    entry->kept = NOC_KEPT_HELD;
+    if (entry->qos == 0 || !noc_journal_keeps(session)) {
+        return NOC_OK; /* it is only not to be sent before */
+    }
     /* The end of the part must have room behind it. */
     if (!noc_operations_reserve(ready, 2) || !write_out(ready, session->durable, entry)) {
+        entry->kept = NOC_KEPT_NOT;
         return NOC_ENOMEM;
     }
     ready->at[ready->count - 1].ticket = ticket;
     note_ready(shard, true);
     session->durable->is_written = true;
-    entry->kept = NOC_KEPT_HELD;
     return NOC_OK;
 }
 
@@ -416,7 +419,7 @@ void noc_journal_held_is_safe(struct noc_session *session, uint64_t sequence)
     struct noc_outgoing *entry = at < queue->count ? noc_ring_at(queue, at) : NULL;
 
     if (entry != NULL && entry->sequence == sequence) {
-        entry->kept = NOC_KEPT_SAFE;
+        entry->kept = entry->qos > 0 && session->durable != NULL ? NOC_KEPT_SAFE : NOC_KEPT_NOT;
     } else if (session->durable != NULL) {
         note_run(session->durable, sequence); /* it was dropped meanwhile */
         put_at_least_at(session->durable, LAZY);
@@ -427,8 +430,8 @@ void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entr
 {
     struct noc_durable *durable = session->durable;
 
-    if (entry->kept == NOC_KEPT_NOT) {
-        return;
+    if (entry->kept == NOC_KEPT_NOT || entry->kept == NOC_KEPT_HELD) {
+        return; /* of one that is held release.h takes care */
     }
     noc_part_release(session->shard, entry->part);
     entry->part = NULL;
@@ -439,7 +442,7 @@ void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entr
     }
     if (entry->kept == NOC_KEPT_PENDING) {
         durable->pending--;
-    } else if (entry->kept != NOC_KEPT_HELD) {
+    } else {
         note_run(durable, entry->sequence);
         put_at_least_at(durable, LAZY);
     }
@@ -463,7 +466,7 @@ static uint16_t port_of(const struct noc_session *session)
     return session->listener == NULL ? 0 : session->listener->port;
 }
 
-static bool write_record(struct noc_shard *shard, struct noc_durable *durable)
+static bool write_record(struct noc_operations *operations, struct noc_durable *durable)
 {
     const struct noc_session *session = durable->session;
     bool is_connected = session->link != NULL;
@@ -487,7 +490,7 @@ static bool write_record(struct noc_shard *shard, struct noc_durable *durable)
     struct noc_operation *operation;
     struct noc_session_record *copy = noc_session_record_copy(&record);
 
-    operation = copy == NULL ? NULL : noc_operations_add(&shard->journal->batch, NOC_OP_SESSION);
+    operation = copy == NULL ? NULL : noc_operations_add(operations, NOC_OP_SESSION);
     if (operation == NULL) {
         if (copy != NULL) {
             noc_message_unref(copy->will);
@@ -589,13 +592,34 @@ static bool write_puts(struct noc_shard *shard, struct noc_durable *durable)
     return is_done;
 }
 
+void noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket)
+{
+    struct noc_operations *ready = &session->shard->journal->ready;
+    struct noc_durable *durable = session->durable;
+
+    if (!noc_operations_reserve(ready, 2) || !write_record(ready, durable)) {
+        return; /* its next record tells; until then a crash may publish it twice */
+    }
+    ready->at[ready->count - 1].ticket = ticket;
+    durable->is_will_held = true;
+}
+
+void noc_journal_will_is_stored(struct noc_session *session)
+{
+    if (session->durable != NULL && session->durable->is_will_held) {
+        session->durable->is_will_held = false;
+        noc_journal_session(session, true);
+    }
+}
+
 /* Put all that a session has to tell into the batch. False: no memory for all of it. */
 static bool write_session(struct noc_shard *shard, struct noc_durable *durable)
 {
     bool are_puts_due = durable->are_puts_due;
 
     durable->batch_from = durable->batch_to;
-    if (durable->is_record_due && !write_record(shard, durable)) {
+    if (durable->is_record_due && !durable->is_will_held &&
+        !write_record(&shard->journal->batch, durable)) {
         return false;
     }
     if (!write_ends(shard, durable) || !write_received(shard, durable)) {

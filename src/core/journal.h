@@ -50,6 +50,7 @@ struct noc_durable {
     struct noc_run *runs; /* stored messages that are over */
     uint8_t place;        /* enum in journal.c */
     bool is_record_due;   /* the session's own record */
+    bool is_will_held;    /* see noc_journal_will_is_held() */
     bool is_written;      /* something of it was given to the store */
     bool are_puts_due;    /* due: with its pending messages */
 };
@@ -76,8 +77,15 @@ void noc_journal_session(struct noc_session *session, bool is_urgent);
 /* Its connection has gone: its record and what was with the client are due. */
 void noc_journal_detached(struct noc_session *session);
 
-/* The session ends: what is stored of it goes. Returns whether there was something. */
-bool noc_journal_close(struct noc_session *session);
+/* The session ends: what is stored of it goes, under the ticket if there is one. */
+void noc_journal_close(struct noc_session *session, struct noc_ticket *ticket);
+
+/*
+ * Its will has been published under the ticket, and its record says so under it, too; no other record
+ * of it is written until the ticket is stored.
+ */
+void noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket);
+void noc_journal_will_is_stored(struct noc_session *session);
 
 /* Forget it without a trace in the store: the shard is done. */
 void noc_journal_forget(struct noc_session *session);

@@ -145,7 +145,7 @@ static void put_message(struct noc_record_message *what, uint8_t *data,
 }
 
 int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
-    struct noc_part *part, bool takes_part, struct noc_node *const *nodes, unsigned node_count)
+    struct noc_part *part, struct noc_node *const *nodes, unsigned node_count)
 {
     size_t nodes_n = node_count * sizeof *nodes;
     struct noc_record *record = add_message(shard, to, NOC_RECORD_PUBLISH, nodes_n, publication);
@@ -157,8 +157,7 @@ int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publicatio
     data = (uint8_t *)(record + 1);
     memcpy(data, nodes, nodes_n);
     record->as.publish.node_count = node_count;
-    put_message(&record->as.publish.what, data + nodes_n, publication, part,
-        takes_part ? publication->release : NULL);
+    put_message(&record->as.publish.what, data + nodes_n, publication, part, publication->release);
     return NOC_OK;
 }
 
@@ -390,7 +389,7 @@ int noc_shard_call_mt(struct noc_core *core, unsigned worker, noc_shard_call_fn 
 static struct noc_publication open_message(const struct noc_record_message *what, const char *data)
 {
     struct noc_publication publication = {
-        .message = what->message, .part = what->part, .release = what->release};
+        .message = what->message, .part = what->part, .release = what->release, .is_by_mail = true};
 
     if (what->message != NULL) {
         publication.parts = noc_message_parts(what->message);

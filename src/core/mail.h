@@ -90,7 +90,7 @@ struct noc_publication {
         *receipt;          /* of the asker, made when there is something to wait for; its own */
     struct noc_part *part; /* what is made of it here waits with this; NULL: nobody waits */
     struct noc_release *release; /* what is made of it is stored under this; NULL: by itself */
-    bool is_urgent;              /* what is made of it is stored with what the journal has ready */
+    bool is_by_mail;             /* part and release came with it from another worker */
 };
 
 /* The built message, borrowed from the publication, or NULL when memory is out. */
@@ -99,11 +99,11 @@ void noc_publication_done(struct noc_publication *publication);
 
 /*
  * Each adds a record for another worker to this turn's batch. NOC_ENOMEM: nothing was added. A part
- * (NULL: none) goes along, and so does the publication's release if takes_part says so.
+ * (NULL: none) goes along, and so does the publication's release.
  */
 NOC_MUST_CHECK int noc_mail_publish(struct noc_shard *shard, unsigned to,
-    struct noc_publication *publication, struct noc_part *part, bool takes_part,
-    struct noc_node *const *nodes, unsigned node_count);
+    struct noc_publication *publication, struct noc_part *part, struct noc_node *const *nodes,
+    unsigned node_count);
 NOC_MUST_CHECK int noc_mail_shared(struct noc_shard *shard, unsigned to,
     struct noc_publication *publication, struct noc_part *part, struct noc_node *node,
     struct noc_group *group, const struct noc_member *member, uint32_t start, uint32_t attempt);

@@ -224,6 +224,22 @@ static void take(
     }
 }
 
+/* A message of QoS 2 came again before its PUBREL; what came first may not be stored yet. */
+static void answer_again(struct noc_link *link, const struct noc_publish *publish)
+{
+    struct noc_receipt *receipt = NULL;
+
+    if (noc_journal_keeps(link->session)) {
+        receipt = noc_receipt_new(link);
+        if (receipt == NULL) {
+            noc_link_end_soon(link);
+            return;
+        }
+        noc_journal_await(link->shard, &receipt->here);
+    }
+    noc_link_acknowledge(link, receipt, NOC_PUBREC, publish->packet_id, NOC_RC_SUCCESS);
+}
+
 /* Decode it and resolve its alias. False: the link has ended. */
 static bool open_publish(struct noc_link *link, unsigned flags, struct noc_slice body,
     struct noc_publish *publish, struct noc_slice *topic)
@@ -276,7 +292,7 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
          * Sent again [MQTT-4.3.3-10]: it is ours already, whatever would be said to it today. A
          * refusal would free its identifier for another message while this one still waits.
          */
-        answer(link, &publish, NOC_RC_SUCCESS);
+        answer_again(link, &publish);
     } else if (most > 0 && publish.payload.n > most) {
         noc_shard_log(shard, NOC_LOG_WARNING,
             "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
@@ -311,33 +327,26 @@ static bool begin_release(struct noc_link *link, struct noc_publication *publica
         return false;
     }
     publication->part = &publication->receipt->here;
-    publication->is_urgent = true;
     publication->release = noc_release_new(link->shard);
     /* Room for the end of the packet id and of the release, so that they can't fail. */
     return publication->release != NULL && noc_journal_reserve(link->shard) == NOC_OK;
 }
 
 /* The message is where it belongs: so is the end of its packet id, now. */
-static void end_release(struct noc_link *link, uint16_t packet_id,
-    struct noc_publication *publication, struct noc_release *release)
+static void end_release(
+    struct noc_link *link, uint16_t packet_id, const struct noc_publication *publication)
 {
-    bool is_used = publication->release != NULL;
+    struct noc_release *release = publication->release;
 
     if (noc_journal_reserve(link->shard) != NOC_OK ||
-        noc_journal_incoming_end(link->session, packet_id, is_used ? &release->ticket : NULL) !=
-            NOC_OK) {
+        noc_journal_incoming_end(link->session, packet_id, &release->ticket) != NOC_OK) {
         noc_shard_log(link->shard, NOC_LOG_ERROR,
             "Out of memory: a message of %.*s may be delivered again after a crash.",
             NOC_SLICE_ARG(noc_link_name(link)));
     }
-    if (is_used) {
-        release->part = publication->part;
-        noc_part_hold(release->part);
-        noc_release_close(link->shard, release);
-    } else {
-        noc_journal_await(link->shard, publication->part);
-        noc_release_free(release);
-    }
+    release->part = publication->part;
+    noc_part_hold(release->part);
+    noc_release_close(link->shard, release);
 }
 
 /* Route it, once [MQTT-4.3.3-11]. False: no memory, its PUBREL will come again. */
@@ -345,21 +354,16 @@ static bool release_message(
     struct noc_link *link, const struct noc_ack *ack, struct noc_publication *publication)
 {
     bool is_kept = noc_journal_keeps(link->session);
-    bool is_wanted = ack->reason < NOC_RC_UNSPECIFIED, is_done;
-    struct noc_release *release;
+    bool is_wanted = ack->reason < NOC_RC_UNSPECIFIED;
 
-    is_done = !is_kept || begin_release(link, publication);
-    release = publication->release;
-    if (!is_wanted) {
-        publication->release = NULL;
-    }
-    if (!is_done || (is_wanted && noc_route(link->shard, publication) == NOC_ROUTED_NOT)) {
-        noc_release_free(release);
+    if ((is_kept && !begin_release(link, publication)) ||
+        (is_wanted && noc_route(link->shard, publication) == NOC_ROUTED_NOT)) {
+        noc_release_free(publication->release);
         noc_receipt_throw_away(publication->receipt);
         return false;
     }
     if (is_kept) {
-        end_release(link, ack->packet_id, publication, release);
+        end_release(link, ack->packet_id, publication);
     }
     return true;
 }

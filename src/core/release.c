@@ -123,7 +123,15 @@ static void is_stored(struct noc_shard *shard, void *argument)
         }
         free(held);
         if (shard->number == release->home) {
+            struct noc_session *session =
+                release->session_number == 0
+                    ? NULL
+                    : noc_map64_get(&shard->by_number, release->session_number);
+
             noc_part_release(shard, release->part);
+            if (session != NULL) {
+                noc_journal_will_is_stored(session);
+            }
         }
     }
     if (atomic_fetch_sub_explicit(&release->left, 1, memory_order_acq_rel) == 1) {

@@ -2,12 +2,12 @@
 #ifndef NOC_CORE_RELEASE_H
 #define NOC_CORE_RELEASE_H
 /*
- * A PUBREL of a session that is kept, whose message is for sessions of several workers that are
- * kept, too. The end of the packet id and all places in their queues are stored under one
- * ticket, whole or not at all: a crash in between would have some get the message twice, or not
- * at all. Until then nobody is sent it, and the PUBCOMP waits.
+ * What a session that is kept sends once and no more: the message of a PUBREL, and its will. The
+ * end of the packet id (of the will) and all places in the queues of who gets it are stored under
+ * one ticket, whole or not at all: a crash in between would have some get the message twice, or
+ * not at all. Until then nobody is sent it, and the PUBCOMP waits.
  *
- *   publisher's home    in-end, own entries, PART  --+
+ *   publisher's home    own entries, end, PART     --+
  *   another worker      its entries, PART          --+--> the store, one transaction
  *   ...                                              |
  *   each of them    <-------- call: it is stored ----+
@@ -23,8 +23,9 @@ struct noc_session;
 struct noc_release {
     struct noc_ticket ticket;
     struct noc_core *core;
-    struct noc_part *part; /* of the PUBCOMP's receipt, held; at home */
-    uint64_t workers;      /* that take part */
+    struct noc_part *part;   /* of the PUBCOMP's receipt, held; at home. NULL: it is a will */
+    uint64_t session_number; /* whose will; 0: it has ended */
+    uint64_t workers;        /* that take part */
     unsigned home;
     atomic_uint left; /* workers that have not been told yet; the last one frees */
 };

@@ -18,7 +18,7 @@
 
 /* Post to another worker the nodes that it has subscriptions on. False: dropped, no memory. */
 static bool post(struct noc_shard *shard, struct noc_publication *publication,
-    struct noc_part *part, const struct noc_match *match, unsigned worker, bool is_durable)
+    struct noc_part *part, const struct noc_match *match, unsigned worker)
 {
     struct noc_node *some[64];
     unsigned count = 0;
@@ -31,35 +31,36 @@ static bool post(struct noc_shard *shard, struct noc_publication *publication,
         }
         if (count == NOC_COUNT(some)) {
             /* More than fit here: let it have them all, it passes over those it has nothing on. */
-            return noc_mail_publish(shard, worker, publication, part, is_durable, match->nodes,
-                       match->count) == NOC_OK;
+            return noc_mail_publish(shard, worker, publication, part, match->nodes, match->count) ==
+                   NOC_OK;
         }
         some[count++] = match->nodes[i];
     }
-    return (count == 0 && !is_durable) ||
-           noc_mail_publish(shard, worker, publication, part, is_durable, some, count) == NOC_OK;
+    /* Nodes that nobody there has any more are no reason to keep who waits for the worker waiting. */
+    return (count == 0 && part == NULL && publication->release == NULL) ||
+           noc_mail_publish(shard, worker, publication, part, some, count) == NOC_OK;
 }
 
 /*
  * Post it; where the worker has a durable subscriber, the answer to the publisher waits for
- * what becomes of it there.
+ * what becomes of it there, or all of it is stored under one release.
  */
 static bool post_to(struct noc_shard *shard, struct noc_publication *publication,
     const struct noc_match *match, unsigned worker, bool is_durable)
 {
     struct noc_part *part = NULL;
 
-    if (publication->receipt != NULL && is_durable) {
+    if (publication->receipt != NULL && publication->release == NULL && is_durable) {
         part = noc_receipt_add_part(publication->receipt);
         if (part == NULL) {
             return false;
         }
     }
-    if (!post(shard, publication, part, match, worker, is_durable)) {
+    if (!post(shard, publication, part, match, worker)) {
         noc_part_release(shard, part);
         return false;
     }
-    if (publication->release != NULL && is_durable) {
+    if (publication->release != NULL) {
         noc_release_add(publication->release, worker);
     }
     return true;
@@ -89,10 +90,10 @@ static bool deliver_to_member(struct noc_shard *shard, struct noc_publication *p
     return true;
 }
 
-/* A part or release has gone along with a shared message: it is the other worker's matter now. */
+/* A shared message is another worker's matter now, and so is what has come with it by mail. */
 static void gone_along(struct noc_publication *publication, unsigned worker)
 {
-    if (publication->receipt == NULL) {
+    if (publication->is_by_mail) {
         publication->part = NULL;
         publication->release = NULL; /* the PART that comes from there is counted already */
     } else if (publication->release != NULL) {
@@ -101,45 +102,54 @@ static void gone_along(struct noc_publication *publication, unsigned worker)
 }
 
 /*
- * Find a member from this attempt on: here at once, elsewhere by mail. Without one it is
- * dropped and counted. False: for want of memory.
+ * Find a member from this attempt on: here at once, elsewhere by mail, where part goes along.
+ * Without one it is dropped and counted; *ret_is_mailed tells. False: for want of memory.
  */
-static bool route_shared(struct noc_shard *shard, struct noc_publication *publication,
-    struct noc_node *node, struct noc_group *group, uint32_t start, uint32_t attempt)
+static bool find_member(struct noc_shard *shard, struct noc_publication *publication,
+    struct noc_part *part, struct noc_node *node, struct noc_group *group, uint32_t start,
+    uint32_t attempt, bool *ret_is_mailed)
 {
     struct noc_member member;
     bool has_memory = true;
-    struct noc_part *part = publication->part; /* of this worker, or come with the mail */
 
-    if (publication->receipt != NULL) {
-        part = noc_receipt_add_part(publication->receipt);
-        if (part == NULL) {
-            noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
-            return false;
-        }
-    }
     for (; noc_group_pick(group, attempt, &start, &member); attempt++) {
         if (member.worker != shard->number) {
             shard->fed |= UINT64_C(1) << member.worker;
             if (noc_mail_shared(shard, member.worker, publication, part, node, group, &member,
                     start, attempt) == NOC_OK) {
                 gone_along(publication, member.worker);
+                *ret_is_mailed = true;
                 return true;
             }
             has_memory = false;
         } else if (deliver_to_member(shard, publication, node, group, member.session_number,
                        attempt >= ABSENT_TRIES || !member.is_connected)) {
-            if (publication->receipt != NULL) {
-                noc_part_release(shard, part); /* what is made of it here waits with that of here */
-            }
             return true;
         }
     }
-    if (publication->receipt != NULL) {
-        noc_part_release(shard, part);
-    }
     noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
     return has_memory;
+}
+
+/* A group's copy of a publication. False: it is dropped for want of memory. */
+static bool route_shared(struct noc_shard *shard, struct noc_publication *publication,
+    struct noc_node *node, struct noc_group *group)
+{
+    struct noc_part *part = NULL;
+    bool is_mailed = false, is_whole;
+
+    if (publication->receipt != NULL && publication->release == NULL) {
+        part = noc_receipt_add_part(publication->receipt);
+        if (part == NULL) {
+            noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+            return false;
+        }
+    }
+    is_whole = find_member(shard, publication, part, node, group, 0, 0, &is_mailed);
+    if (!is_mailed) {
+        noc_part_release(shard, part); /* what is made of it here waits with that of here */
+    }
+    return is_whole;
 }
 
 void noc_deliver_shared_mail(
@@ -148,8 +158,11 @@ void noc_deliver_shared_mail(
     if (!deliver_to_member(shard, publication, record->as.shared.node, record->as.shared.group,
             record->as.shared.session_number,
             record->as.shared.attempt >= ABSENT_TRIES || !record->as.shared.was_connected)) {
-        (void)route_shared(shard, publication, record->as.shared.node, record->as.shared.group,
-            record->as.shared.start, record->as.shared.attempt + 1);
+        bool is_mailed;
+
+        (void)find_member(shard, publication, publication->part, record->as.shared.node,
+            record->as.shared.group, record->as.shared.start, record->as.shared.attempt + 1,
+            &is_mailed);
     }
 }
 
@@ -207,7 +220,7 @@ static bool route_to_groups(
     for (unsigned i = 0; i < match->count; i++) {
         for (struct noc_group *group = noc_node_groups(match->nodes[i]); group != NULL;
              group = noc_group_next(group)) {
-            is_whole &= route_shared(shard, publication, match->nodes[i], group, 0, 0);
+            is_whole &= route_shared(shard, publication, match->nodes[i], group);
         }
     }
     return is_whole;
@@ -236,9 +249,6 @@ enum noc_routed noc_route(struct noc_shard *shard, struct noc_publication *publi
     workers = workers_of(&match, &durable, &has_groups);
     if ((durable != 0 || has_groups) && !ask(shard, publication)) {
         return NOC_ROUTED_NOT;
-    }
-    if (!has_groups && (durable & ~here) == 0) {
-        publication->release = NULL; /* all that is stored of it is in one batch */
     }
     if (has_groups) {
         is_whole = route_to_groups(shard, publication, &match);

@@ -9,6 +9,7 @@
 #include "core/journal.h"
 #include "core/link.h"
 #include "core/mail.h"
+#include "core/release.h"
 #include "core/replay.h"
 
 /* While another worker is behind, a will looks again after this long. */
@@ -147,13 +148,51 @@ void noc_session_free(struct noc_session *session)
     free(session);
 }
 
+/*
+ * Publish the will, if there is one, and forget it. Of a session that is kept that is stored whole: the
+ * caller tells under the release that the will is gone, and closes it. NULL: there is none.
+ */
+static struct noc_release *publish_will(struct noc_session *session)
+{
+    struct noc_shard *shard = session->shard;
+    struct noc_message *will = session->will.message;
+    struct noc_publication publication = {0};
+    struct noc_acl_subject subject = {
+        noc_session_id(session), noc_slice(session->username, session->username_n)};
+
+    if (!session->has_will) {
+        return NULL;
+    }
+    session->has_will = false;
+    session->will_due_ms = NOC_NEVER_MS;
+    publication.parts = noc_message_parts(will);
+    if (session->will.has_expiry) {
+        publication.parts.expires_ms = shard->now_ms + (uint64_t)session->will.expiry_s * 1000;
+    }
+    if (session->durable != NULL && noc_journal_reserve(shard) == NOC_OK) {
+        publication.release = noc_release_new(shard);
+    }
+    if (noc_acl_allows(shard->acls[session->listener->number], &subject, NOC_ACCESS_WRITE,
+            publication.parts.topic)) {
+        noc_route_or_drop(shard, &publication);
+    } else {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
+    }
+    noc_publication_done(&publication);
+    noc_message_unref(will);
+    return publication.release;
+}
+
 void noc_session_end(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
     struct noc_home *home = session->home;
+    struct noc_release *release = publish_will(session);
 
-    noc_session_fire_will(session);
-    (void)noc_journal_close(session);
+    noc_journal_close(session, release == NULL ? NULL : &release->ticket);
+    if (release != NULL) {
+        noc_release_close(shard, release);
+    }
     noc_session_free(session);
     (void)noc_directory_leave_mt(shard->core->directory, home);
 }
@@ -171,29 +210,13 @@ void noc_session_clear_will(struct noc_session *session)
 
 void noc_session_fire_will(struct noc_session *session)
 {
-    struct noc_shard *shard = session->shard;
-    struct noc_publication publication = {0};
-    struct noc_acl_subject subject = {
-        noc_session_id(session), noc_slice(session->username, session->username_n)};
+    struct noc_release *release = publish_will(session);
 
-    if (!session->has_will) {
-        return;
+    if (release != NULL) {
+        release->session_number = session->number;
+        noc_journal_will_is_held(session, &release->ticket);
+        noc_release_close(session->shard, release);
     }
-    /* Nobody else has seen the message yet, so this is still building it. */
-    publication.message = session->will.message;
-    session->has_will = false;
-    session->will_due_ms = NOC_NEVER_MS;
-    if (session->will.has_expiry) {
-        publication.message->expires_ms = shard->now_ms + (uint64_t)session->will.expiry_s * 1000;
-    }
-    publication.parts = noc_message_parts(publication.message);
-    if (noc_acl_allows(shard->acls[session->listener->number], &subject, NOC_ACCESS_WRITE,
-            publication.parts.topic)) {
-        noc_route_or_drop(shard, &publication);
-    } else {
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
-    }
-    noc_publication_done(&publication);
 }
 
 static void arm(struct noc_session *session)

@@ -900,6 +900,13 @@ static void committed(struct noc_shard *shard, const void *argument)
     (void)argument;
     assert_non_null(batch);
     world->batch[shard->number] = NULL;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct noc_ticket *ticket = batch->at[i].ticket;
+
+        if (batch->at[i].kind == NOC_OP_PART && ++ticket->have == ticket->parts) {
+            ticket->done(ticket);
+        }
+    }
     noc_journal_committed(shard, batch, NOC_OK);
 }
 

@@ -281,7 +281,7 @@ static void qos_2_from_a_kept_publisher_is_stored_at_each_step(void **state)
     world_commit(&w, 0);
     hears(p, "PUBREC 1");
     say_ack(p, NOC_PUBREL, 1, 0);
-    stores(&w, 0, "in-end 1; out 0 a"); /* in one */
+    stores(&w, 0, "out 0 a; in-end 1; part"); /* in one */
     hears_nothing(p);
     hears_nothing(s);
     world_commit(&w, 0);
@@ -323,10 +323,76 @@ static void a_retained_message_of_qos_2_is_stored_with_the_end_of_its_id(void **
     world_commit(&w, 0);
     hears(p, "PUBREC 1");
     say_ack(p, NOC_PUBREL, 1, 0);
-    stores(&w, 0, "retained t; in-end 1");
+    stores(&w, 0, "retained t; in-end 1; part");
     world_commit(&w, 0);
     hears(p, "PUBCOMP 1");
     stores(&w, 0, "");
+    world_close(&w);
+}
+
+static void a_release_over_two_workers_is_sent_when_all_of_it_is_stored(void **state)
+{
+    struct world w;
+    struct client *s, *p, *q;
+
+    (void)state;
+    open_durable(&w, 2);
+    p = stay_stored(&w, 0, "p");
+    q = join(&w, "q");
+    s = stay_stored(&w, 1, "s");
+    subscribe(q, "t", 0);
+    subscribe_stored(s, 1, "t", 1);
+    say_publish(p, 2, 1, "t", "a");
+    world_commit(&w, 0);
+    hears(p, "PUBREC 1");
+    say_ack(p, NOC_PUBREL, 1, 0);
+    say_publish(p, 0, 0, "t", "b");
+    hears(s, "PUBLISH t b q0"); /* QoS 0 may pass by QoS 1, */
+    hears_nothing(q);           /* and not what is QoS 0 itself */
+    stores(&w, 0, "in-end 1; part");
+    stores(&w, 1, "out 0 a; part");
+    world_commit(&w, 0);
+    hears_nothing(p);
+    hears_nothing(q);
+    hears_nothing(s);
+    world_commit(&w, 1);
+    hears(p, "PUBCOMP 1");
+    hears(q, "PUBLISH t a q0; PUBLISH t b q0");
+    hears(s, "PUBLISH t a q1 m1");
+    say_ack(s, NOC_PUBACK, 1, 0);
+    world_advance(&w, NOC_LAZY_MS + 1);
+    stores(&w, 1, "out-end 0-0");
+    world_close(&w);
+}
+
+static void a_will_is_stored_whole_before_it_is_sent(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    open_durable(&w, 2);
+    p = dial(&w, 0, 0);
+    say_connect(p, (struct noc_connect){.version = NOC_V5,
+                       .client_id = TEXT("p"),
+                       .props.raw = BYTES("\x11\xff\xff\xff\xff"),
+                       .has_will = true,
+                       .will = {.topic = TEXT("t"), .payload = TEXT("w"), .qos = 1}});
+    world_commit(&w, 0);
+    (void)heard(p);
+    (void)join(&w, "q");
+    s = stay_stored(&w, 1, "s");
+    subscribe_stored(s, 1, "t", 1);
+    hang_up(p);
+    stores(&w, 0, "session p away; part"); /* without the will, and no other record meanwhile */
+    stores(&w, 1, "out 0 w; part");
+    world_commit(&w, 0);
+    stores(&w, 0, "");
+    hears_nothing(s);
+    world_commit(&w, 1);
+    hears(s, "PUBLISH t w q1 m1");
+    world_advance(&w, NOC_LAZY_MS + 1);
+    stores(&w, 0, "session p away");
     world_close(&w);
 }
 
@@ -435,6 +501,8 @@ int main(void)
         cmocka_unit_test(qos_2_from_a_kept_publisher_is_stored_at_each_step),
         cmocka_unit_test(retained_messages_are_stored_before_they_are_acknowledged),
         cmocka_unit_test(a_retained_message_of_qos_2_is_stored_with_the_end_of_its_id),
+        cmocka_unit_test(a_release_over_two_workers_is_sent_when_all_of_it_is_stored),
+        cmocka_unit_test(a_will_is_stored_whole_before_it_is_sent),
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),
