@@ -38,6 +38,16 @@ static bool is_there(const struct noc_store *store, const char *ending)
     return lstat(path, &status) == 0;
 }
 
+/* A log that holds something. Who only read the database leaves an empty one. */
+static bool has_log(const struct noc_store *store)
+{
+    char path[PATH_MAX];
+    struct stat status;
+
+    name(store, "-wal", path);
+    return lstat(path, &status) == 0 && status.st_size > 0;
+}
+
 static int sync_folder(const struct noc_store *store)
 {
     int fd = open(store->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -184,7 +194,7 @@ static int make(struct noc_store *store, bool is_salvaging, char *error, size_t 
     if (err == NOC_OK) {
         err = end_new(store, &connection, error, error_n);
     }
-    if (err == NOC_OK && (is_there(store, "") || is_there(store, "-wal"))) {
+    if (err == NOC_OK && (is_there(store, "") || has_log(store))) {
         err = set_aside(store, error, error_n);
     }
     return err < 0 ? err : take_place(store, error, error_n);
@@ -326,11 +336,11 @@ static int prepare_place(struct noc_store *store, int *ret_rc, char *error, size
         return NOC_OK;
     }
     if (is_there(store, ".new")) {
-        int err = is_there(store, "-wal") ? set_aside(store, error, error_n) : NOC_OK;
+        int err = has_log(store) ? set_aside(store, error, error_n) : NOC_OK;
 
         return err < 0 ? err : take_place(store, error, error_n);
     }
-    if (is_there(store, "-wal")) {
+    if (has_log(store)) {
         *ret_rc = SQLITE_CORRUPT;
         return NOC_OK;
     }
