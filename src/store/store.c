@@ -61,6 +61,8 @@ static struct noc_store *store_new(const struct noc_store_options *options)
     }
     store->lock_fd = -1;
     store->next_message = 1;
+    noc_list_init(&store->held);
+    noc_list_init(&store->group.ready);
     noc_store_tombstones_init(&store->tombstones);
     store->folder = strdup(options->folder);
     store->path = malloc(folder_n + sizeof("/noctule.db"));
@@ -180,8 +182,7 @@ void noc_store_close(struct noc_store *store)
     }
     noc_store_stop(store);
     noc_store_disconnect(&store->connection);
-    noc_store_held_free(store->held);
-    noc_store_held_free(store->group.ready);
+    noc_store_held_done(&store->held);
     noc_store_tombstones_done(&store->tombstones);
     noc_store_damaged_done(store);
     noc_map64_done(&store->message_ids);

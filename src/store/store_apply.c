@@ -218,10 +218,23 @@ static int insert_outgoing(struct noc_store *store, const struct noc_operation *
     return rc;
 }
 
-static int end_outgoing(struct noc_store *store, const struct noc_operation *operation)
+/*
+ * Rows go. The trigger may take messages along, and this group's among them: then the next operation
+ * that needs one makes its row again.
+ */
+static int end_outgoing(struct noc_store *store, uint64_t slot, uint64_t first, uint64_t last)
 {
-    return run(store, NOC_STORE_END_OUTGOING, outgoing_key(operation->slot, operation->first),
-        outgoing_key(operation->slot, operation->last));
+    sqlite3 *db = store->connection.db;
+    sqlite3_int64 before = sqlite3_total_changes64(db);
+    int rc =
+        run(store, NOC_STORE_END_OUTGOING, outgoing_key(slot, first), outgoing_key(slot, last));
+
+    if (rc == SQLITE_OK && store->message_ids.count > 0 &&
+        sqlite3_total_changes64(db) - before != sqlite3_changes64(db)) {
+        noc_map64_done(&store->message_ids);
+        store->message_ids = (struct noc_map64){.entries = NULL};
+    }
+    return rc;
 }
 
 static int put_outgoing(struct noc_store *store, const struct noc_operation *operation,
@@ -230,20 +243,18 @@ static int put_outgoing(struct noc_store *store, const struct noc_operation *ope
     uint64_t shared = 0;
     int rc;
 
-    /* Large first, so that a row that goes for this one does not take the message along. */
     if (message != NULL && is_large(message)) {
-        rc = share_message(store, message, &shared);
-        if (rc != SQLITE_OK) {
-            return rc;
-        }
-    }
-    rc = insert_outgoing(store, operation, message, shared);
-    if ((rc & 0xff) == SQLITE_CONSTRAINT) {
-        uint64_t key = outgoing_key(operation->slot, operation->first);
-
-        rc = run(store, NOC_STORE_END_OUTGOING, key, key);
+        rc = end_outgoing(store, operation->slot, operation->first, operation->first);
         if (rc == SQLITE_OK) {
-            rc = insert_outgoing(store, operation, message, shared);
+            rc = share_message(store, message, &shared);
+        }
+        return rc != SQLITE_OK ? rc : insert_outgoing(store, operation, message, shared);
+    }
+    rc = insert_outgoing(store, operation, message, 0);
+    if ((rc & 0xff) == SQLITE_CONSTRAINT) {
+        rc = end_outgoing(store, operation->slot, operation->first, operation->first);
+        if (rc == SQLITE_OK) {
+            rc = insert_outgoing(store, operation, message, 0);
         }
     }
     return rc;
@@ -324,8 +335,7 @@ static int end_session(struct noc_store *store, uint64_t slot)
             store, NOC_STORE_END_INCOMING, incoming_key(slot, 0), incoming_key(slot, UINT16_MAX));
     }
     if (rc == SQLITE_OK) {
-        rc = run(store, NOC_STORE_END_OUTGOING, outgoing_key(slot, 0),
-            outgoing_key(slot, NOC_SEQUENCE_MAX));
+        rc = end_outgoing(store, slot, 0, NOC_SEQUENCE_MAX);
     }
     return rc;
 }
@@ -346,7 +356,7 @@ int noc_store_apply(struct noc_store *store, const struct noc_operation *operati
     case NOC_OP_OUTGOING_PUBREC:
         return put_outgoing(store, operation, NULL);
     case NOC_OP_OUTGOING_END:
-        return end_outgoing(store, operation);
+        return end_outgoing(store, operation->slot, operation->first, operation->last);
     case NOC_OP_INCOMING:
         return put_incoming(store, operation);
     case NOC_OP_INCOMING_END:

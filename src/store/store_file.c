@@ -6,7 +6,8 @@
  *
  *   noctule.db.new~  --written, synced, renamed-->  noctule.db.new  --renamed-->  noctule.db
  *
- * So noctule.db is never empty or half made, and one that is has been damaged.
+ * So noctule.db is never empty or half made, and one that is has been damaged. A bad one is set aside
+ * between the two renames; whoever finds noctule.db.new alone goes on there.
  */
 #define _GNU_SOURCE
 #include "store/store_internal.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/store_row.h"
@@ -34,6 +36,16 @@ static bool is_there(const struct noc_store *store, const char *ending)
 
     name(store, ending, path);
     return lstat(path, &status) == 0;
+}
+
+/* A log that holds something. Who only read the database leaves an empty one. */
+static bool has_log(const struct noc_store *store)
+{
+    char path[PATH_MAX];
+    struct stat status;
+
+    name(store, "-wal", path);
+    return lstat(path, &status) == 0 && status.st_size > 0;
 }
 
 static int sync_folder(const struct noc_store *store)
@@ -77,7 +89,7 @@ static int begin_new(
         return cannot("make", path, strerror(errno), error, error_n);
     }
     (void)close(fd);
-    if (noc_store_connect(connection, path, store->vfs.name, 2) != SQLITE_OK ||
+    if (noc_store_connect(connection, path, NULL, 2) != SQLITE_OK ||
         noc_store_create_tables(connection) != SQLITE_OK) {
         (void)cannot("write", path, sqlite3_errmsg(connection->db), error, error_n);
         noc_store_disconnect(connection);
@@ -128,13 +140,62 @@ static int take_place(struct noc_store *store, char *error, size_t error_n)
     return NOC_OK;
 }
 
-static int make(struct noc_store *store, char *error, size_t error_n)
+/* A name for the bad file that is free: noctule.db.YYYYMMDD-HHMMSS.bad */
+static void name_aside(const struct noc_store *store, char *ending, size_t ending_n)
+{
+    time_t now = (time_t)(store->options.clock_wall_ms() / 1000);
+    struct tm utc = {0};
+    char stamp[32];
+
+    (void)gmtime_r(&now, &utc);
+    (void)strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &utc);
+    (void)snprintf(ending, ending_n, ".%s.bad", stamp);
+    for (unsigned i = 2; is_there(store, ending) && i < 100; i++) {
+        (void)snprintf(ending, ending_n, ".%s-%u.bad", stamp, i);
+    }
+}
+
+/* The database first: a log without one is known for what it is. */
+static int set_aside(struct noc_store *store, char *error, size_t error_n)
+{
+    char ending[64];
+    char path[PATH_MAX];
+    char log[PATH_MAX];
+
+    name_aside(store, ending, sizeof(ending));
+    name(store, ending, path);
+    if (rename(store->path, path) != 0 && errno != ENOENT) {
+        return cannot("rename", store->path, strerror(errno), error, error_n);
+    }
+    name(store, "-wal", log);
+    (void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "-wal");
+    if (rename(log, path) != 0 && errno != ENOENT) {
+        return cannot("rename", log, strerror(errno), error, error_n);
+    }
+    name(store, ending, path);
+    noc_store_log(store, NOC_LOG_WARNING, "the old store is kept as '%s'", path);
+    return NOC_OK;
+}
+
+/* A new store in the place of what was there, with what is whole of that when is_salvaging. */
+static int make(struct noc_store *store, bool is_salvaging, char *error, size_t error_n)
 {
     struct noc_store_connection connection = {.db = NULL};
     int err = begin_new(store, &connection, error, error_n);
 
+    if (err == NOC_OK && is_salvaging) {
+        int rc = noc_store_salvage(store, connection.db);
+
+        if (rc != SQLITE_OK) {
+            err = cannot("salvage", store->path, sqlite3_errmsg(connection.db), error, error_n);
+            noc_store_disconnect(&connection);
+        }
+    }
     if (err == NOC_OK) {
         err = end_new(store, &connection, error, error_n);
+    }
+    if (err == NOC_OK && (is_there(store, "") || has_log(store))) {
+        err = set_aside(store, error, error_n);
     }
     return err < 0 ? err : take_place(store, error, error_n);
 }
@@ -172,6 +233,32 @@ static int read_clock(struct noc_store *store)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* For EMPTY: all rows, as load could not go back when it met a bad one. */
+static int check_rows(sqlite3 *db, char *error, size_t error_n)
+{
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; i < NOC_COUNT(noc_store_tables) && rc == SQLITE_OK; i++) {
+        sqlite3_stmt *statement = NULL;
+        char sql[64];
+
+        (void)snprintf(sql, sizeof(sql), "SELECT * FROM %s", noc_store_tables[i].name);
+        rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+        while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+            rc = noc_store_row_is_whole(statement, (char)noc_store_tables[i].table)
+                     ? SQLITE_OK
+                     : SQLITE_CORRUPT;
+        }
+        rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
+        (void)sqlite3_finalize(statement);
+        if (rc != SQLITE_OK) {
+            (void)snprintf(
+                error, error_n, "a row of table %s is damaged", noc_store_tables[i].name);
+        }
+    }
+    return rc;
+}
+
 /* Open what is there, and look whether it can be used; nothing of it is written. SQLite's code. */
 static int open_checked(struct noc_store *store, char *error, size_t error_n)
 {
@@ -184,7 +271,14 @@ static int open_checked(struct noc_store *store, char *error, size_t error_n)
         (void)snprintf(error, error_n, "%s", sqlite3_errmsg(connection->db));
         return rc;
     }
+    if (sqlite3_db_readonly(connection->db, "main") == 1) {
+        (void)snprintf(error, error_n, "it cannot be written");
+        return SQLITE_CANTOPEN;
+    }
     rc = noc_store_check(connection, error, error_n);
+    if (rc == SQLITE_OK && store->options.on_error == NOC_STORE_EMPTY) {
+        rc = check_rows(connection->db, error, error_n);
+    }
     if (rc != SQLITE_OK) {
         return rc;
     }
@@ -202,27 +296,91 @@ static int open_checked(struct noc_store *store, char *error, size_t error_n)
     return rc;
 }
 
+/* Is it the file's fault, or has reading it failed for another reason? */
+static bool is_bad(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR:
+    case SQLITE_READONLY: /* what is whole needs no writing to be opened */
+        return true;
+    case SQLITE_IOERR:
+        return rc != SQLITE_IOERR_NOMEM;
+    default:
+        return false;
+    }
+}
+
+static int refuse(struct noc_store *store, int rc, const char *reason, char *error, size_t error_n)
+{
+    if (!is_bad(rc)) {
+        return cannot("open", store->path, reason, error, error_n);
+    }
+    (void)snprintf(error, error_n,
+        "cannot use '%s': %s; put a backup in its place, or set persistence_on_error recover (or "
+        "empty)",
+        store->path, reason);
+    return NOC_EMALFORMED;
+}
+
+/* What an earlier start left half done, and a first store. *ret_rc: what is wrong with what is there. */
+static int prepare_place(struct noc_store *store, int *ret_rc, char *error, size_t error_n)
+{
+    char path[PATH_MAX];
+
+    *ret_rc = SQLITE_OK;
+    if (is_there(store, "")) {
+        name(store, ".new", path);
+        (void)unlink(path);
+        return NOC_OK;
+    }
+    if (is_there(store, ".new")) {
+        int err = has_log(store) ? set_aside(store, error, error_n) : NOC_OK;
+
+        return err < 0 ? err : take_place(store, error, error_n);
+    }
+    if (has_log(store)) {
+        *ret_rc = SQLITE_CORRUPT;
+        return NOC_OK;
+    }
+    return make(store, false, error, error_n);
+}
+
+/* With STOP the file stays as it is; otherwise a new one takes its place. */
+static int mend(struct noc_store *store, int rc, const char *reason, char *error, size_t error_n)
+{
+    if (store->options.on_error == NOC_STORE_STOP || !is_bad(rc)) {
+        return refuse(store, rc, reason, error, error_n);
+    }
+    noc_store_log(store, NOC_LOG_ERROR, "cannot use '%s': %s; a new store takes its place",
+        store->path, reason);
+    return make(store, store->options.on_error == NOC_STORE_RECOVER, error, error_n);
+}
+
 int noc_store_file_open(struct noc_store *store, char *error, size_t error_n)
 {
-    char reason[256] = "";
+    char reason[256] = "its log is there, but not the file itself";
     int rc;
+    int err = prepare_place(store, &rc, error, error_n);
 
-    if (!is_there(store, "")) {
-        int err = make(store, error, error_n);
-
+    if (err < 0) {
+        return err;
+    }
+    if (rc == SQLITE_OK) {
+        rc = open_checked(store, reason, sizeof(reason));
+    }
+    if (rc != SQLITE_OK) {
+        noc_store_disconnect(&store->connection);
+        err = mend(store, rc, reason, error, error_n);
         if (err < 0) {
             return err;
         }
+        rc = open_checked(store, reason, sizeof(reason));
     }
-    rc = open_checked(store, reason, sizeof(reason));
     if (rc != SQLITE_OK) {
         noc_store_disconnect(&store->connection);
-        (void)snprintf(error, error_n,
-            "cannot use '%s': %s; put a backup in its place, or set persistence_on_error recover "
-            "(or "
-            "empty)",
-            store->path, reason);
-        return NOC_EMALFORMED;
+        return refuse(store, rc, reason, error, error_n);
     }
     store->log_bytes = 1; /* what a crash left */
     (void)sqlite3_wal_hook(store->connection.db, log_grew, store);

@@ -19,9 +19,9 @@ enum { NOC_STORE_INLINE_BYTES = 512 };
 
 /* A ticket's operations, moved out of their batches. Its place is ticket->held. */
 struct noc_store_held {
+    struct noc_list link; /* among those that wait, or those that are ready */
     struct noc_ticket *ticket;
     struct noc_operations operations;
-    struct noc_store_held *next;
 };
 
 /* A retained message that went: what is older than that does not come back. */
@@ -50,8 +50,8 @@ struct noc_store_damaged {
 /* The group that is written. */
 struct noc_store_group {
     struct noc_operations *first, *last; /* batches */
-    struct noc_store_held *ready;        /* tickets that are complete */
-    struct noc_store_held *ready_last;
+    struct noc_list ready;               /* tickets that are complete */
+    uint64_t applied;                    /* operations, in the try under way */
 };
 
 struct noc_store {
@@ -67,7 +67,7 @@ struct noc_store {
     uint64_t next_message;        /* id in the table messages */
     struct noc_map64 message_ids; /* of this group: message -> its id */
     struct noc_store_tombstones tombstones;
-    struct noc_store_held *held; /* tickets that wait for parts */
+    struct noc_list held; /* tickets that wait for parts */
     struct noc_store_group group;
     uint64_t committed_ms, clock_written_ms, synced_ms;
     uint64_t log_bytes; /* in the WAL, not yet in the database */
@@ -106,7 +106,7 @@ NOC_MUST_CHECK int noc_store_apply_clock(struct noc_store *store);
 /* Move what has a ticket out of the batch. NOC_ENOMEM: call again. */
 NOC_MUST_CHECK int noc_store_tickets_gather(struct noc_store *store, struct noc_operations *batch);
 void noc_store_tickets_forget_slot(struct noc_store *store, uint64_t slot);
-void noc_store_held_free(struct noc_store_held *held); /* with all behind it */
+void noc_store_held_done(struct noc_list *held); /* frees all */
 
 /* store_tombstone.c */
 
@@ -126,6 +126,9 @@ NOC_MUST_CHECK int noc_store_damaged_add(
     struct noc_store *store, const struct noc_store_table_row *table, sqlite3_stmt *row);
 void noc_store_damaged_done(struct noc_store *store);
 NOC_MUST_CHECK int noc_store_sweep(struct noc_store *store); /* SQLite's code */
+
+/* store_salvage.c: the rows of the file at store->path that are whole; the code is the new database's. */
+NOC_MUST_CHECK int noc_store_salvage(struct noc_store *store, sqlite3 *to);
 
 /* store_thread.c */
 void *noc_store_run(void *store);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* A message's columns: as they stand in every table that has messages. */
-#define MESSAGE                                                                              \
+#define MESSAGE                                                                            \
     "topic TEXT, properties BLOB, payload BLOB, as_qos INTEGER, as_retain INTEGER, until " \
     "INTEGER"
 
@@ -30,19 +30,20 @@ static const char *const schema[] = {
 };
 
 const struct noc_store_table_row noc_store_tables[7] = {
-    {NOC_STORE_SESSIONS, "sessions", "slot", 1,
+    {NOC_STORE_SESSIONS, "sessions", "slot", "slot DESC", 1,
         "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
-    {NOC_STORE_SUBSCRIPTIONS, "subscriptions", "slot, share, filter", 3,
+    {NOC_STORE_SUBSCRIPTIONS, "subscriptions", "slot, share, filter",
+        "slot DESC, share DESC, filter DESC", 3,
         "INSERT OR IGNORE INTO subscriptions VALUES (?,?,?,?,?,?)"},
-    {NOC_STORE_INCOMING, "incoming", "key", 1,
+    {NOC_STORE_INCOMING, "incoming", "key", "key DESC", 1,
         "INSERT OR IGNORE INTO incoming VALUES (?,?,?,?,?,?,?,?)"},
-    {NOC_STORE_OUTGOING, "outgoing", "key", 1,
+    {NOC_STORE_OUTGOING, "outgoing", "key", "key DESC", 1,
         "INSERT OR IGNORE INTO outgoing VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"},
-    {NOC_STORE_MESSAGES, "messages", "id", 1,
+    {NOC_STORE_MESSAGES, "messages", "id", "id DESC", 1,
         "INSERT OR IGNORE INTO messages VALUES (?,?,?,?,?,?,?,?)"},
-    {NOC_STORE_RETAINED, "retained", "topic", 1,
+    {NOC_STORE_RETAINED, "retained", "topic", "topic DESC", 1,
         "INSERT OR IGNORE INTO retained VALUES (?,?,?,?,?,?,?,?)"},
-    {NOC_STORE_CLOCK, "clock", "id", 1, "INSERT OR IGNORE INTO clock VALUES (?,?,?,?)"},
+    {NOC_STORE_CLOCK, "clock", "id", "id DESC", 1, "INSERT OR IGNORE INTO clock VALUES (?,?,?,?)"},
 };
 
 static const char *const statements[NOC_STORE_STATEMENTS] = {

@@ -33,6 +33,7 @@ struct noc_store_table_row {
     enum noc_store_table table;
     const char *name;
     const char *key;      /* its columns, the first of the table */
+    const char *key_back; /* the same, for the opposite order */
     unsigned key_columns; /* how many */
     const char *insert;   /* a row as it stands in another file */
 };

@@ -131,6 +131,16 @@ static void checkpoint(struct noc_store *store)
     }
 }
 
+/* With OFF SQLite does not sync what a checkpoint writes either. Asked for, it does. */
+static void set_synchronous(struct noc_store *store, bool is_wanted)
+{
+    if (store->options.sync == NOC_STORE_SYNC_OFF) {
+        (void)sqlite3_exec(store->connection.db,
+            is_wanted ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = OFF", NULL, NULL,
+            NULL);
+    }
+}
+
 static void sync_log(struct noc_store *store)
 {
     sqlite3_file *log = NULL;
@@ -148,31 +158,21 @@ static void sync_log(struct noc_store *store)
     }
 }
 
-static int apply_batch(struct noc_store *store, const struct noc_operations *batch)
+static int apply_all(struct noc_store *store, const struct noc_operations *operations)
 {
-    for (size_t i = 0; i < batch->count; i++) {
-        int rc = noc_store_apply(store, &batch->at[i]);
+    for (size_t i = 0; i < operations->count; i++) {
+        const struct noc_operation *operation = &operations->at[i];
+        int rc;
 
+        /* Moved to its ticket, or of a session that ended while its ticket waited. */
+        if (operation->kind == 0 || (operation->slot == 0 && operation->kind != NOC_OP_RETAINED)) {
+            continue;
+        }
+        rc = noc_store_apply(store, operation);
         if (rc != SQLITE_OK) {
             return rc;
         }
-    }
-    return SQLITE_OK;
-}
-
-/* Operations of sessions that ended meanwhile have lost their slot. */
-static int apply_held(struct noc_store *store, const struct noc_store_held *held)
-{
-    for (size_t i = 0; i < held->operations.count; i++) {
-        const struct noc_operation *operation = &held->operations.at[i];
-
-        if (operation->slot != 0 || operation->kind == NOC_OP_RETAINED) {
-            int rc = noc_store_apply(store, operation);
-
-            if (rc != SQLITE_OK) {
-                return rc;
-            }
-        }
+        store->group.applied++;
     }
     return SQLITE_OK;
 }
@@ -180,40 +180,25 @@ static int apply_held(struct noc_store *store, const struct noc_store_held *held
 static int apply_group(struct noc_store *store)
 {
     const struct noc_operations *batch;
-    const struct noc_store_held *held;
+    const struct noc_list *ready = &store->group.ready;
     int rc = SQLITE_OK;
 
+    store->group.applied = 0;
     for (batch = store->group.first; batch != NULL && rc == SQLITE_OK; batch = batch->next) {
-        rc = apply_batch(store, batch);
+        rc = apply_all(store, batch);
     }
-    for (held = store->group.ready; held != NULL && rc == SQLITE_OK; held = held->next) {
-        rc = apply_held(store, held);
+    for (struct noc_list *at = ready->next; at != ready && rc == SQLITE_OK; at = at->next) {
+        rc = apply_all(store, &NOC_CONTAINER(at, struct noc_store_held, link)->operations);
     }
     return rc;
-}
-
-static uint64_t group_operations(const struct noc_store *store)
-{
-    const struct noc_operations *batch;
-    const struct noc_store_held *held;
-    uint64_t count = 0;
-
-    for (batch = store->group.first; batch != NULL; batch = batch->next) {
-        count += batch->count;
-    }
-    for (held = store->group.ready; held != NULL; held = held->next) {
-        count += held->operations.count;
-    }
-    return count;
 }
 
 static void committed(struct noc_store *store)
 {
     store->committed_ms = noc_store_now_ms(store);
-    store->is_unsynced = store->options.sync == NOC_STORE_SYNC_INTERVAL;
+    store->is_unsynced = store->options.sync != NOC_STORE_SYNC_ALWAYS;
     (void)atomic_fetch_add_explicit(&store->commits, 1, memory_order_relaxed);
-    (void)atomic_fetch_add_explicit(
-        &store->operations, group_operations(store), memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&store->operations, store->group.applied, memory_order_relaxed);
 }
 
 /* One try. SQLite's code; nothing of the group is there unless that is SQLITE_OK. */
@@ -253,9 +238,11 @@ static void roll_back(struct noc_store *store)
 static void answer(struct noc_store *store, int err)
 {
     struct noc_operations *batch = store->group.first;
-    struct noc_store_held *ready = store->group.ready;
+    struct noc_list ready;
 
-    store->group = (struct noc_store_group){.first = NULL};
+    noc_list_init(&ready);
+    noc_list_join(&ready, &store->group.ready);
+    store->group.first = store->group.last = NULL;
     while (batch != NULL) {
         struct noc_operations *next = batch->next;
 
@@ -263,11 +250,13 @@ static void answer(struct noc_store *store, int err)
         store->options.committed(store->options.context, batch, err);
         batch = next;
     }
-    for (struct noc_store_held *held = ready; held != NULL && err == NOC_OK; held = held->next) {
-        held->ticket->held = NULL;
-        held->ticket->done(held->ticket);
+    for (struct noc_list *at = ready.next; at != &ready && err == NOC_OK; at = at->next) {
+        struct noc_ticket *ticket = NOC_CONTAINER(at, struct noc_store_held, link)->ticket;
+
+        ticket->held = NULL;
+        ticket->done(ticket);
     }
-    noc_store_held_free(ready);
+    noc_store_held_done(&ready);
 }
 
 /* CLOCK_MONOTONIC in so many milliseconds. */
@@ -359,7 +348,8 @@ static void process_group(struct noc_store *store)
 /* How long the thread may sleep when nothing comes. */
 static uint64_t rest_ms(const struct noc_store *store)
 {
-    if (store->is_unsynced && store->options.interval_ms < IDLE_MS) {
+    if (store->is_unsynced && store->options.sync == NOC_STORE_SYNC_INTERVAL &&
+        store->options.interval_ms < IDLE_MS) {
         return store->options.interval_ms;
     }
     return store->is_unsynced || store->log_bytes > 0 ? IDLE_MS : REST_MS;
@@ -374,8 +364,11 @@ static void look_around(struct noc_store *store, bool is_flushing)
     if (store->is_failed) {
         return;
     }
-    if (is_flushing ||
-        (store->is_unsynced && now_ms - store->synced_ms >= store->options.interval_ms)) {
+    if (is_flushing) {
+        set_synchronous(store, true);
+    }
+    if (is_flushing || (store->options.sync == NOC_STORE_SYNC_INTERVAL &&
+                           now_ms - store->synced_ms >= store->options.interval_ms)) {
         sync_log(store);
     }
     if (store->group.first == NULL && now_ms - store->clock_written_ms >= CLOCK_IDLE_MS &&
@@ -385,6 +378,9 @@ static void look_around(struct noc_store *store, bool is_flushing)
     if (is_flushing || store->log_bytes > LOG_BYTES_MAX ||
         (store->group.first == NULL && now_ms - store->committed_ms >= IDLE_MS)) {
         checkpoint(store);
+    }
+    if (is_flushing) {
+        set_synchronous(store, false);
     }
 }
 
@@ -429,6 +425,7 @@ void noc_store_finish(struct noc_store *store)
     if (write_group(store, 0) != SQLITE_OK) {
         roll_back(store);
     }
+    set_synchronous(store, true);
     sync_log(store);
     checkpoint(store);
     if (store->log_bytes == 0) {

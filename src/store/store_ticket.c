@@ -23,27 +23,10 @@ static struct noc_store_held *held_of(struct noc_store *store, struct noc_ticket
         return NULL;
     }
     held->ticket = ticket;
-    held->next = store->held;
-    store->held = held;
+    noc_list_init(&held->link);
+    noc_list_append(&store->held, &held->link);
     ticket->held = held;
     return held;
-}
-
-static void make_ready(struct noc_store *store, struct noc_store_held *held)
-{
-    struct noc_store_held **place = &store->held;
-
-    while (*place != held) {
-        place = &(*place)->next;
-    }
-    *place = held->next;
-    held->next = NULL;
-    if (store->group.ready == NULL) {
-        store->group.ready = held;
-    } else {
-        store->group.ready_last->next = held;
-    }
-    store->group.ready_last = held;
 }
 
 static int gather(struct noc_store *store, struct noc_operation *operation)
@@ -58,7 +41,8 @@ static int gather(struct noc_store *store, struct noc_operation *operation)
     if (operation->kind == NOC_OP_PART) {
         *operation = (struct noc_operation){.kind = 0};
         if (++ticket->have == ticket->parts) {
-            make_ready(store, held);
+            noc_list_remove(&held->link);
+            noc_list_append(&store->group.ready, &held->link);
         }
         return NOC_OK;
     }
@@ -85,9 +69,11 @@ int noc_store_tickets_gather(struct noc_store *store, struct noc_operations *bat
     return NOC_OK;
 }
 
-static void forget_slot(struct noc_store_held *held, uint64_t slot)
+static void forget_slot(struct noc_list *list, uint64_t slot)
 {
-    for (; held != NULL; held = held->next) {
+    for (struct noc_list *at = list->next; at != list; at = at->next) {
+        struct noc_store_held *held = NOC_CONTAINER(at, struct noc_store_held, link);
+
         for (size_t i = 0; i < held->operations.count; i++) {
             struct noc_operation *operation = &held->operations.at[i];
 
@@ -100,17 +86,18 @@ static void forget_slot(struct noc_store_held *held, uint64_t slot)
 
 void noc_store_tickets_forget_slot(struct noc_store *store, uint64_t slot)
 {
-    forget_slot(store->held, slot);
-    forget_slot(store->group.ready, slot);
+    forget_slot(&store->held, slot);
+    forget_slot(&store->group.ready, slot);
 }
 
-void noc_store_held_free(struct noc_store_held *held)
+void noc_store_held_done(struct noc_list *held)
 {
-    while (held != NULL) {
-        struct noc_store_held *next = held->next;
+    struct noc_list *link;
 
-        noc_operations_done(&held->operations);
-        free(held);
-        held = next;
+    while ((link = noc_list_take(held)) != NULL) {
+        struct noc_store_held *gone = NOC_CONTAINER(link, struct noc_store_held, link);
+
+        noc_operations_done(&gone->operations);
+        free(gone);
     }
 }

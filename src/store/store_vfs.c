@@ -5,6 +5,7 @@
  */
 #include "store/store_vfs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -64,13 +65,22 @@ static int file_read(sqlite3_file *file, void *bytes, int n, sqlite3_int64 offse
 static int file_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int64 offset)
 {
     int rc = ask(file, NOC_STORE_CALL_WRITE, bytes, n, offset);
+    int reason = 0;
 
     if (rc != SQLITE_OK) {
         return rc;
     }
     (void)atomic_fetch_add_explicit(
         &file_of(file)->vfs->bytes_written, (uint64_t)n, memory_order_relaxed);
-    return system_of(file)->pMethods->xWrite(system_of(file), bytes, n, offset);
+    rc = system_of(file)->pMethods->xWrite(system_of(file), bytes, n, offset);
+    /* A quota is a full disk too. */
+    if (rc == SQLITE_IOERR_WRITE &&
+        system_of(file)->pMethods->xFileControl(
+            system_of(file), SQLITE_FCNTL_LAST_ERRNO, &reason) == SQLITE_OK &&
+        reason == EDQUOT) {
+        rc = SQLITE_FULL;
+    }
+    return rc;
 }
 
 static int file_truncate(sqlite3_file *file, sqlite3_int64 size)

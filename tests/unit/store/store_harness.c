@@ -43,6 +43,9 @@ static void on_committed(void *context, struct noc_operations *batch, int err)
         world->answers[world->answer_count++] = (struct answer){batch, err};
     }
     (void)pthread_cond_broadcast(&world->changed);
+    while (world->is_held) {
+        (void)pthread_cond_wait(&world->changed, &world->lock);
+    }
     (void)pthread_mutex_unlock(&world->lock);
 }
 
@@ -261,6 +264,7 @@ static int try_load(struct world *world)
         world->store = NULL;
         return err;
     }
+    world->store->vfs.fault = world->fault;
     return noc_store_load(
         world->store, &visitor, world, &world->loaded, world->error, sizeof(world->error));
 }
@@ -380,6 +384,20 @@ void add_outgoing(struct noc_operations *batch, uint64_t slot, uint64_t sequence
     operation->message = message_of(topic, payload);
 }
 
+void add_subscription(struct noc_operations *batch, uint8_t kind, uint64_t slot, const char *group,
+    const char *filter, uint8_t options, uint32_t id)
+{
+    struct noc_subscription_record record = {
+        .slot = slot,
+        .group = noc_slice_of(group),
+        .filter = noc_slice_of(filter),
+        .options = options,
+        .id = id,
+    };
+
+    add(batch, kind, slot, 0)->as.subscription = noc_subscription_record_copy(&record);
+}
+
 void add_retained(
     struct noc_operations *batch, const char *topic, const char *payload, uint64_t version)
 {
@@ -387,6 +405,14 @@ void add_retained(
 
     operation->message = message_of(topic, payload);
     operation->message->retain = true;
+}
+
+void hold(struct world *world, bool is_held)
+{
+    (void)pthread_mutex_lock(&world->lock);
+    world->is_held = is_held;
+    (void)pthread_cond_broadcast(&world->changed);
+    (void)pthread_mutex_unlock(&world->lock);
 }
 
 void wait_answers(struct world *world, size_t count)

@@ -17,7 +17,7 @@
 #include "store/store.h"
 #include "store/store_internal.h"
 
-enum { LINES_MAX = 64 };
+enum { LINES_MAX = 512 };
 
 struct answer {
     struct noc_operations *batch;
@@ -31,6 +31,9 @@ struct world {
     struct noc_store *store;
     char error[512];
 
+    /* Given to the store before load. */
+    struct noc_store_fault fault;
+
     /* What load told. */
     char *lines[LINES_MAX];
     size_t line_count, told_count;
@@ -42,6 +45,7 @@ struct world {
     struct answer answers[4096];
     size_t answer_count;
     unsigned done_count, failed_count;
+    bool is_held; /* committed() does not return */
     char log[8192];
 };
 
@@ -72,6 +76,12 @@ struct noc_operation *add(
     struct noc_operations *batch, uint8_t kind, uint64_t slot, uint64_t first);
 void add_retained(
     struct noc_operations *batch, const char *topic, const char *payload, uint64_t version);
+
+void add_subscription(struct noc_operations *batch, uint8_t kind, uint64_t slot, const char *group,
+    const char *filter, uint8_t options, uint32_t id);
+
+/* While it is held the thread waits in committed(). */
+void hold(struct world *world, bool is_held);
 
 /* Give it, wait for its answer; frees it. */
 int submit(struct world *world, struct noc_operations *batch);

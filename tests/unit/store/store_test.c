@@ -88,20 +88,6 @@ static void a_session_comes_back(void **state)
         "expires=never sent=0");
 }
 
-static void add_subscription(struct noc_operations *batch, uint8_t kind, uint64_t slot,
-    const char *group, const char *filter, uint8_t options, uint32_t id)
-{
-    struct noc_subscription_record record = {
-        .slot = slot,
-        .group = noc_slice_of(group),
-        .filter = noc_slice_of(filter),
-        .options = options,
-        .id = id,
-    };
-
-    add(batch, kind, slot, 0)->as.subscription = noc_subscription_record_copy(&record);
-}
-
 static void subscriptions_come_back(void **state)
 {
     struct world *world = *state;
