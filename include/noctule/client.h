@@ -20,7 +20,9 @@
  *
  * After NOC_EVENT_CLOSED the caller closes its transport, waits as long as
  * noc_backoff_ms() (backoff.h) says, opens it again and calls start(). What the
- * outbox holds is then sent: again if the server kept the session, else anew.
+ * outbox holds is then sent: again if the server kept the session, else anew. Without a session a
+ * message of QoS 2 can come twice: some servers hand it on at once, but others only when PUBREL comes,
+ * and would lose it.
  *
  * The loop is the same everywhere:
  *
@@ -254,7 +256,6 @@ struct noc_client {
     uint8_t server_lacks; /* features */
     uint8_t server_qos_less; /* by how much the server's QoS is below 2 */
     bool is_held;            /* it can't be sent, and that is to be told */
-    bool is_anew;            /* the server knows nothing of what was sent before */
     bool is_lost;            /* the transport is no more */
     bool is_streaming;       /* a message is being handed out in chunks, */
     bool is_repeated;        /* but the application has had it */

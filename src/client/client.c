@@ -198,7 +198,7 @@ uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms)
     if (client->state == NOC_CLIENT_IDLE) {
         return UINT32_MAX;
     }
-    if (client->is_lost || (NOC_WITH_QOS && client->is_held) ||
+    if (client->is_lost || noc_engine_is_held(client) ||
         (client->out_at == client->out_end && (client->state == NOC_CLIENT_CLOSING ||
                                                   (client->wants_out && !is_in_pieces(client))))) {
         return 0;
@@ -275,7 +275,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     if (client->state == NOC_CLIENT_CLOSING) {
         return step_closing(client, event);
     }
-    if (NOC_WITH_QOS && client->is_held) {
+    if (noc_engine_is_held(client)) {
         return noc_engine_take_held(client, event);
     }
     if (NOC_WITH_SUBSCRIBE && client->is_streaming) {
@@ -294,7 +294,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     }
     if (NOC_WITH_QOS) {
         noc_engine_pump(client);
-        if (client->is_held || client->state == NOC_CLIENT_CLOSING) {
+        if (noc_engine_is_held(client) || client->state == NOC_CLIENT_CLOSING) {
             return NOC_STEP_ON;
         }
     }
