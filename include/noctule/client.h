@@ -262,6 +262,7 @@ struct noc_client {
     bool wants_out;          /* what came can't be answered before something was written */
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
     bool has_ws_ping;        /* a ping is to be answered */
+    bool has_ws_data;        /* what goes are no control frames */
     bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
     uint8_t ws_held_n;
 
@@ -273,7 +274,7 @@ struct noc_client {
     uint32_t out_at, out_end, out_framed;
     uint32_t flow_at; /* bytes of the outbox's message at its cursor that are in out */
 
-    uint32_t sent_ms;     /* last time something was written, */
+    uint32_t sent_ms;     /* last time something of MQTT was written, */
     uint32_t received_ms; /* and came */
     uint32_t asked_ms;    /* since when an answer is waited for */
 

@@ -378,7 +378,9 @@ void noc_client_sent(struct noc_client *client, size_t n, uint32_t now_ms)
 {
     if (n > 0) {
         client->out_at += (uint32_t)n;
-        client->sent_ms = now_ms;
+        if (!noc_engine_has_ws(client) || client->has_ws_data) {
+            client->sent_ms = now_ms; /* a pong keeps nothing alive [MQTT-3.1.2-20] */
+        }
         if (client->out_at == client->out_end) {
             client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
         }

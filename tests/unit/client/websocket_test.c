@@ -246,6 +246,25 @@ static void an_upgrade_without_an_answer_ends(void **state)
     expect_wire(&kit, "");
 }
 
+/* Neither the proxy's pings nor our pongs reach the broker [MQTT-3.1.2-20]. */
+static void pongs_do_not_stand_in_for_pingreq(void **state)
+{
+    (void)state;
+    open_it(512, 384, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        kit.now_ms += 11000;
+        put_frame(0x89, (const uint8_t *)"are you there?", 14);
+        feed();
+        assert_int_equal(unframe(), 1);
+        expect_wire(&kit, "");
+        assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 45000 - 11000 * (i + 1));
+    }
+    kit.now_ms += 1000;
+    kit_run(&kit);
+    assert_int_equal(unframe(), 0);
+    expect_wire(&kit, "c0 00");
+}
+
 static char events_before[KIT_TEXT_MAX];
 static uint8_t wire_before[KIT_WIRE_MAX];
 static size_t wire_before_n;
@@ -404,6 +423,7 @@ int main(void)
         T(an_upgrade_without_an_answer_ends),
         T(frames_and_pieces_make_no_difference),
         T(a_close_is_answered_and_told),
+        T(pongs_do_not_stand_in_for_pingreq),
         T(goodbye_is_said_in_both_languages),
         T(bad_frames_end_the_connection),
         T(much_goes_in_many_frames),
