@@ -283,7 +283,8 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     } else if (!NOC_WITH_WEBSOCKET || client->state != NOC_CLIENT_UPGRADING) {
         done = noc_engine_take(client, event);
     }
-    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client)) {
+    /* A close frame must not overtake a packet that waits for room for its answer. */
+    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client) && !client->wants_out) {
         done = noc_engine_ws_take(client, event);
     }
     if (done != NOC_STEP_WAIT) {
