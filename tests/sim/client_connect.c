@@ -53,7 +53,7 @@ static bool is_misled(const struct sim_client *client)
         return false;
     }
     (void)pthread_mutex_lock(&wire->lock);
-    is_read = wire->up.n == 0; /* the server had all of CONNECT */
+    is_read = client->engine->has_said_connect && wire->up.n == 0; /* CONNECT, and all of it */
     (void)pthread_mutex_unlock(&wire->lock);
     return is_read && sim_engine_has_half(client);
 }

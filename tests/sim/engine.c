@@ -79,6 +79,7 @@ void sim_engine_new(struct sim_client *client)
     const struct sim_profile *its = sim_profile_of(client);
     unsigned server_max = client->world->limits.max_inflight_messages;
     unsigned receive_max = its->receive_max > 0 ? its->receive_max : 20;
+    bool is_web;
 
     memset(engine, 0, sizeof *engine);
     engine->last_heard = UINT32_MAX;
@@ -89,6 +90,9 @@ void sim_engine_new(struct sim_client *client)
     }
     engine->in_room = 256 + (sim_chance(random, 500) ? 0 : sim_below(random, 8000));
     engine->out_room = 128 + (sim_chance(random, 500) ? 0 : sim_below(random, 3000));
+    is_web = sim_chance(random, 400);
+    engine->in_room += is_web ? 256 : 0;
+    engine->out_room += is_web ? 256 : 0;
     engine->in = sim_alloc(engine->in_room);
     engine->out = sim_alloc(engine->out_room);
     engine->aliases = (struct noc_client_aliases){.at = engine->alias_topics[0],
@@ -109,10 +113,13 @@ void sim_engine_new(struct sim_client *client)
     if (its->max_packet > 0 && sim_chance(random, 300) && !sim_client_is_watcher(client)) {
         engine->max_packet = its->max_packet;
     }
+    if (is_web) {
+        sim_ws_init(client);
+    }
     make_outbox(client);
     sim_engine_init(client);
-    sim_say(client->world, "client %s has an engine: in %zu, out %zu, %s", client->id,
-        engine->in_room, engine->out_room,
+    sim_say(client->world, "client %s has an engine: in %zu, out %zu, %s%s", client->id,
+        engine->in_room, engine->out_room, engine->ws.is_on ? "WebSocket, " : "",
         engine->options.outbox == NULL ? "no outbox"
         : engine->has_log              ? "log"
                                        : "ring");
@@ -135,6 +142,7 @@ void sim_engine_free(struct sim_client *client)
     free(engine->ring_bytes);
     free(engine->in);
     free(engine->out);
+    sim_ws_done(&engine->ws);
     sim_flash_done(&engine->flash);
     sim_wire_unref(engine->rival);
     free(engine);
@@ -157,7 +165,7 @@ bool sim_engine_is_idle(const struct sim_client *client)
 
     return noc_client_is_idle(&engine->client) && sim_engine_flights(client) == 0 &&
            engine->given == NULL && engine->releases.n == 0 && engine->completions.n == 0 &&
-           engine->rival == NULL && engine->received[0] == 0;
+           engine->rival == NULL && engine->received[0] == 0 && engine->ws.framed.n == 0;
 }
 
 /* ---- a connection ---- */
@@ -234,6 +242,18 @@ void sim_engine_lose(struct sim_client *client)
     }
 }
 
+static void write_bytes(struct sim_client *client, const uint8_t *bytes, size_t n)
+{
+    struct sim_engine *engine = client->engine;
+
+    if (engine->ws.is_on) {
+        sim_ws_say(client, bytes, n);
+    } else {
+        sim_tap_say(client, bytes, n);
+    }
+    noc_client_sent(&engine->client, n, sim_engine_now(client));
+}
+
 /* DISCONNECT, and all that is in front of it: what becomes of a half of it nobody could tell. */
 bool sim_engine_leave(struct sim_client *client, uint8_t reason, struct noc_slice props)
 {
@@ -253,20 +273,18 @@ bool sim_engine_leave(struct sim_client *client, uint8_t reason, struct noc_slic
     }
     sim_engine_check(client, err == NOC_OK, "it can't say goodbye");
     client->state = SIM_LEAVING;
-    for (;;) {
-        bytes = noc_client_peek(&engine->client, now, &n);
-        if (n == 0) {
-            break;
+    /* Once more for the close frame of a WebSocket. */
+    for (unsigned i = 0; i < 3 && noc_client_state(&engine->client) != NOC_CLIENT_IDLE; i++) {
+        while (bytes = noc_client_peek(&engine->client, now, &n), n > 0) {
+            write_bytes(client, bytes, n);
         }
-        sim_tap_say(client, bytes, n);
-        noc_client_sent(&engine->client, n, now);
+        sim_engine_check(client, sim_engine_listen(client), "power failed while it was leaving");
     }
     sim_engine_check(client, engine->has_said_goodbye, "it has said no goodbye");
-    if (!sim_engine_listen(client)) {
-        sim_engine_check(client, false, "power failed while it was leaving");
-    }
     sim_engine_check(client, noc_client_state(&engine->client) == NOC_CLIENT_IDLE,
         "it has said goodbye, but does not end");
+    sim_engine_check(
+        client, !engine->ws.is_on || engine->ws.is_closed, "it ends without the close frame");
     return true;
 }
 
@@ -290,7 +308,7 @@ static void check_keep_alive(struct sim_client *client)
     uint64_t now_ms = sim_now(client->world);
 
     if (keep_alive_s != NOC_KEEP_ALIVE_OFF && client->state == SIM_OPEN && engine->given == NULL &&
-        engine->pings == 0) {
+        engine->pings == 0 && engine->ws.framed.n == 0) {
         sim_engine_check(client, now_ms - engine->wrote_ms <= keep_alive_s * UINT64_C(1000),
             "it keeps silent for longer than its keep-alive [MQTT-3.1.2-20]");
     }
@@ -315,8 +333,7 @@ static bool speak(struct sim_client *client)
     most = some_of(client, n);
     engine->is_blocked = most < n;
     if (most > 0) {
-        sim_tap_say(client, bytes, most);
-        noc_client_sent(&engine->client, most, now);
+        write_bytes(client, bytes, most);
     }
     engine->is_stirred = true; /* the socket can be written to */
     return true;
@@ -341,7 +358,7 @@ static void go_round(struct sim_client *client)
     uint32_t wait_ms;
 
     if (n == 0 && !engine->has_closed && !engine->is_starved && engine->passed.n == 0 &&
-        server_has_closed(wire)) {
+        server_has_closed(wire) && (!engine->ws.is_on || sim_ws_end(client))) {
         engine->has_closed = true;
         noc_client_lost(&engine->client);
         engine->is_stirred = true;
@@ -376,8 +393,8 @@ static void open_turn(struct sim_client *client)
 
     engine->is_starved = world->is_active && client->paused_until > world->step;
     go_round(client);
-    if (client->state != SIM_OPEN) {
-        return;
+    if (client->state != SIM_OPEN || noc_client_state(&engine->client) != NOC_CLIENT_OPEN) {
+        return; /* perhaps it has yet to answer a close frame */
     }
     sim_engine_give(client);
     if (client->state != SIM_OPEN) {

@@ -13,6 +13,7 @@
  *   engine.c         a device and its turns       engine_event.c  what its application learns
  *   engine_out.c     what that asks for           engine_power.c  flash; power that fails
  *   engine_tap.c     what the engine may say      engine_rival.c  others with its id
+ *   engine_ws.c      a WebSocket between engine and tap
  *   engine_fault.c   mistakes made on purpose, to see that they are found
  *
  * The engine is called as its header says and no oftener: when bytes have come or gone, the
@@ -23,6 +24,7 @@
 #include <noctule/client.h>
 
 #include "sim.h"
+#include "ws/frame.h"
 
 enum {
     SIM_ENGINE_FLIGHTS_MAX = 100,
@@ -57,6 +59,19 @@ struct sim_flash {
         size_t n;
     } unsynced[2][256];
     unsigned unsynced_count[2];
+};
+
+/* The other end of an engine's WebSocket. */
+struct sim_ws {
+    struct noc_client_websocket options;
+    struct noc_ws_decoder decoder;
+    struct sim_pipe head;   /* of the request, till it is whole */
+    struct sim_pipe framed; /* what the engine has not read yet; the tap has seen it already */
+    uint8_t ping[NOC_WS_CONTROL_MAX], ping_n;
+    bool is_on, is_open, is_pinging;
+    bool is_in_message; /* its last frame is still to come */
+    bool is_closed;     /* the engine has, */
+    bool has_closed;    /* and this end */
 };
 
 struct sim_engine {
@@ -117,6 +132,8 @@ struct sim_engine {
     uint64_t wrote_ms, read_ms;
     uint16_t last_publish_id; /* for a fault */
 
+    struct sim_ws ws;
+
     struct sim_wire *rival;
     bool is_wiping, is_rival_in;
 };
@@ -167,6 +184,18 @@ void sim_tap_connected(struct sim_client *client, bool is_resumed);
 void sim_tap_say(struct sim_client *client, const uint8_t *bytes, size_t n);
 /* Give the engine some of what has come; n: that much has. Returns the bytes. */
 size_t sim_tap_hear(struct sim_client *client);
+
+/* ---- engine_ws.c ---- */
+
+void sim_ws_init(struct sim_client *client);
+void sim_ws_reset(struct sim_ws *ws);
+void sim_ws_done(struct sim_ws *ws);
+/* What the engine says: its data goes to the tap. */
+void sim_ws_say(struct sim_client *client, const uint8_t *bytes, size_t n);
+/* Put a frame around some of what the broker says, once the last one is read. Returns the bytes. */
+size_t sim_ws_wrap(struct sim_client *client, const uint8_t *bytes, size_t n);
+/* The broker has gone. True: with nothing left to be read; false: a frame. */
+bool sim_ws_end(struct sim_client *client);
 
 /* ---- engine_power.c ---- */
 

@@ -115,8 +115,11 @@ static void check_cause(struct sim_client *client, const struct noc_event *event
         sim_engine_check(client, client->state == SIM_LEAVING, "it ends of its own accord");
         return;
     case NOC_CAUSE_LOST:
-        sim_engine_check(
-            client, engine->has_closed || engine->is_dropped, "it ends an open connection");
+    case NOC_CAUSE_WEBSOCKET:
+        sim_engine_check(client,
+            cause->kind == NOC_CAUSE_LOST ? engine->has_closed || engine->is_dropped
+                                          : engine->ws.has_closed,
+            "it ends an open connection");
         if (!engine->is_dropped && engine->rival == NULL && client->state != SIM_LEAVING) {
             sim_client_check_close(client);
         }
@@ -137,21 +140,21 @@ static void check_cause(struct sim_client *client, const struct noc_event *event
     case NOC_CAUSE_PING_TIMEOUT:
         /* It looks at the clock first, then at what came while a minute went by. */
         sim_engine_check(client,
-            engine->pings > 0 || engine->is_blocked || sim_profile_of(client)->jump > 0,
+            engine->pings > 0 || engine->is_blocked || engine->ws.framed.n > 0 ||
+                sim_profile_of(client)->jump > 0,
             "it waits for what was answered");
         check_silence(client, engine->read_ms);
         return;
     case NOC_CAUSE_CONNECT_TIMEOUT:
+    case NOC_CAUSE_UPGRADE_TIMEOUT:
         check_silence(client, client->connect_ms);
         return;
     case NOC_CAUSE_PROTOCOL:
         sim_fail(client->world, "engine of client %s: %s (%s), reason %u", client->id,
             noc_cause_text(cause), noc_client_fault(&engine->client), cause->code);
     case NOC_CAUSE_NONE:
-    case NOC_CAUSE_UPGRADE_TIMEOUT:
     case NOC_CAUSE_HTTP:
     case NOC_CAUSE_UPGRADE:
-    case NOC_CAUSE_WEBSOCKET:
     case NOC_CAUSE_AUTH:
     case NOC_CAUSE_OUTBOX:
     case NOC_CAUSE_OPTIONS:

@@ -30,6 +30,7 @@ void sim_tap_reset(struct sim_engine *engine)
     engine->is_blocked = false;
     engine->last_said = 0;
     engine->last_publish_id = 0;
+    sim_ws_reset(&engine->ws);
     for (unsigned i = 0; i < NOC_COUNT(engine->topics); i++) {
         free(engine->topics[i]);
         engine->topics[i] = NULL;
@@ -116,8 +117,10 @@ static bool check_flight(
     struct sim_engine_flight *flight = sim_engine_flight(engine, publish->packet_id);
     bool is_new;
 
-    check(client, flight != NULL && !flight->is_partial,
-        "it publishes with an identifier of nothing");
+    if (flight == NULL || flight->is_partial) {
+        sim_fail(client->world, "engine of client %s: it publishes with an identifier of nothing",
+            client->id);
+    }
     if (flight->message == UINT32_MAX) {
         flight->message = number;
     }
@@ -371,21 +374,49 @@ static void note_heard(struct sim_client *client)
     }
 }
 
+/* With a mistake that is made here, it is made with whole packets: all that has come. */
+static struct sim_pipe *make_mistake(struct sim_client *client, struct sim_pipe *from)
+{
+    struct sim_engine *engine = client->engine;
+
+    if (client->world->fault == 0) {
+        return from;
+    }
+    sim_pipe_put(&engine->heard, sim_pipe_peek(from), from->n);
+    sim_pipe_drop(from, from->n);
+    note_heard(client);
+    return &engine->passed;
+}
+
+static void note_plain(struct sim_client *client, const uint8_t *bytes, size_t n)
+{
+    if (client->world->fault == 0) {
+        sim_pipe_put(&client->engine->heard, bytes, n);
+        note_heard(client);
+    }
+}
+
+/* Put what comes next in a frame. */
+static struct sim_pipe *wrap(struct sim_client *client, struct sim_pipe *from)
+{
+    size_t n = sim_ws_wrap(client, sim_pipe_peek(from), from->n);
+
+    note_plain(client, sim_pipe_peek(from), n);
+    sim_pipe_drop(from, n);
+    return &client->engine->ws.framed;
+}
+
 size_t sim_tap_hear(struct sim_client *client)
 {
     struct sim_engine *engine = client->engine;
     struct sim_wire *wire = client->wire;
-    struct sim_pipe *from = &wire->down;
+    struct sim_pipe *from;
     size_t room, n;
     uint8_t *at = noc_client_room(&engine->client, &room);
 
     (void)pthread_mutex_lock(&wire->lock);
-    if (client->world->fault != 0) {
-        sim_pipe_put(&engine->heard, sim_pipe_peek(from), from->n);
-        sim_pipe_drop(from, from->n);
-        note_heard(client);
-        from = &engine->passed;
-    }
+    from = make_mistake(client, &wire->down);
+    from = engine->ws.is_on ? wrap(client, from) : from;
     n = from->n < room ? from->n : room;
     if (n > 1 && client->world->is_active && sim_chance(sim_chance_of(client), 400)) {
         n = 1 + sim_below(sim_chance_of(client), (unsigned)n);
@@ -396,9 +427,8 @@ size_t sim_tap_hear(struct sim_client *client)
     }
     (void)pthread_mutex_unlock(&wire->lock);
     if (n > 0) {
-        if (client->world->fault == 0) {
-            sim_pipe_put(&engine->heard, at, n);
-            note_heard(client);
+        if (!engine->ws.is_on) {
+            note_plain(client, at, n);
         }
         noc_client_received(&engine->client, n, sim_engine_now(client));
         engine->read_ms = sim_now(client->world);
