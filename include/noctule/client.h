@@ -20,7 +20,9 @@
  *
  * After NOC_EVENT_CLOSED the caller closes its transport, waits as long as
  * noc_backoff_ms() (backoff.h) says, opens it again and calls start(). What the
- * outbox holds is then sent: again if the server kept the session, else anew.
+ * outbox holds is then sent: again if the server kept the session, else anew. Without a session a
+ * message of QoS 2 can come twice: some servers hand it on at once, but others only when PUBREL comes,
+ * and would lose it.
  *
  * The loop is the same everywhere:
  *
@@ -254,13 +256,13 @@ struct noc_client {
     uint8_t server_lacks; /* features */
     uint8_t server_qos_less; /* by how much the server's QoS is below 2 */
     bool is_held;            /* it can't be sent, and that is to be told */
-    bool is_anew;            /* the server knows nothing of what was sent before */
     bool is_lost;            /* the transport is no more */
     bool is_streaming;       /* a message is being handed out in chunks, */
     bool is_repeated;        /* but the application has had it */
     bool wants_out;          /* what came can't be answered before something was written */
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
     bool has_ws_ping;        /* a ping is to be answered */
+    bool has_ws_data;        /* what goes are no control frames */
     bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
     uint8_t ws_held_n;
 
@@ -272,7 +274,7 @@ struct noc_client {
     uint32_t out_at, out_end, out_framed;
     uint32_t flow_at; /* bytes of the outbox's message at its cursor that are in out */
 
-    uint32_t sent_ms;     /* last time something was written, */
+    uint32_t sent_ms;     /* last time something of MQTT was written, */
     uint32_t received_ms; /* and came */
     uint32_t asked_ms;    /* since when an answer is waited for */
 

@@ -198,7 +198,7 @@ uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms)
     if (client->state == NOC_CLIENT_IDLE) {
         return UINT32_MAX;
     }
-    if (client->is_lost || (NOC_WITH_QOS && client->is_held) ||
+    if (client->is_lost || noc_engine_is_held(client) ||
         (client->out_at == client->out_end && (client->state == NOC_CLIENT_CLOSING ||
                                                   (client->wants_out && !is_in_pieces(client))))) {
         return 0;
@@ -275,7 +275,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     if (client->state == NOC_CLIENT_CLOSING) {
         return step_closing(client, event);
     }
-    if (NOC_WITH_QOS && client->is_held) {
+    if (noc_engine_is_held(client)) {
         return noc_engine_take_held(client, event);
     }
     if (NOC_WITH_SUBSCRIBE && client->is_streaming) {
@@ -283,7 +283,8 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     } else if (!NOC_WITH_WEBSOCKET || client->state != NOC_CLIENT_UPGRADING) {
         done = noc_engine_take(client, event);
     }
-    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client)) {
+    /* A close frame must not overtake a packet that waits for room for its answer. */
+    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client) && !client->wants_out) {
         done = noc_engine_ws_take(client, event);
     }
     if (done != NOC_STEP_WAIT) {
@@ -294,7 +295,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     }
     if (NOC_WITH_QOS) {
         noc_engine_pump(client);
-        if (client->is_held || client->state == NOC_CLIENT_CLOSING) {
+        if (noc_engine_is_held(client) || client->state == NOC_CLIENT_CLOSING) {
             return NOC_STEP_ON;
         }
     }
@@ -378,7 +379,9 @@ void noc_client_sent(struct noc_client *client, size_t n, uint32_t now_ms)
 {
     if (n > 0) {
         client->out_at += (uint32_t)n;
-        client->sent_ms = now_ms;
+        if (!noc_engine_has_ws(client) || client->has_ws_data) {
+            client->sent_ms = now_ms; /* a pong keeps nothing alive [MQTT-3.1.2-20] */
+        }
         if (client->out_at == client->out_end) {
             client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
         }

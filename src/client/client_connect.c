@@ -222,7 +222,6 @@ static int open(struct noc_client *client, bool has_session)
     struct noc_outbox *box = noc_engine_box(client);
 
     client->state = NOC_CLIENT_OPEN;
-    client->is_anew = !has_session;
     if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !has_session) {
         while (client->received_count > 0) {
             client->options->received[--client->received_count] = 0;

@@ -7,6 +7,8 @@
  *   | room for a head | frame, partly sent | no frame around it yet |
  *
  * So a frame's head always finds room: in front of the buffer, or where bytes stood that are sent.
+ * Of a frame with data that a control frame stands behind the rest counts as that: the next PINGREQ
+ * may be early, never late.
  */
 #include "client/engine.h"
 #include "ws/client.h"
@@ -126,6 +128,7 @@ static bool put_control(
     }
     client->out_end += (uint32_t)noc_ws_control_write(at, opcode, payload, random_bits(client));
     client->out_framed = client->out_end;
+    client->has_ws_data = false;
     return true;
 }
 
@@ -201,6 +204,7 @@ void noc_engine_ws_seal(struct noc_client *client)
         n = n < NOC_WS_SEAL_MAX ? n : NOC_WS_SEAL_MAX;
         client->out_at -= (uint32_t)noc_ws_seal(
             client->out + client->out_framed, n, NOC_WS_BINARY, random_bits(client));
+        client->has_ws_data = true;
         client->out_framed += n;
     }
 }

@@ -56,6 +56,12 @@ static inline struct noc_outbox *noc_engine_box(const struct noc_client *client)
     return NOC_WITH_QOS ? client->options->outbox : NULL;
 }
 
+/* Must a message be told that waits in the outbox and that this server does not take? */
+static inline bool noc_engine_is_held(const struct noc_client *client)
+{
+    return NOC_WITH_QOS && NOC_WITH_V5 && client->is_held;
+}
+
 /* Show a packet that came or goes, or its beginning, to who wants to see it. */
 static inline void noc_engine_trace(
     const struct noc_client *client, bool is_outgoing, const uint8_t *packet, size_t n)

@@ -161,7 +161,11 @@ void noc_replay_detached(struct noc_session *session)
             return;
         }
         next = at->next;
-        if (replay->now.qos == 0 && replay->again > 0) {
+        /*
+         * One pass goes on, the newest: only that has what was retained after the one at hand
+         * began and did not come live, being the client's own (No Local).
+         */
+        if (replay->again > 0 && (replay->now.qos == 0 || replay->next.qos > 0)) {
             start_over(session, replay);
         }
         replay->again = 0;
