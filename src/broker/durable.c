@@ -2,7 +2,12 @@
 #define _GNU_SOURCE
 #include "broker/durable.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +15,7 @@
 #include "core/journal.h"
 #include "core/restore.h"
 #include "net/clock.h"
+#include "store/import.h"
 #include "store/store.h"
 
 /* How long the end of the broker waits for the store, and looks again. */
@@ -164,6 +170,132 @@ static int load(struct noc_broker *broker, char *error, size_t error_n)
     return err;
 }
 
+/* No worker's thread runs: their mail and journals are worked off here. Is all stored? */
+static bool run_journals(struct noc_broker *broker)
+{
+    bool is_idle = true;
+
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        struct noc_shard *shard = &broker->workers[i].shard;
+
+        noc_reclaim_online(shard->core->reclaim, shard->number);
+        noc_shard_drain_mail(shard);
+        noc_journal_run(shard, true);
+        is_idle &= noc_journal_is_idle(shard);
+        noc_reclaim_offline(shard->core->reclaim, shard->number);
+    }
+    return is_idle;
+}
+
+/* ---- Mosquitto's database ---- */
+
+/* There while an import is not stored whole: what the store has then is thrown away. */
+#define IMPORT_MARK "noctule.import"
+
+/* The folder of the store. */
+static const char *folder_of(const struct noc_config *config)
+{
+    const char *folder = config->persistence_location;
+
+    return folder == NULL || folder[0] == '\0' ? "." : folder;
+}
+
+static bool path_in_folder(
+    const struct noc_broker *broker, const char *name, char *path, size_t path_n)
+{
+    int n = snprintf(path, path_n, "%s/%s", folder_of(broker->config), name);
+
+    return n > 0 && (size_t)n < path_n;
+}
+
+static const struct noc_listener *listener_of_port(const void *context, uint16_t port)
+{
+    return listener_of(context, port);
+}
+
+/*
+ * Is there a database of Mosquitto's, and none of ours? An import that was cut short is begun anew:
+ * what the store has of it goes, as nobody was let in before it was whole.
+ */
+static bool is_import_due(struct noc_broker *broker, char *mosquitto_db, size_t n)
+{
+    char own[PATH_MAX], log[PATH_MAX], mark[PATH_MAX];
+
+    if (!path_in_folder(broker, broker->config->persistence_file, mosquitto_db, n) ||
+        !path_in_folder(broker, "noctule.db", own, sizeof own) ||
+        !path_in_folder(broker, "noctule.db-wal", log, sizeof log) ||
+        !path_in_folder(broker, IMPORT_MARK, mark, sizeof mark)) {
+        return false;
+    }
+    if (access(mark, F_OK) == 0) {
+        (void)unlink(own);
+        (void)unlink(log);
+    }
+    return access(own, F_OK) != 0 && access(mosquitto_db, F_OK) == 0;
+}
+
+/* Make or remove the mark, for good. */
+static bool set_import_mark(struct noc_broker *broker, bool on)
+{
+    char mark[PATH_MAX];
+    int fd, folder;
+    bool is_done;
+
+    if (!path_in_folder(broker, IMPORT_MARK, mark, sizeof mark)) {
+        return false;
+    }
+    if (on) {
+        fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        is_done = fd >= 0 && fsync(fd) == 0;
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    } else {
+        is_done = unlink(mark) == 0;
+    }
+    folder = open(folder_of(broker->config), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    is_done &= folder >= 0 && fsync(folder) == 0;
+    if (folder >= 0) {
+        (void)close(folder);
+    }
+    return is_done;
+}
+
+/* All that a database of Mosquitto's holds, stored. The file is left as it is. */
+static bool import(struct noc_broker *broker, const char *path)
+{
+    const struct noc_import_clock clock = {noc_clock_ms(), (int64_t)time(NULL)};
+    struct noc_import_counts counts;
+    char error[512];
+    int err;
+
+    noc_restore_begin(&broker->core);
+    err = noc_import_mosquitto(
+        &broker->core, path, &clock, listener_of_port, broker, &counts, error, sizeof error);
+    noc_restore_end(&broker->core, 0, 0);
+    if (err != NOC_OK) {
+        noc_log(broker->log, NOC_LOG_ERROR,
+            "Error: %s: Mosquitto's database can't be taken over (remedy: see 'noctule db "
+            "salvage', "
+            "or move the file away to begin without it)",
+            error);
+        return false;
+    }
+    while (!run_journals(broker)) {
+        if (atomic_load(&broker->store_has_failed)) {
+            return false;
+        }
+        pause_a_moment();
+    }
+    noc_log(broker->log, NOC_LOG_NOTICE,
+        "Took over %s (version %u): %lu sessions, %lu subscriptions, %lu messages for them, %lu "
+        "retained messages; %lu records were left out. The file is not used any more.",
+        path, counts.version, (unsigned long)counts.sessions, (unsigned long)counts.subscriptions,
+        (unsigned long)counts.messages, (unsigned long)counts.retained,
+        (unsigned long)counts.left_out);
+    return set_import_mark(broker, false);
+}
+
 static int64_t wall_ms(void)
 {
     struct timespec now;
@@ -176,9 +308,7 @@ static int open_store(struct noc_broker *broker, char *error, size_t error_n)
 {
     const struct noc_config *config = broker->config;
     const struct noc_store_options options = {
-        .folder = config->persistence_location == NULL || config->persistence_location[0] == '\0'
-                      ? "."
-                      : config->persistence_location,
+        .folder = folder_of(config),
         .sync = (enum noc_store_sync)config->persistence_sync,
         .interval_ms = config->persistence_sync_ms,
         .on_error = (enum noc_store_on_error)config->persistence_on_error,
@@ -200,15 +330,25 @@ static int open_store(struct noc_broker *broker, char *error, size_t error_n)
 
 bool noc_durable_start(struct noc_broker *broker)
 {
-    char error[512] = "out of memory";
+    char error[512] = "out of memory", mosquitto_db[PATH_MAX];
+    bool is_import;
 
     if (!broker->config->persistence) {
         return true;
     }
+    is_import = is_import_due(broker, mosquitto_db, sizeof mosquitto_db);
+    if (is_import && !set_import_mark(broker, true)) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: %s: %s", folder_of(broker->config),
+            strerror(errno));
+        return false;
+    }
     if (open_store(broker, error, sizeof error) == NOC_OK &&
         load(broker, error, sizeof error) == NOC_OK &&
         noc_store_start(broker->store, error, sizeof error) == NOC_OK) {
-        return true;
+        if (!is_import || import(broker, mosquitto_db)) {
+            return true;
+        }
+        (void)snprintf(error, sizeof error, "persistence could not be started.");
     }
     noc_log(broker->log, NOC_LOG_ERROR, "Error: %s", error);
     noc_store_close(broker->store);
@@ -277,23 +417,6 @@ bool noc_durable_commit(struct noc_broker *broker)
     (void)ask_all(broker);
     noc_store_flush_mt(broker->store);
     return true;
-}
-
-/* The workers' threads have ended: their mail and journals are worked off here. */
-static bool run_journals(struct noc_broker *broker)
-{
-    bool is_idle = true;
-
-    for (unsigned i = 0; i < broker->worker_count; i++) {
-        struct noc_shard *shard = &broker->workers[i].shard;
-
-        noc_reclaim_online(shard->core->reclaim, shard->number);
-        noc_shard_drain_mail(shard);
-        noc_journal_run(shard, true);
-        is_idle &= noc_journal_is_idle(shard);
-        noc_reclaim_offline(shard->core->reclaim, shard->number);
-    }
-    return is_idle;
 }
 
 bool noc_durable_stop(struct noc_broker *broker)

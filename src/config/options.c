@@ -223,8 +223,11 @@ const struct noc_option noc_options[] = {
     BOOL("persistence", GLOBAL, 0, RESTART, GLOBAL(persistence), "false", "0.2",
         "Are sessions, their messages and retained messages kept over a restart? What is "
         "acknowledged then survives a crash, in the file noctule.db."),
-    STRING("persistence_file", GLOBAL, INACTIVE, NOW, GLOBAL(persistence_file), 0, "mosquitto.db",
-        "0.6", "NAME", "Name of Mosquitto's database, which is not read yet."),
+    STRING("persistence_file", GLOBAL, 0, RESTART, GLOBAL(persistence_file), 0, "mosquitto.db",
+        "0.6", "NAME",
+        "Name of Mosquitto's database: when it is there and noctule.db is not, it is taken over, "
+        "and "
+        "left as it is."),
     PATH("persistence_location", GLOBAL, 0, RESTART, GLOBAL(persistence_location), NULL, "0.6",
         "Folder of the store's file noctule.db; without one the working directory."),
     SIZE("persistence_max_size", GLOBAL, OWN, RESTART, GLOBAL(persistence_max_size), 0, "0",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/journal.h"
+#include "core/mail.h"
 #include <noctule/error.h>
 
 /* What may be in flight at once when nothing bounds it: all packet ids but some. */
@@ -75,10 +76,14 @@ int noc_restore_session(struct noc_core *core, const struct noc_session_record *
         .expiry_s = record->will_expiry_s,
         .has_expiry = record->will_has_expiry};
     if (restore_texts(session, record) != NOC_OK ||
-        noc_journal_reopen(session, record->slot) != NOC_OK) {
+        (record->slot != 0 ? noc_journal_reopen(session, record->slot)
+                           : noc_journal_open(session)) != NOC_OK) {
         noc_session_free(session);
         (void)noc_directory_leave_mt(core->directory, home);
         return NOC_ENOMEM;
+    }
+    if (record->slot == 0) {
+        noc_journal_session(session, true);
     }
     *ret_session = session;
     return NOC_OK;
@@ -88,15 +93,24 @@ int noc_restore_subscription(
     struct noc_session *session, const struct noc_subscription_record *record)
 {
     struct noc_sub *entered;
-
-    return noc_session_subscribe(
+    int err = noc_session_subscribe(
         session, record->filter, record->group, record->options, record->id, &entered);
+
+    return err != NOC_OK || record->slot != 0 ? err
+                                              : noc_journal_subscribe(session, record->filter,
+                                                    record->group, record->options, record->id);
 }
 
 int noc_restore_incoming(struct noc_session *session, const struct noc_incoming_record *record)
 {
     int err = noc_map64_set(&session->incoming, record->packet_id, record->message);
 
+    if (err == NOC_OK && record->slot == 0) {
+        err = noc_journal_incoming(session, record->packet_id, record->message);
+        if (err != NOC_OK) {
+            (void)noc_map64_take(&session->incoming, record->packet_id);
+        }
+    }
     if (err == NOC_OK) {
         (void)noc_message_ref(record->message);
         session->incoming_bytes += record->message->payload_n;
@@ -135,6 +149,17 @@ static bool was_sent(const struct noc_session *session, const struct noc_session
            (of->is_connected ? session->window.count < most : record->sequence < of->sent);
 }
 
+/* An entry that is not in the store yet. */
+static void journal_entry(struct noc_session *session, struct noc_outgoing *entry)
+{
+    if (entry->message == NULL) {
+        noc_journal_received(session, entry);
+    } else {
+        entry->kept = NOC_KEPT_NOT;
+        noc_journal_put(session, entry, &(struct noc_publication){0});
+    }
+}
+
 int noc_restore_outgoing(struct noc_session *session, const struct noc_session_record *of,
     const struct noc_outgoing_record *record)
 {
@@ -168,7 +193,11 @@ int noc_restore_outgoing(struct noc_session *session, const struct noc_session_r
         session->queue_bytes += n;
     }
     session->next_sequence = record->sequence + 1;
-    session->durable->batch_to = session->next_sequence;
+    if (record->slot != 0) {
+        session->durable->batch_to = session->next_sequence;
+    } else {
+        journal_entry(session, entry);
+    }
     noc_shard_count(shard, NOC_COUNT_MESSAGES_QUEUED, 1);
     noc_shard_count(shard, NOC_COUNT_BYTES_QUEUED, n);
     return NOC_OK;
@@ -185,5 +214,14 @@ void noc_restore_session_done(struct noc_session *session, const struct noc_sess
 
 int noc_restore_retained(struct noc_core *core, const struct noc_retained_record *record)
 {
-    return noc_retained_set(core->retained, 0, record->message, NULL);
+    uint64_t version;
+
+    if (noc_journal_reserve(core->shards[0]) != NOC_OK ||
+        noc_retained_set(core->retained, 0, record->message, &version) != NOC_OK) {
+        return NOC_ENOMEM;
+    }
+    if (record->version == 0) {
+        noc_journal_retained(core->shards[0], record->message, version, true);
+    }
+    return NOC_OK;
 }

@@ -11,6 +11,8 @@
  *   ...
  *   retained ...
  *   end
+ *
+ * What comes from elsewhere than the store, with slot and version 0, is entered in the journals.
  */
 
 #include "core/record.h"
