@@ -16,6 +16,7 @@
  * A name is looked up by the system, which may take longer than open()'s
  * time. All its addresses are tried: IPv6 and IPv4 in turn, the next one a quarter of a
  * second after the one before or as soon as that fails; the first that answers is taken.
+ * A signal ends no wait, and none comes of writing to who has closed (SIGPIPE).
  * An object belongs to one thread.
  */
 

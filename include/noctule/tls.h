@@ -20,10 +20,14 @@
  *         fprintf(stderr, "%s\n", secure.fault.text);
  *     }
  *
- * open() opens what is below as well, and close() closes it. Unless told otherwise the
+ * open() opens what is below as well, and close() closes it. Where that could not be opened
+ * (NOC_FAULT_CONNECT) what is below tells why: tcp.fault. Unless told otherwise the
  * server's certificate must come from an authority that is trusted, be for
  * that host, and be valid today: on a device, set the clock first (NOC_FAULT_CLOCK tells
  * that it is not set).
+ *
+ * An event loop that waits for the descriptor below must first have read until 0 came: what TLS
+ * has taken in already makes the descriptor readable no more.
  */
 
 #include <stdbool.h>

@@ -547,15 +547,27 @@ static int await_upgrade(
     return NOC_OK;
 }
 
-static int try_wss(
-    struct noc_client_link *link, uint32_t timeout_ms, struct noc_client_failure *failure)
+/* What is left of the time that all ways have together. */
+struct allowance {
+    uint32_t start_ms, timeout_ms;
+};
+
+static uint32_t ms_left(const struct allowance *allowance)
 {
-    int err = open_way(link, timeout_ms, failure);
+    uint32_t passed_ms = noc_posix_now_ms() - allowance->start_ms;
+
+    return passed_ms < allowance->timeout_ms ? allowance->timeout_ms - passed_ms : 0;
+}
+
+static int try_wss(struct noc_client_link *link, const struct allowance *allowance,
+    struct noc_client_failure *failure)
+{
+    int err = open_way(link, ms_left(allowance), failure);
 
     if (err != NOC_OK) {
         return err;
     }
-    err = await_upgrade(link, timeout_ms, failure);
+    err = await_upgrade(link, ms_left(allowance), failure);
     link->is_found = err == NOC_OK;
     if (err == NOC_OK || err == NOC_EDENIED) {
         debug(link, "the server answers in HTTP: MQTT over secure WebSocket");
@@ -565,13 +577,13 @@ static int try_wss(
 
 /* The next way, and why. */
 static int try_next(struct noc_client_link *link, enum noc_link_way way, const char *reason,
-    uint32_t timeout_ms, struct noc_client_failure *failure)
+    const struct allowance *allowance, struct noc_client_failure *failure)
 {
     int err = lay_out(link, way, failure);
 
     if (err == NOC_OK) {
         debug(link, reason);
-        err = open_way(link, timeout_ms, failure);
+        err = open_way(link, ms_left(allowance), failure);
     }
     return err;
 }
@@ -589,11 +601,12 @@ static int open_by_trying(
     struct noc_client_link *link, uint32_t timeout_ms, struct noc_client_failure *failure)
 {
     const struct noc_client_settings *settings = link->settings;
-    int err = try_wss(link, timeout_ms, failure);
+    const struct allowance allowance = {noc_posix_now_ms(), timeout_ms};
+    int err = try_wss(link, &allowance, failure);
 
     if (err == NOC_ENOTSUP || (err != NOC_OK && fault_of(link)->kind == NOC_FAULT_TLS)) {
         err = try_next(link, NOC_LINK_TRY_TLS, "no WebSocket there: MQTT over TLS with ALPN mqtt",
-            timeout_ms, failure);
+            &allowance, failure);
         if (err != NOC_OK && link->http_failure.status != 0) {
             *failure = link->http_failure;
             return err;
@@ -603,7 +616,7 @@ static int open_by_trying(
     if (err != NOC_OK && has_no_tls(link) && !settings->tls.is_on &&
         settings->password.at == NULL) {
         err =
-            try_next(link, NOC_LINK_TRY_PLAIN, "no TLS there: MQTT as it is", timeout_ms, failure);
+            try_next(link, NOC_LINK_TRY_PLAIN, "no TLS there: MQTT as it is", &allowance, failure);
     }
     return err;
 }

@@ -298,8 +298,10 @@ static int fail_certificate(struct noc_openssl_transport *tls, X509 *certificate
         if (certificate != NULL) {
             print_names(certificate, names, sizeof(names));
         }
+        /* An address must be in it as one (IP:); many have it as a name, and look right so. */
         return noc_fault_set(&tls->fault, NOC_FAULT_NAME, (int)result, NOC_EDENIED,
-            "the server's certificate is for %s, not for %.80s", names, tls->host);
+            "the server's certificate is for %s, not for %.60s%s", names, tls->host,
+            result == X509_V_ERR_IP_ADDRESS_MISMATCH ? " as an IP address" : "");
     default:
         return noc_fault_set(&tls->fault, NOC_FAULT_CERTIFICATE, (int)result, NOC_EDENIED,
             "the server's certificate is not accepted: %s", X509_verify_cert_error_string(result));

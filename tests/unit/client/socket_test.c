@@ -152,20 +152,20 @@ static void all_addresses_of_a_name_are_tried(void **state)
 
 /*
  * What the library gets in place of the system's: the name "both.example", whose addresses are
- * 127.0.0.1 and ::1, in this order.
+ * 127.0.0.1 and ::1, in this order. The parameters are called as in the system's header.
  */
 int getaddrinfo(const char *restrict name, const char *restrict service,
-    const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
+    const struct addrinfo *restrict req, struct addrinfo **restrict pai)
 {
     int (*of_system)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     int code;
 
     *(void **)&of_system = dlsym(RTLD_NEXT, "getaddrinfo");
     if (strcmp(name, "both.example") != 0) {
-        return of_system(name, service, hints, ret_list);
+        return of_system(name, service, req, pai);
     }
-    code = of_system("127.0.0.1", service, hints, ret_list);
-    return code != 0 ? code : of_system("::1", service, hints, &(*ret_list)->ai_next);
+    code = of_system("127.0.0.1", service, req, pai);
+    return code != 0 ? code : of_system("::1", service, req, &(*pai)->ai_next);
 }
 
 static void an_address_that_cannot_be_tried_hides_no_refusal(void **state)
