@@ -2,10 +2,12 @@
 #define _GNU_SOURCE
 #include "cli/client_connect.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ws/client.h"
 #include <noctule/error.h>
@@ -222,6 +224,17 @@ static size_t decode_psk(const char *hex, uint8_t key[64])
     return n;
 }
 
+/* Without one OpenSSL would ask on standard input, and take the first message for the answer. */
+static bool has_terminal(void)
+{
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return fd >= 0;
+}
+
 static int make_tls(
     struct noc_client_link *link, const char *alpn, struct noc_client_failure *failure)
 {
@@ -238,6 +251,7 @@ static int make_tls(
         .alpn = given->alpn != NULL ? given->alpn : alpn,
         .psk_identity = given->psk_identity,
         .keylog = given->keylog,
+        .asks_passphrase = given->key != NULL && has_terminal(),
         .verify = !given->is_insecure             ? NOC_TLS_VERIFY_ALL
                   : link->settings->is_compat_2_1 ? NOC_TLS_VERIFY_NOTHING
                                                   : NOC_TLS_VERIFY_NO_NAME,

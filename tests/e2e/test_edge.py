@@ -220,14 +220,14 @@ def test_all_ways_on_port_443_have_one_time(at_443):
     """The first one takes half of it, and ends as where there is no TLS."""
     listener, address = at_443()
     start = time.monotonic()
-    with subprocess.Popen([TOOL, "sub", "-h", address, "-p", "443", "-t", "t", "-W", "6"],
+    with subprocess.Popen([TOOL, "sub", "-h", address, "-p", "443", "-t", "t", "-W", "4"],
                           stderr=subprocess.DEVNULL) as sub:
         first, _ = listener.accept()
         with first:
-            assert not ends_by(first, start + 3)
+            assert not ends_by(first, start + 2)
         second, _ = listener.accept()
         with second:
-            assert ends_by(second, start + 8.5)  # with a time of its own it had nine seconds
+            assert ends_by(second, start + 5.8)  # with a time of its own it had six seconds
         assert sub.wait() == 27
 
 
