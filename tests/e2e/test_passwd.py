@@ -472,6 +472,8 @@ def test_check_names_the_bad_lines(tmp_path):
     assert b"\x1b" not in done.stderr
     (tmp_path / "f").write_text(PEOPLE + "# the end\n\n")
     assert passwd("check", "f", cwd=tmp_path).stdout == b"f: 2 users, sound\n"
+    (tmp_path / "f").write_text((tmp_path / "f").read_text().splitlines()[0] + "\n")
+    assert passwd("check", "f", cwd=tmp_path).stdout == b"f: 1 user, sound\n"
     (tmp_path / "f").chmod(0o644)
     done = passwd("check", "f", cwd=tmp_path)
     assert done.returncode == 0 and b"chmod o-r" in done.stderr
