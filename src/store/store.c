@@ -2,7 +2,8 @@
 #define _GNU_SOURCE
 #include "store/store.h"
 
-#include <assert.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,9 +88,14 @@ free_store:
 int noc_store_open(const struct noc_store_options *options, struct noc_store **ret_store,
     char *error, size_t error_n)
 {
-    struct noc_store *store = store_new(options);
+    struct noc_store *store;
     int err;
 
+    if (strlen(options->folder) > PATH_MAX - 100) {
+        (void)snprintf(error, error_n, "the path of persistence_location is too long");
+        return NOC_EINVAL;
+    }
+    store = store_new(options);
     if (store == NULL) {
         (void)snprintf(error, error_n, "%s", noc_error_text(NOC_ENOMEM));
         return NOC_ENOMEM;
@@ -109,6 +115,9 @@ int noc_store_open(const struct noc_store_options *options, struct noc_store **r
 
 int noc_store_start(struct noc_store *store, char *error, size_t error_n)
 {
+    sigset_t all, before;
+    int err;
+
     store->vfs.is_read_only = false;
     if (noc_store_sweep(store) != SQLITE_OK) {
         (void)snprintf(error, error_n, "cannot write '%s': %s", store->path,
@@ -116,10 +125,16 @@ int noc_store_start(struct noc_store *store, char *error, size_t error_n)
         return NOC_EIO;
     }
     store->clock_written_ms = store->committed_ms = store->synced_ms = noc_store_now_ms(store);
-    if (pthread_create(&store->thread, NULL, noc_store_run, store) != 0) {
+    /* Signals are for the thread that waits for them. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = pthread_create(&store->thread, NULL, noc_store_run, store);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err != 0) {
         (void)snprintf(error, error_n, "cannot start the store's thread");
         return NOC_ENOMEM;
     }
+    (void)pthread_setname_np(store->thread, "noc-store");
     store->is_started = true;
     return NOC_OK;
 }

@@ -53,7 +53,10 @@ struct noc_store_options {
     void (*log)(void *context, enum noc_log_level level, const char *text);
     /* On the store's thread. The batch is the caller's again; err < 0: never acknowledge it. */
     void (*committed)(void *context, struct noc_operations *batch, int err);
-    /* On the store's thread, once: what cannot be mended. Every later batch is answered with NOC_EIO. */
+    /*
+     * Once: what cannot be mended. Every later batch is answered with NOC_EIO. On the store's thread, or
+     * within noc_store_stop().
+     */
     void (*failed)(void *context, const char *text);
     void *context;
 };

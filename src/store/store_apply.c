@@ -171,14 +171,14 @@ static int put_ids(
     } else if (operation->id_count == 1) {
         noc_store_row_number(row, ids[0]);
     } else {
-        *ret_bytes = at = malloc(operation->id_count * sizeof(*ids));
+        *ret_bytes = at = malloc((size_t)operation->id_count * 4);
         if (at == NULL) {
             return SQLITE_NOMEM;
         }
         for (uint32_t i = 0; i < operation->id_count; i++) {
             at = noc_put_u32(at, ids[i]);
         }
-        noc_store_row_bytes(row, noc_slice(*ret_bytes, operation->id_count * sizeof(*ids)));
+        noc_store_row_bytes(row, noc_slice(*ret_bytes, (size_t)operation->id_count * 4));
     }
     return SQLITE_OK;
 }

@@ -210,27 +210,42 @@ static int log_grew(void *context, sqlite3 *db, const char *database, int pages)
     return SQLITE_OK;
 }
 
+/*
+ * Where the scale of a store stood whose clock was lost with damage: no earlier than the last time a client
+ * went. So nothing expires too soon. 0: nothing tells.
+ */
+static int64_t guess_time(struct noc_store *store, int *ret_rc)
+{
+    return noc_store_query(store->connection.db,
+        "SELECT max(expires - expiry_s * 1000) FROM sessions WHERE expires IS NOT NULL", 0, ret_rc);
+}
+
 /* Go on with the scale of time, or begin it. */
 static int read_clock(struct noc_store *store)
 {
     uint64_t clock_ms = noc_store_now_ms(store);
     int64_t wall_ms = store->options.clock_wall_ms();
+    int64_t guessed;
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(
         store->connection.db, "SELECT * FROM clock WHERE id = 1", -1, &statement, NULL);
 
-    store->time = noc_store_time_new(clock_ms, wall_ms);
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(statement);
-        if (rc == SQLITE_ROW && noc_store_row_is_whole(statement, NOC_STORE_CLOCK)) {
-            store->time = noc_store_time_resume(sqlite3_column_int64(statement, 1),
-                sqlite3_column_int64(statement, 2), clock_ms, wall_ms);
-        } else if (rc == SQLITE_ROW) {
-            rc = SQLITE_CORRUPT;
-        }
+    }
+    if (rc == SQLITE_ROW && noc_store_row_is_whole(statement, NOC_STORE_CLOCK)) {
+        store->time = noc_store_time_resume(sqlite3_column_int64(statement, 1),
+            sqlite3_column_int64(statement, 2), clock_ms, wall_ms);
+        rc = SQLITE_OK;
+    } else if (rc == SQLITE_ROW) {
+        rc = SQLITE_CORRUPT;
+    } else if (rc == SQLITE_DONE) {
+        guessed = guess_time(store, &rc);
+        store->time = guessed > 0 ? noc_store_time_resume(guessed, wall_ms, clock_ms, wall_ms)
+                                  : noc_store_time_new(clock_ms, wall_ms);
     }
     (void)sqlite3_finalize(statement);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+    return rc;
 }
 
 /* For EMPTY: all rows, as load could not go back when it met a bad one. */
@@ -291,7 +306,7 @@ static int open_checked(struct noc_store *store, char *error, size_t error_n)
         rc = read_clock(store);
     }
     if (rc != SQLITE_OK) {
-        (void)snprintf(error, error_n, "%s", sqlite3_errmsg(connection->db));
+        (void)snprintf(error, error_n, "%s", sqlite3_errstr(rc));
     }
     return rc;
 }

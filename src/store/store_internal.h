@@ -131,7 +131,7 @@ NOC_MUST_CHECK int noc_store_sweep(struct noc_store *store); /* SQLite's code */
 NOC_MUST_CHECK int noc_store_salvage(struct noc_store *store, sqlite3 *to);
 
 /* store_thread.c */
-void *noc_store_run(void *store);
+void *noc_store_run(void *argument);            /* the store */
 void noc_store_finish(struct noc_store *store); /* after the thread has ended */
 
 /* store_file.c: NOC_OK, NOC_EMALFORMED, NOC_EIO. */

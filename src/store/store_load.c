@@ -94,6 +94,9 @@ static int next(struct load *load, struct cursor *cursor)
             cursor->is_at_end = true;
             return NOC_OK;
         }
+        if ((rc & 0xff) == SQLITE_NOMEM) {
+            return NOC_ENOMEM;
+        }
         if (rc != SQLITE_ROW) {
             return bad_file(
                 load, cursor->table->name, sqlite3_errmsg(load->store->connection.db), "unknown");
@@ -156,15 +159,21 @@ static struct noc_message *message_at(
 static struct noc_message *large_message(struct load *load, int64_t id, int *ret_err)
 {
     struct noc_message *message = noc_map64_get(&load->messages, (uint64_t)id);
+    int rc;
 
     if (message != NULL || id <= 0) {
         return noc_message_ref(message);
     }
-    (void)sqlite3_reset(load->message);
-    if (sqlite3_bind_int64(load->message, 1, id) == SQLITE_OK &&
-        sqlite3_step(load->message) == SQLITE_ROW &&
-        noc_store_row_is_whole(load->message, NOC_STORE_MESSAGES)) {
+    rc = sqlite3_bind_int64(load->message, 1, id);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(load->message);
+    }
+    if (rc == SQLITE_ROW && noc_store_row_is_whole(load->message, NOC_STORE_MESSAGES)) {
         message = message_at(load, load->message, 1, ret_err);
+    } else if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        *ret_err = (rc & 0xff) == SQLITE_NOMEM
+                       ? NOC_ENOMEM
+                       : bad_file(load, "messages", sqlite3_errstr(rc), "unknown");
     }
     (void)sqlite3_reset(load->message);
     if (message != NULL && noc_map64_set(&load->messages, (uint64_t)id, message) < 0) {

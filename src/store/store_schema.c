@@ -58,10 +58,10 @@ static const char *const statements[NOC_STORE_STATEMENTS] = {
     [NOC_STORE_PUT_OUTGOING] = "INSERT INTO outgoing VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
     [NOC_STORE_PUT_MESSAGE] = "INSERT INTO messages VALUES (?,?,?,?,?,?,?,?)",
     [NOC_STORE_PUT_RETAINED] =
-        "INSERT INTO retained VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (topic) DO UPDATE SET "
-        "properties = excluded.properties, payload = excluded.payload, as_qos = excluded.as_qos, "
-        "as_retain = excluded.as_retain, until = excluded.until, version = excluded.version, "
-        "checksum = excluded.checksum WHERE excluded.version >= retained.version",
+        ("INSERT INTO retained VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (topic) DO UPDATE SET "
+         "properties = excluded.properties, payload = excluded.payload, as_qos = excluded.as_qos, "
+         "as_retain = excluded.as_retain, until = excluded.until, version = excluded.version, "
+         "checksum = excluded.checksum WHERE excluded.version >= retained.version"),
     [NOC_STORE_PUT_CLOCK] = "INSERT OR REPLACE INTO clock VALUES (?,?,?,?)",
     [NOC_STORE_END_SESSION] = "DELETE FROM sessions WHERE slot = ?",
     [NOC_STORE_END_SUBSCRIPTIONS] = "DELETE FROM subscriptions WHERE slot = ?",

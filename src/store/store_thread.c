@@ -52,7 +52,8 @@ static bool can_wait(int rc)
     return (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_NOMEM;
 }
 
-static void set_waiting(struct noc_store *store, bool is_waiting)
+/* rc: why. */
+static void set_waiting(struct noc_store *store, bool is_waiting, int rc)
 {
     if (atomic_exchange_explicit(&store->is_waiting, is_waiting, memory_order_relaxed) ==
         is_waiting) {
@@ -62,7 +63,7 @@ static void set_waiting(struct noc_store *store, bool is_waiting)
     if (is_waiting) {
         noc_store_log(store, NOC_LOG_ERROR,
             "cannot write to '%s': %s; what is to be stored waits, tried again every second",
-            store->path, sqlite3_errmsg(store->connection.db));
+            store->path, sqlite3_errstr(rc));
     } else {
         noc_store_log(
             store, NOC_LOG_NOTICE, "'%s' can be written again; nothing was lost", store->path);
@@ -123,9 +124,11 @@ static void checkpoint(struct noc_store *store)
     if (rc == SQLITE_OK) {
         store->log_bytes = 0;
         store->is_unsynced = false;
-        set_waiting(store, false);
+        if (store->group.first == NULL) {
+            set_waiting(store, false, rc);
+        }
     } else if (can_wait(rc)) {
-        set_waiting(store, true);
+        set_waiting(store, true, rc);
     } else {
         fail(store, "write the log back into");
     }
@@ -141,20 +144,25 @@ static void set_synchronous(struct noc_store *store, bool is_wanted)
     }
 }
 
+/* which: SQLITE_FCNTL_JOURNAL_POINTER, the log; SQLITE_FCNTL_FILE_POINTER, the database. */
+static void sync_file(struct noc_store *store, int which)
+{
+    sqlite3_file *file = NULL;
+
+    if (!store->is_failed &&
+        sqlite3_file_control(store->connection.db, "main", which, &file) == SQLITE_OK &&
+        file != NULL && file->pMethods != NULL &&
+        file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) != SQLITE_OK) {
+        fail(store, "sync");
+    }
+}
+
 static void sync_log(struct noc_store *store)
 {
-    sqlite3_file *log = NULL;
-
     store->synced_ms = noc_store_now_ms(store);
-    if (!store->is_unsynced || store->is_failed) {
-        return;
-    }
-    store->is_unsynced = false;
-    if (sqlite3_file_control(store->connection.db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) ==
-            SQLITE_OK &&
-        log != NULL && log->pMethods != NULL &&
-        log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) != SQLITE_OK) {
-        fail(store, "sync the log of");
+    if (store->is_unsynced) {
+        store->is_unsynced = false;
+        sync_file(store, SQLITE_FCNTL_JOURNAL_POINTER);
     }
 }
 
@@ -325,7 +333,7 @@ static void process_group(struct noc_store *store)
             rc = write_group(store, CLOCK_MS);
         }
         if (rc == SQLITE_OK) {
-            set_waiting(store, false);
+            set_waiting(store, false, rc);
             answer(store, NOC_OK);
             return;
         }
@@ -334,7 +342,7 @@ static void process_group(struct noc_store *store)
             roll_back(store);
             break;
         }
-        set_waiting(store, true);
+        set_waiting(store, true, rc);
         roll_back(store);
         if (is_last) {
             break;
@@ -355,6 +363,29 @@ static uint64_t rest_ms(const struct noc_store *store)
     return store->is_unsynced || store->log_bytes > 0 ? IDLE_MS : REST_MS;
 }
 
+/* The clock alone, as a group without batches. */
+static void write_clock(struct noc_store *store)
+{
+    int rc = write_group(store, 0);
+
+    if (rc != SQLITE_OK && !can_wait(rc)) {
+        fail(store, "write to");
+    }
+    roll_back(store);
+}
+
+/* All to the disk, whatever the options say. */
+static void flush(struct noc_store *store)
+{
+    set_synchronous(store, true);
+    sync_log(store);
+    checkpoint(store);
+    set_synchronous(store, false);
+    if (store->options.sync == NOC_STORE_SYNC_OFF) {
+        sync_file(store, SQLITE_FCNTL_FILE_POINTER); /* what earlier checkpoints wrote */
+    }
+}
+
 /* What is due without a batch. */
 static void look_around(struct noc_store *store, bool is_flushing)
 {
@@ -365,22 +396,17 @@ static void look_around(struct noc_store *store, bool is_flushing)
         return;
     }
     if (is_flushing) {
-        set_synchronous(store, true);
+        flush(store);
     }
-    if (is_flushing || (store->options.sync == NOC_STORE_SYNC_INTERVAL &&
-                           now_ms - store->synced_ms >= store->options.interval_ms)) {
+    if (store->options.sync == NOC_STORE_SYNC_INTERVAL &&
+        now_ms - store->synced_ms >= store->options.interval_ms) {
         sync_log(store);
     }
-    if (store->group.first == NULL && now_ms - store->clock_written_ms >= CLOCK_IDLE_MS &&
-        write_group(store, 0) != SQLITE_OK) {
-        roll_back(store);
+    if (now_ms - store->clock_written_ms >= CLOCK_IDLE_MS) {
+        write_clock(store);
     }
-    if (is_flushing || store->log_bytes > LOG_BYTES_MAX ||
-        (store->group.first == NULL && now_ms - store->committed_ms >= IDLE_MS)) {
+    if (store->log_bytes > LOG_BYTES_MAX || now_ms - store->committed_ms >= IDLE_MS) {
         checkpoint(store);
-    }
-    if (is_flushing) {
-        set_synchronous(store, false);
     }
 }
 
@@ -422,12 +448,8 @@ void noc_store_finish(struct noc_store *store)
     if (store->is_failed) {
         return;
     }
-    if (write_group(store, 0) != SQLITE_OK) {
-        roll_back(store);
-    }
-    set_synchronous(store, true);
-    sync_log(store);
-    checkpoint(store);
+    write_clock(store);
+    flush(store);
     if (store->log_bytes == 0) {
         /* Closing takes the empty log away. */
         (void)sqlite3_db_config(store->connection.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);

@@ -188,7 +188,8 @@ static bool is_state(const struct world *world, uint64_t least)
 }
 
 /* Cut after each call. Returns how often what was left was wrong. */
-static unsigned cut_everywhere(struct world *world, const struct disk *base, bool is_lying)
+static unsigned cut_everywhere(
+    struct world *world, const struct disk *base, bool is_always, bool is_lying)
 {
     struct disk disk = {.n = {0, 0}};
     unsigned wrong = 0;
@@ -217,7 +218,7 @@ static unsigned cut_everywhere(struct world *world, const struct disk *base, boo
             }
         }
         world_load(world);
-        wrong += !is_state(world, answered - 1);
+        wrong += !is_state(world, is_always ? answered - 1 : 0);
         world_close(world);
     }
     free(disk.at[0]);
@@ -225,12 +226,10 @@ static unsigned cut_everywhere(struct world *world, const struct disk *base, boo
     return wrong;
 }
 
-static void a_cut_of_the_power_takes_nothing_that_was_answered(void **state)
+/* Some batches, and now and then the log goes into the database and begins anew. */
+static void play(struct world *world, struct disk *base)
 {
-    struct world *world = *state;
     struct noc_operations *batch = batch_new();
-    struct disk base;
-    unsigned syncs_of[2] = {0, 0};
 
     world->fault = (struct noc_store_fault){.ask = record, .context = world};
     world_open(world);
@@ -239,11 +238,11 @@ static void a_cut_of_the_power_takes_nothing_that_was_answered(void **state)
     for (size_t i = 0; i < call_count; i++) {
         free(calls[i].bytes);
     }
-    call_count = 0; /* from here on: all of before was synced */
-    read_disk(world, &base);
+    call_count = 0; /* from here on: all of before is taken as synced */
+    read_disk(world, base);
     for (uint64_t i = 1; i <= BATCHES; i++) {
         if (i % 10 == 0) {
-            noc_store_flush_mt(world->store); /* the log goes into the database, and begins anew */
+            noc_store_flush_mt(world->store);
         }
         assert_int_equal(submit(world, nth(i)), NOC_OK);
     }
@@ -251,22 +250,54 @@ static void a_cut_of_the_power_takes_nothing_that_was_answered(void **state)
     world_close(world);
     world->fault.ask = NULL;
     assert_true(call_count < CALLS_MAX);
+}
+
+static unsigned count_syncs(unsigned file)
+{
+    unsigned count = 0;
+
     for (size_t i = 0; i < call_count; i++) {
-        if (calls[i].call == NOC_STORE_CALL_SYNC) {
-            syncs_of[calls[i].file]++;
-        }
+        count += calls[i].call == NOC_STORE_CALL_SYNC && calls[i].file == file;
     }
-    assert_true(syncs_of[0] >= 2 && syncs_of[1] >= BATCHES);
+    return count;
+}
 
-    assert_int_equal(cut_everywhere(world, &base, false), 0);
-    /* That it would be seen: the same with a disk that takes syncs for granted. */
-    assert_true(cut_everywhere(world, &base, true) > call_count / 10);
-
+static void forget(struct disk *base)
+{
     for (size_t i = 0; i < call_count; i++) {
         free(calls[i].bytes);
     }
-    free(base.at[0]);
-    free(base.at[1]);
+    call_count = 0;
+    free(base->at[0]);
+    free(base->at[1]);
+}
+
+static void a_cut_of_the_power_takes_nothing_that_was_answered(void **state)
+{
+    struct world *world = *state;
+    struct disk base;
+
+    play(world, &base);
+    assert_true(count_syncs(0) >= 2 && count_syncs(1) >= BATCHES);
+    assert_int_equal(cut_everywhere(world, &base, true, false), 0);
+    /* That it would be seen: the same with a disk that takes syncs for granted. */
+    assert_true(cut_everywhere(world, &base, true, true) > call_count / 10);
+    forget(&base);
+}
+
+/* What came since the last sync may be lost, from its end on; what is left is a state. */
+static void with_an_interval_a_cut_leaves_an_older_state(void **state)
+{
+    struct world *world = *state;
+    struct disk base;
+
+    world->options.sync = NOC_STORE_SYNC_INTERVAL;
+    world->options.interval_ms = 3600000;
+    play(world, &base);
+    assert_true(count_syncs(1) < BATCHES / 2);
+    assert_int_equal(cut_everywhere(world, &base, false, false), 0);
+    assert_true(cut_everywhere(world, &base, true, false) > 0);
+    forget(&base);
 }
 
 static int setup(void **state)
@@ -289,6 +320,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             a_cut_of_the_power_takes_nothing_that_was_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            with_an_interval_a_cut_leaves_an_older_state, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("store_powercut", tests, NULL, NULL);

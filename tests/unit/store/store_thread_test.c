@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "store_harness.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,17 +26,21 @@ static int teardown(void **state)
 
 /* The calls that fail, and how. */
 static _Atomic int fault_call, fault_rc;
-static _Atomic unsigned writes;
+static _Atomic bool is_log_only; /* those of the log */
+static _Atomic unsigned writes, failed;
 
 static int ask(void *context, enum noc_store_call call, const char *path, const void *bytes,
     int64_t n, int64_t offset)
 {
     (void)context;
-    (void)path;
     (void)bytes;
     (void)n;
     (void)offset;
     writes += call != NOC_STORE_CALL_READ;
+    if (is_log_only && strstr(path, "-wal") == NULL) {
+        return SQLITE_OK;
+    }
+    failed += (int)call == fault_call && fault_rc != SQLITE_OK;
     return (int)call == fault_call ? fault_rc : SQLITE_OK;
 }
 
@@ -44,6 +49,7 @@ static void begin(struct world *world)
     struct noc_operations *batch = batch_new();
 
     fault_rc = SQLITE_OK;
+    is_log_only = false;
     world->fault.ask = ask;
     world_open(world);
     add_session(batch, 1, "one");
@@ -174,6 +180,76 @@ static void a_full_disk_makes_batches_wait(void **state)
     assert_int_equal(world->loaded.outgoing, 2);
 }
 
+/* The log has no space, while what is in it can be written back: that is one state, and said once. */
+static void a_full_disk_is_told_once(void **state)
+{
+    struct world *world = *state;
+    struct noc_operations *batch = one(1);
+    const char *told;
+
+    begin(world);
+    is_log_only = true;
+    fault_call = NOC_STORE_CALL_WRITE;
+    fault_rc = SQLITE_FULL;
+    failed = 0;
+    noc_store_submit_mt(world->store, batch);
+    while (failed < 3) {
+        (void)sched_yield();
+    }
+    fault_rc = SQLITE_OK;
+    wait_answers(world, 2);
+    assert_int_equal(world->answers[1].err, NOC_OK);
+    batch_free(batch);
+    noc_store_stop(world->store);
+    told = strstr(world->log, "cannot write");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "cannot write"));
+    told = strstr(world->log, "can be written again");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "can be written again"));
+}
+
+/* Memory that is short for a while is a disk that is full for a while. */
+static void want_of_memory_makes_batches_wait(void **state)
+{
+    struct world *world = *state;
+    struct noc_operations *batch = batch_new();
+    char *text = calloc(1, 3000001);
+
+    assert_non_null(text);
+    memset(text, 'x', 3000000);
+    add_outgoing(batch, 1, 1, "t", text);
+    free(text);
+    begin(world);
+    (void)sqlite3_hard_heap_limit64(sqlite3_memory_used() + 200000);
+    noc_store_submit_mt(world->store, batch);
+    wait_log(world, "out of memory");
+    (void)sqlite3_hard_heap_limit64(0);
+    wait_answers(world, 2);
+    assert_int_equal(world->answers[1].err, NOC_OK);
+    batch_free(batch);
+    world_reopen(world);
+    assert_int_equal(world->loaded.outgoing, 1);
+}
+
+/* A checkpoint that fails has lost nothing, and still is the end: the disk is not to be trusted. */
+static void a_failed_checkpoint_stops_the_store(void **state)
+{
+    struct world *world = *state;
+
+    begin(world);
+    assert_int_equal(submit(world, one(1)), NOC_OK);
+    fault_call = NOC_STORE_CALL_WRITE;
+    fault_rc = SQLITE_IOERR_WRITE;
+    noc_store_flush_mt(world->store);
+    wait_log(world, "nothing is stored any more");
+    fault_rc = SQLITE_OK;
+    assert_int_equal(submit(world, one(2)), NOC_EIO);
+    assert_int_equal(world->failed_count, 1);
+    world_reopen(world);
+    assert_int_equal(world->loaded.outgoing, 1);
+}
+
 static void a_full_disk_at_the_end_refuses_what_waits(void **state)
 {
     struct world *world = *state;
@@ -297,6 +373,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(stop_commits_what_was_submitted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_write_stops_the_store, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_sync_stops_the_store, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_told_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(want_of_memory_makes_batches_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_checkpoint_stops_the_store, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_makes_batches_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_at_the_end_refuses_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(past_the_limit_it_is_full_and_still_works, setup, teardown),

@@ -131,6 +131,26 @@ static void the_clock_is_written_with_commits(void **state)
         noc_store_query(world->store->connection.db, "SELECT ms FROM clock", 0, &rc), value);
 }
 
+/* The row of the clock is gone, as after a salvage: the last that is known is when the session was left. */
+static void a_clock_that_is_lost_expires_nothing(void **state)
+{
+    struct world *world = *state;
+    struct noc_operations *batch = batch_new();
+    sqlite3 *db;
+
+    world_wall_ms = 5000; /* the scale began in 1970 */
+    world_open(world);
+    add_session(batch, 1, "one");
+    batch->at[0].as.session->expiry_s = HOUR_MS / 1000;
+    batch->at[0].as.session->expires_ms = world_clock_ms + HOUR_MS;
+    assert_int_equal(submit(world, batch), NOC_OK);
+    world_close(world);
+    assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM clock", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(restart(world, 77, YEARS(56)), HOUR_MS);
+}
+
 static void a_deadline_that_never_comes_stays_so(void **state)
 {
     struct noc_store_time time = noc_store_time_new(5000, 1000);
@@ -155,6 +175,7 @@ int main(void)
             a_wall_clock_that_is_wrong_expires_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_jump_while_it_runs_expires_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_clock_is_written_with_commits, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_lost_expires_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deadline_that_never_comes_stays_so, setup, teardown),
     };
 
