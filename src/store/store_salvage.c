@@ -3,6 +3,10 @@
  * What is whole of a bad file, row by row, into a new one. Each table is read forwards until SQLite cannot
  * go on, then backwards from its end; a row counts when its checksum is right. So one bad page in the
  * middle of a table takes only what is on it.
+ *
+ * The first page, which says where the tables begin, is not the bad file's but that of the new one: both
+ * were made by the same steps, so they say the same. It says nothing of the size, which is then what the
+ * file has.
  */
 #include "store/store_internal.h"
 
@@ -98,13 +102,35 @@ static int salvage_tables(struct salvage *salvage)
     return rc != SQLITE_OK ? rc : sqlite3_exec(salvage->to, finish, NULL, NULL, NULL);
 }
 
+/* Of a database that was just made; its log is empty. SQLite's code. */
+static int read_first_page(sqlite3 *db, uint8_t page[NOC_STORE_PAGE_BYTES])
+{
+    enum { CHANGES_AT = 24, SIZE_VALID_FOR_AT = 92 }; /* the size counts when these are equal */
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    }
+    if (rc == SQLITE_OK) {
+        rc = file->pMethods->xRead(file, page, NOC_STORE_PAGE_BYTES, 0);
+    }
+    page[SIZE_VALID_FOR_AT] = (uint8_t)~page[CHANGES_AT];
+    return rc;
+}
+
 int noc_store_salvage(struct noc_store *store, sqlite3 *to)
 {
+    uint8_t page[NOC_STORE_PAGE_BYTES] = {0};
     struct noc_store_connection from = {.db = NULL};
     struct salvage salvage = {.store = store, .to = to};
-    int rc = SQLITE_OK;
+    int rc = read_first_page(to, page);
 
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     store->vfs.is_read_only = true;
+    store->vfs.first_page = page;
     if (noc_store_connect(&from, store->path, store->vfs.name, 0) == SQLITE_OK) {
         int pages_rc;
         int64_t pages = noc_store_query(from.db, "PRAGMA page_count", 0, &pages_rc);
@@ -114,6 +140,7 @@ int noc_store_salvage(struct noc_store *store, sqlite3 *to)
         rc = salvage_tables(&salvage);
     }
     noc_store_disconnect(&from);
+    store->vfs.first_page = NULL;
     noc_store_log(store, NOC_LOG_WARNING,
         "%llu rows of '%s' were whole and are in the new store, %llu were damaged%s",
         (unsigned long long)salvage.whole, store->path, (unsigned long long)salvage.damaged,
