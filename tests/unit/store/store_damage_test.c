@@ -272,6 +272,82 @@ static void other_files_are_not_taken_for_stores(void **state)
     forget_sound();
 }
 
+static uint64_t seed = 7;
+
+static size_t below(size_t limit)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)((seed >> 33) % limit);
+}
+
+/* Some bytes, a page of zeros, or a page in the place of another. */
+static void spoil(struct bytes *bytes)
+{
+    size_t pages = bytes->n / NOC_STORE_PAGE_BYTES;
+
+    for (size_t edits = 1 + below(4); edits > 0; edits--) {
+        uint8_t *page = bytes->at + below(pages) * NOC_STORE_PAGE_BYTES;
+
+        switch (below(4)) {
+        case 0:
+            memset(page, 0, NOC_STORE_PAGE_BYTES);
+            break;
+        case 1:
+            memmove(page, bytes->at + below(pages) * NOC_STORE_PAGE_BYTES, NOC_STORE_PAGE_BYTES);
+            break;
+        case 2:
+            page[below(100)] = (uint8_t)below(256); /* where its structure is */
+            break;
+        default:
+            page[below(NOC_STORE_PAGE_BYTES)] = (uint8_t)below(256);
+        }
+    }
+}
+
+static void any_damage_is_survived(void **state)
+{
+    struct world *world = *state;
+    struct bytes bytes, copy;
+    unsigned rounds = getenv("NOCTULE_LONG") != NULL ? 20000 : 100;
+
+    fill(world);
+    bytes = read_file(world->path);
+    clear(world);
+    copy = bytes;
+    copy.at = malloc(bytes.n);
+    assert_non_null(copy.at);
+    for (unsigned round = 0; round < rounds; round++) {
+        uint64_t before = seed;
+
+        memcpy(copy.at, bytes.at, bytes.n);
+        spoil(&copy);
+        try_stop(world, copy.at, copy.n, "seed", (unsigned)before);
+        (void)try_recover(world, copy.at, copy.n);
+    }
+    free(bytes.at);
+    free(copy.at);
+    forget_sound();
+}
+
+/* Its tables begin elsewhere then. */
+static void a_file_that_was_vacuumed_is_salvaged_too(void **state)
+{
+    struct world *world = *state;
+    struct bytes bytes;
+    sqlite3 *db;
+
+    fill(world);
+    assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "DROP INDEX outgoing_message; VACUUM", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    bytes = read_file(world->path);
+    clear(world);
+    assert_int_equal(try_recover(world, bytes.at, bytes.n), sound_count);
+    free(bytes.at);
+    forget_sound();
+}
+
 /* A row whose bytes were changed within a sound page: only the checksum knows. */
 static void a_damaged_row_is_named(void **state)
 {
@@ -426,6 +502,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_cut_short_is_never_used, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flipped_bit_is_seen_or_harmless, setup, teardown),
         cmocka_unit_test_setup_teardown(other_files_are_not_taken_for_stores, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_damage_is_survived, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_was_vacuumed_is_salvaged_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_row_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_sets_the_bad_file_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_alone_is_not_taken_on, setup, teardown),
