@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "store/store_row.h"
@@ -24,6 +25,8 @@ struct cursor {
     const struct noc_store_table_row *table;
     unsigned shift; /* of the slot in the first column */
     bool is_at_end;
+    char *key; /* of the latest row, so that keys compare as bytes */
+    size_t key_n, key_room;
 };
 
 struct load {
@@ -43,6 +46,13 @@ struct load {
 static int64_t number(const struct cursor *cursor, int column)
 {
     return sqlite3_column_int64(cursor->statement, column);
+}
+
+static struct noc_slice text_at(sqlite3_stmt *statement, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+
+    return noc_slice(text, (size_t)sqlite3_column_bytes(statement, column));
 }
 
 static uint64_t slot_of(const struct cursor *cursor)
@@ -83,6 +93,62 @@ static int damaged(struct load *load, const struct cursor *cursor, const char *w
     return noc_store_damaged_add(load->store, cursor->table, cursor->statement);
 }
 
+/* Room for so many bytes of a key. */
+static int reserve_key(struct cursor *cursor, size_t n)
+{
+    char *key;
+
+    if (n <= cursor->key_room) {
+        return NOC_OK;
+    }
+    key = realloc(cursor->key, n * 2);
+    if (key == NULL) {
+        return NOC_ENOMEM;
+    }
+    cursor->key = key;
+    cursor->key_room = n * 2;
+    return NOC_OK;
+}
+
+/*
+ * The key of the row: the number, or the texts. Returns 1 when it stands behind that of the row before, 0
+ * when it does not (a page has got into a place that is another's), or an error.
+ */
+static int follow_key(struct cursor *cursor)
+{
+    unsigned columns = cursor->table->key_columns;
+    bool has_number = cursor->table->table != NOC_STORE_RETAINED;
+    struct noc_slice texts[3];
+    size_t n = has_number ? 8 : 0;
+    size_t at = 0;
+    bool is_behind;
+
+    for (unsigned i = has_number; i < columns; i++) {
+        texts[i] = text_at(cursor->statement, (int)i);
+        n += texts[i].n + 1;
+    }
+    if (reserve_key(cursor, cursor->key_n + n) < 0) {
+        return NOC_ENOMEM;
+    }
+    /* The new one behind the old, then in its place. */
+    if (has_number) {
+        (void)noc_put_u64((uint8_t *)cursor->key + cursor->key_n, (uint64_t)number(cursor, 0));
+        at = 8;
+    }
+    for (unsigned i = has_number; i < columns; i++) {
+        if (texts[i].n > 0) {
+            memcpy(cursor->key + cursor->key_n + at, texts[i].at, texts[i].n);
+        }
+        at += texts[i].n;
+        cursor->key[cursor->key_n + at++] = '\0';
+    }
+    is_behind = noc_slice_compare(noc_slice(cursor->key, cursor->key_n),
+                    noc_slice(cursor->key + cursor->key_n, n)) < 0;
+    memmove(cursor->key, cursor->key + cursor->key_n, n);
+    cursor->key_n = n;
+    return is_behind;
+}
+
 /* To the next row that is whole. */
 static int next(struct load *load, struct cursor *cursor)
 {
@@ -102,6 +168,13 @@ static int next(struct load *load, struct cursor *cursor)
                 load, cursor->table->name, sqlite3_errmsg(load->store->connection.db), "unknown");
         }
         if (noc_store_row_is_whole(cursor->statement, (char)cursor->table->table)) {
+            err = follow_key(cursor);
+            if (err < 0) {
+                return err;
+            }
+            if (err == 0) {
+                return bad_file(load, cursor->table->name, "its rows are not in order", "unknown");
+            }
             return NOC_OK;
         }
         err = damaged(load, cursor, "its checksum is wrong");
@@ -109,13 +182,6 @@ static int next(struct load *load, struct cursor *cursor)
             return err;
         }
     }
-}
-
-static struct noc_slice text_at(sqlite3_stmt *statement, int column)
-{
-    const char *text = (const char *)sqlite3_column_text(statement, column);
-
-    return noc_slice(text, (size_t)sqlite3_column_bytes(statement, column));
 }
 
 static struct noc_slice bytes_at(sqlite3_stmt *statement, int column)
@@ -417,6 +483,12 @@ static int open_cursor(
     return next(load, cursor);
 }
 
+static void close_cursor(struct cursor *cursor)
+{
+    (void)sqlite3_finalize(cursor->statement);
+    free(cursor->key);
+}
+
 static int walk(struct load *load)
 {
     int err = open_cursor(load, &load->sessions, NOC_STORE_SESSIONS, 0);
@@ -469,11 +541,11 @@ int noc_store_load(struct noc_store *store, const struct noc_store_visitor *visi
               ? walk(&load)
               : bad_file(&load, "messages", sqlite3_errmsg(store->connection.db), "any");
     (void)sqlite3_finalize(load.message);
-    (void)sqlite3_finalize(load.sessions.statement);
-    (void)sqlite3_finalize(load.subscriptions.statement);
-    (void)sqlite3_finalize(load.incoming.statement);
-    (void)sqlite3_finalize(load.outgoing.statement);
-    (void)sqlite3_finalize(load.retained.statement);
+    close_cursor(&load.sessions);
+    close_cursor(&load.subscriptions);
+    close_cursor(&load.incoming);
+    close_cursor(&load.outgoing);
+    close_cursor(&load.retained);
     while ((message = noc_map64_next(&load.messages, &at)) != NULL) {
         noc_message_unref(message);
     }

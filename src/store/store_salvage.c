@@ -3,6 +3,10 @@
  * What is whole of a bad file, row by row, into a new one. Each table is read forwards until SQLite cannot
  * go on, then backwards from its end; a row counts when its checksum is right. So one bad page in the
  * middle of a table takes only what is on it.
+ *
+ * The first page says where the tables begin. When the file's own leads nowhere, that of the new one
+ * does: both were made by the same steps, so they say the same, unless somebody has vacuumed the file.
+ * Of the size it says nothing, which is then what the file has.
  */
 #include "store/store_internal.h"
 
@@ -85,38 +89,75 @@ static int salvage_table(struct salvage *salvage, const struct noc_store_table_r
     return rc;
 }
 
-static int salvage_tables(struct salvage *salvage)
+/* All tables, found by a first page; NULL: by the file's own. */
+static int salvage_tables(struct salvage *salvage, const uint8_t *first_page)
 {
-    static const char finish[] = "DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM outgoing "
-                                 "WHERE message = messages.id);"
-                                 "COMMIT";
-    int rc = sqlite3_exec(salvage->to, "BEGIN", NULL, NULL, NULL);
-
-    for (size_t i = 0; i < NOC_COUNT(noc_store_tables) && rc == SQLITE_OK; i++) {
-        rc = salvage_table(salvage, &noc_store_tables[i]);
-    }
-    return rc != SQLITE_OK ? rc : sqlite3_exec(salvage->to, finish, NULL, NULL, NULL);
-}
-
-int noc_store_salvage(struct noc_store *store, sqlite3 *to)
-{
+    struct noc_store *store = salvage->store;
     struct noc_store_connection from = {.db = NULL};
-    struct salvage salvage = {.store = store, .to = to};
     int rc = SQLITE_OK;
 
-    store->vfs.is_read_only = true;
+    store->vfs.first_page = first_page;
     if (noc_store_connect(&from, store->path, store->vfs.name, 0) == SQLITE_OK) {
         int pages_rc;
         int64_t pages = noc_store_query(from.db, "PRAGMA page_count", 0, &pages_rc);
 
-        salvage.from = from.db;
-        salvage.steps_left = ((uint64_t)pages + 1) * 65536 / 4;
-        rc = salvage_tables(&salvage);
+        salvage->from = from.db;
+        salvage->steps_left = ((uint64_t)pages + 1) * NOC_STORE_PAGE_BYTES;
+        for (size_t i = 0; i < NOC_COUNT(noc_store_tables) && rc == SQLITE_OK; i++) {
+            rc = salvage_table(salvage, &noc_store_tables[i]);
+        }
+    } else {
+        salvage->is_cut = true;
     }
     noc_store_disconnect(&from);
+    store->vfs.first_page = NULL;
+    return rc;
+}
+
+/* Of a database that was just made; its log is empty. SQLite's code. */
+static int read_first_page(sqlite3 *db, uint8_t page[NOC_STORE_PAGE_BYTES])
+{
+    enum { CHANGES_AT = 24, SIZE_VALID_FOR_AT = 92 }; /* the size counts when these are equal */
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    }
+    if (rc == SQLITE_OK) {
+        rc = file->pMethods->xRead(file, page, NOC_STORE_PAGE_BYTES, 0);
+    }
+    page[SIZE_VALID_FOR_AT] = (uint8_t)~page[CHANGES_AT];
+    return rc;
+}
+
+int noc_store_salvage(struct noc_store *store, sqlite3 *to)
+{
+    static const char finish[] = "DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM outgoing "
+                                 "WHERE message = messages.id);"
+                                 "COMMIT";
+    uint8_t page[NOC_STORE_PAGE_BYTES] = {0};
+    struct salvage salvage = {.store = store, .to = to};
+    int rc = read_first_page(to, page);
+
+    store->vfs.is_read_only = true;
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(to, "BEGIN", NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        rc = salvage_tables(&salvage, NULL);
+    }
+    if (rc == SQLITE_OK && (salvage.is_cut || salvage.damaged > 0)) {
+        salvage.is_cut = false;
+        salvage.damaged = 0;
+        rc = salvage_tables(&salvage, page);
+    }
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(to, finish, NULL, NULL, NULL);
+    }
     noc_store_log(store, NOC_LOG_WARNING,
         "%llu rows of '%s' were whole and are in the new store, %llu were damaged%s",
         (unsigned long long)salvage.whole, store->path, (unsigned long long)salvage.damaged,
-        salvage.is_cut || salvage.from == NULL ? ", others could not be read" : "");
+        salvage.is_cut ? ", others could not be read" : "");
     return rc;
 }

@@ -12,11 +12,10 @@
 #include <stdint.h>
 
 #include "base/macros.h"
+#include "store/store_vfs.h"
 
 #define NOC_STORE_APPLICATION_ID 0x4e6f6374 /* "Noct" */
 #define NOC_STORE_VERSION        1
-
-enum { NOC_STORE_PAGE_BYTES = 4096 };
 
 /* Tables, as the checksums name them. */
 enum noc_store_table {
@@ -70,7 +69,7 @@ struct noc_store_connection {
 NOC_MUST_CHECK int noc_store_connect(
     struct noc_store_connection *connection, const char *path, const char *vfs, int synchronous);
 
-/* Make the tables in an empty file. SQLite's code. */
+/* Make the tables in an empty file: always the same pages. SQLite's code. */
 NOC_MUST_CHECK int noc_store_create_tables(struct noc_store_connection *connection);
 
 /*

@@ -13,10 +13,13 @@
 
 #include <noctule/error.h>
 
+enum { LEAST_PAGES = 16 };
+
 struct file {
     sqlite3_file base;
     struct noc_store_vfs *vfs;
     const char *path;
+    bool is_database; /* not its log */
     union {
         sqlite3_file file;
         uint64_t align; /* SQLite aligns to eight bytes */
@@ -57,6 +60,11 @@ static int file_read(sqlite3_file *file, void *bytes, int n, sqlite3_int64 offse
 
     if (rc == SQLITE_IOERR_SHORT_READ) {
         memset(bytes, 0, (size_t)n);
+    }
+    if (rc == SQLITE_OK && file_of(file)->vfs->first_page != NULL && file_of(file)->is_database &&
+        offset + n <= NOC_STORE_PAGE_BYTES) {
+        memcpy(bytes, file_of(file)->vfs->first_page + offset, (size_t)n);
+        return SQLITE_OK;
     }
     return rc != SQLITE_OK ? rc
                            : system_of(file)->pMethods->xRead(system_of(file), bytes, n, offset);
@@ -103,7 +111,14 @@ static int file_sync(sqlite3_file *file, int flags)
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *ret_size)
 {
-    return system_of(file)->pMethods->xFileSize(system_of(file), ret_size);
+    int rc = system_of(file)->pMethods->xFileSize(system_of(file), ret_size);
+
+    /* With another first page: a size at which all tables that it names begin within the file. */
+    if (rc == SQLITE_OK && file_of(file)->vfs->first_page != NULL && file_of(file)->is_database &&
+        *ret_size < LEAST_PAGES * NOC_STORE_PAGE_BYTES) {
+        *ret_size = LEAST_PAGES * NOC_STORE_PAGE_BYTES;
+    }
+    return rc;
 }
 
 static int file_lock(sqlite3_file *file, int level)
@@ -168,6 +183,7 @@ static int vfs_open(
     if (rc == SQLITE_OK) {
         file_of(file)->vfs = own;
         file_of(file)->path = path;
+        file_of(file)->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
         file->pMethods = &methods;
     }
     return rc;

@@ -31,11 +31,14 @@ struct noc_store_fault {
     void *context;
 };
 
+enum { NOC_STORE_PAGE_BYTES = 4096 };
+
 struct noc_store_vfs {
     sqlite3_vfs vfs;
     sqlite3_vfs *system;
     char name[40];
-    bool is_read_only; /* no file is written, cut or deleted */
+    bool is_read_only;         /* no file is written, cut or deleted */
+    const uint8_t *first_page; /* read in place of the database's own; NULL: that */
     struct noc_store_fault fault;
     atomic_uint_fast64_t syncs, bytes_written;
 };
