@@ -230,9 +230,13 @@ struct noc_client {
     const struct noc_client_options *options;
     uint8_t *in, *out;
     uint32_t in_room, out_room;
-    uint32_t in_max; /* the largest packet that is sure to find room in in, whatever the frames around it */
+    uint32_t
+        in_max; /* the largest packet that is sure to find room in in, whatever the frames around it */
 
-    /* What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet. */
+    /*
+     * What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet,
+     * and out_at may be a little below zero, in the room for the head of a frame.
+     */
     uint32_t out_at, out_end;
     uint32_t publish_left;   /* payload that noc_client_publish_chunk() is still to be given */
     uint32_t now_ms;         /* of the last call that told */
@@ -262,6 +266,7 @@ struct noc_client {
     bool wants_out;          /* what came can't be answered before something was written */
     bool is_authenticating;  /* an exchange of AUTH packets is under way */
     bool is_ws_open;         /* and we have not said goodbye to it */
+    bool has_ws_data;        /* what goes are no control frames */
 
     struct noc_cause cause;
     uint16_t subscribe_id;    /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
@@ -276,16 +281,16 @@ struct noc_client {
     uint32_t chunk_left;          /* payload of the message that is being handed out in chunks */
     uint32_t raw_end, out_framed; /* of WebSocket, see above */
 
-    uint32_t sent_ms;     /* last time something was written, */
+    uint32_t sent_ms;     /* last time something of MQTT was written, */
     uint32_t received_ms; /* and came */
     uint32_t asked_ms;    /* since when an answer is waited for */
 
     uint32_t packet_max, server_packet_max; /* largest packet that may come, and go; 0: any */
     uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
     const char *fault;                      /* what was wrong with the last packet, or NULL */
-    uint32_t out_base;                      /* end of CONNECT while it waits in out for the upgrade */
-    uint32_t ws_text_n;                     /* what was said with the end, at the start of in */
-    uint32_t ws[17];                        /* what src/ws keeps */
+    uint32_t out_base;  /* end of CONNECT while it waits in out for the upgrade */
+    uint32_t ws_text_n; /* what was said with the end, at the start of in */
+    uint32_t ws[17];    /* what src/ws keeps */
 };
 
 /*

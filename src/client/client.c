@@ -278,7 +278,8 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     } else if (!NOC_WITH_WEBSOCKET || client->state != NOC_CLIENT_UPGRADING) {
         done = noc_engine_take(client, event);
     }
-    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client)) {
+    /* A close frame must not overtake a packet that waits for room for its answer. */
+    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client) && !client->wants_out) {
         done = noc_engine_ws_take(client);
     }
     if (done != NOC_STEP_WAIT) {
@@ -373,14 +374,16 @@ const uint8_t *noc_client_peek(struct noc_client *client, uint32_t now_ms, size_
         noc_engine_ws_seal(client);
         *ret_n = client->out_framed - client->out_at;
     }
-    return client->out + client->out_at;
+    return client->out + (int32_t)client->out_at;
 }
 
 void noc_client_sent(struct noc_client *client, size_t n, uint32_t now_ms)
 {
     if (n > 0) {
         client->out_at += (uint32_t)n;
-        client->sent_ms = now_ms;
+        if (!noc_engine_has_ws(client) || client->has_ws_data) {
+            client->sent_ms = now_ms; /* a pong keeps nothing alive [MQTT-3.1.2-20] */
+        }
         if (client->out_at == client->out_end) {
             noc_engine_empty(client);
         }

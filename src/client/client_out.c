@@ -6,7 +6,7 @@ void noc_engine_pack(struct noc_client *client)
 {
     uint32_t base = noc_engine_out_base(client), gap = client->out_at - base;
 
-    if (client->out_at > base) {
+    if ((int32_t)gap > 0) {
         memmove(client->out + base, client->out + client->out_at, client->out_end - client->out_at);
         client->out_at = base;
         client->out_end -= gap;

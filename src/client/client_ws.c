@@ -9,6 +9,8 @@
  * So a frame's head always finds room: in front of the buffer, or where bytes stood that are sent.
  * Until there is a WebSocket, CONNECT waits in front of the request, out[0..out_base), and
  * what goes begins there.
+ * Of a frame with data that a control frame stands behind the rest counts as that: the next PINGREQ
+ * may be early, never late.
  */
 #include "client/engine.h"
 #include "ws/client.h"
@@ -58,8 +60,8 @@ int noc_engine_ws_start(struct noc_client *client)
 }
 
 /* End the connection; the event comes with in[at..at + n), which is moved where it stays. */
-static int end_with_text(
-    struct noc_client *client, const uint8_t *at, uint32_t n, enum noc_cause_kind kind, unsigned code)
+static int end_with_text(struct noc_client *client, const uint8_t *at, uint32_t n,
+    enum noc_cause_kind kind, unsigned code)
 {
     memmove(client->in, at, n);
     client->ws_text_n = n;
@@ -104,7 +106,8 @@ static int take_answer(struct noc_client *client)
         cause = NOC_CAUSE_HTTP;
         code = answer->status;
     }
-    return end_with_text(client, client->in + client->in_at, client->raw_end - client->in_at, cause, code);
+    return end_with_text(
+        client, client->in + client->in_at, client->raw_end - client->in_at, cause, code);
 }
 
 /* ---- frames ---- */
@@ -118,6 +121,7 @@ static void seal(struct noc_client *client, enum noc_ws_opcode opcode)
     client->out_at -=
         (uint32_t)noc_ws_seal(client->out + client->out_framed, n, opcode, random_bits(client));
     client->out_framed += n;
+    client->has_ws_data = opcode == NOC_WS_BINARY;
 }
 
 void noc_engine_ws_seal(struct noc_client *client)
@@ -133,7 +137,8 @@ void noc_engine_ws_bye(struct noc_client *client)
 
     client->is_ws_open = false;
     if (code != NOC_WS_CLOSE_NO_CODE) {
-        noc_put_u16(client->out, (uint16_t)(code < NOC_WS_CLOSE_NORMAL ? NOC_WS_CLOSE_NORMAL : code));
+        noc_put_u16(
+            client->out, (uint16_t)(code < NOC_WS_CLOSE_NORMAL ? NOC_WS_CLOSE_NORMAL : code));
         client->out_end = CODE_BYTES;
     }
     seal(client, NOC_WS_CLOSE);

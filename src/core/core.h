@@ -28,6 +28,7 @@
 #include <noctule/slice.h>
 
 struct noc_link;
+struct noc_operations;
 struct noc_shard;
 
 /* The Mosquitto release whose defaults and forms are followed. */
@@ -46,6 +47,7 @@ struct noc_limits {
     uint16_t max_inflight_messages; /* per session and direction; 0: none */
     uint64_t max_inflight_bytes;    /* per session, outgoing; 0: none */
     uint16_t max_keepalive_s;       /* 0: none */
+    int64_t absent_expiry_s;        /* of sessions that do not expire by themselves; 0: none */
     uint32_t max_output_bytes;      /* per connection, before QoS 0 is dropped */
     uint32_t connect_timeout_ms;    /* until CONNECT is complete */
     uint32_t mailbox_high;          /* weight of a mailbox (mail.h), past which its feeders pause */
@@ -108,8 +110,9 @@ struct noc_core {
     struct noc_shard *shards[NOC_WORKERS_MAX];
 
     /* Any thread. */
-    atomic_bool is_memory_short; /* set by whoever watches memory_limit */
-    atomic_uint log_mask;        /* levels of line that are wanted */
+    atomic_uint_fast64_t next_slot; /* of the next session that is kept: record.h */
+    atomic_bool is_memory_short;    /* set by whoever watches memory_limit */
+    atomic_uint log_mask;           /* levels of line that are wanted */
 };
 
 /* Credentials of a CONNECT, borrowed for the call. */
@@ -171,6 +174,12 @@ struct noc_shard_ops {
      * of the turn, not before. Its session is gone from it.
      */
     void (*close)(struct noc_link *link);
+
+    /*
+     * A batch for the store; it is noc_journal_committed()'s, to be called on this thread, in a later
+     * call. NULL only where no shard has a journal.
+     */
+    void (*store)(struct noc_shard *shard, struct noc_operations *batch);
 
     /* A timer of the glue's own (kind NOC_TIMER_GLUE or above) is due. */
     void (*tick)(struct noc_shard *shard, struct noc_timer *timer);

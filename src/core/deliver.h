@@ -64,6 +64,9 @@ bool noc_session_may_read(struct noc_session *session, struct noc_slice topic);
 /* Has the session room for one more QoS >= 1 message in flight? */
 bool noc_session_has_window(const struct noc_session *session);
 
+/* Send the PUBREL of an entry whose PUBREC has come. */
+void noc_flow_release(struct noc_link *link, const struct noc_outgoing *entry);
+
 /* The client has acknowledged the entry for good: it goes, and so do holes at the head. */
 void noc_session_complete(struct noc_session *session, struct noc_outgoing *entry);
 

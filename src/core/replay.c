@@ -161,7 +161,11 @@ void noc_replay_detached(struct noc_session *session)
             return;
         }
         next = at->next;
-        if (replay->now.qos == 0 && replay->again > 0) {
+        /*
+         * One pass goes on, the newest: only that has what was retained after the one at hand
+         * began and did not come live, being the client's own (No Local).
+         */
+        if (replay->again > 0 && (replay->now.qos == 0 || replay->next.qos > 0)) {
             start_over(session, replay);
         }
         replay->again = 0;
@@ -192,8 +196,8 @@ static unsigned room_for(const struct noc_link *link, const struct noc_replay *r
     const struct noc_session *session = link->session;
 
     if (link->out.bytes >= link->shard->core->limits.max_output_bytes / 2 ||
-        noc_link_is_failing(link)) {
-        return 0;
+        noc_link_is_failing(link) || link->reasons_waiting > 0) {
+        return 0; /* behind the SUBACK, too, where that waits */
     }
     if (replay->now.qos == 0) {
         return NOC_REPLAY_STEP;

@@ -208,6 +208,13 @@ uint64_t noc_retained_version(const struct noc_retained *retained)
     return atomic_load_explicit(&retained->version, memory_order_seq_cst);
 }
 
+void noc_retained_raise_version(struct noc_retained *retained, uint64_t version)
+{
+    if (noc_retained_version(retained) < version) {
+        atomic_store(&retained->version, version);
+    }
+}
+
 void noc_retained_remove_if(
     struct noc_retained *retained, unsigned worker, const struct noc_message *message)
 {

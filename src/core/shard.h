@@ -84,6 +84,11 @@ struct noc_shard {
     uint64_t outgoing_to;                        /* the receivers, one bit each */
     struct noc_list paused[NOC_WORKERS_MAX];     /* links that wait for that worker */
     struct noc_list held;                        /* links that go on in the next turn */
+    struct noc_list unanswered;                  /* links with too many answers that wait */
+    struct noc_journal *journal;                 /* NULL: nothing is stored */
+    struct noc_list receipts;                    /* answers that wait: receipt.h */
+    struct noc_map64 releases;                   /* what is held under each: release.h */
+    struct noc_part *late_parts;                 /* released, but no memory for the mail yet */
     struct noc_batch *current;                   /* batch being drained, and where */
     uint32_t current_at;                         /* byte of it */
     struct noc_retire *retire_backlog;           /* notices that found no memory yet */
@@ -105,6 +110,7 @@ struct noc_shard {
     size_t scratch_room;
     bool hands_over; /* new sessions go to a worker that has less to do */
     bool is_stopping;
+    bool is_done; /* no thread runs it any more */
 };
 
 NOC_MUST_CHECK int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned number,

@@ -18,7 +18,7 @@ static void step(uint32_t *state, unsigned i)
 {
     static const uint32_t constants[] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
     uint32_t b = state[B], c = state[C], d = state[D], mixed = c ^ d, word = state[OLDEST];
-    unsigned phase = i * 13 >> 8; /* i / 20 */
+    unsigned phase = i * 205 >> 12; /* i / 20 */
 
     if (phase == 0) {
         mixed = (mixed & b) ^ d;

@@ -256,6 +256,25 @@ static void an_upgrade_without_an_answer_ends(void **state)
     expect_wire(&kit, "");
 }
 
+/* Neither the proxy's pings nor our pongs reach the broker [MQTT-3.1.2-20]. */
+static void pongs_do_not_stand_in_for_pingreq(void **state)
+{
+    (void)state;
+    open_it(512, 384, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        kit.now_ms += 11000;
+        put_frame(0x89, (const uint8_t *)"are you there?", 14);
+        feed();
+        assert_int_equal(unframe(), 1);
+        expect_wire(&kit, "");
+        assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 45000 - 11000 * (i + 1));
+    }
+    kit.now_ms += 1000;
+    kit_run(&kit);
+    assert_int_equal(unframe(), 0);
+    expect_wire(&kit, "c0 00");
+}
+
 static char events_before[KIT_TEXT_MAX];
 static uint8_t wire_before[KIT_WIRE_MAX];
 static size_t wire_before_n;
@@ -498,6 +517,24 @@ static void a_repeated_message_is_acknowledged_before_what_follows_it(void **sta
     assert_memory_equal(kit.wire + 373, "\x50\2\0\x09\x40\2\0\x0a", 8);
 }
 
+static void a_close_does_not_overtake_what_waits_for_room(void **state)
+{
+    static const char payload[384 - 8 - 6];
+    struct noc_client_message message = {.topic = {"t", 1}, .payload = {payload, 366}};
+
+    (void)state;
+    open_it(512, 384, 5);
+    kit.is_stuck = true;
+    assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_OK);
+    put_packets("50 02 0007 e0 01 8d", 0, false); /* its PUBREL has no room */
+    put_frame(0x88, (const uint8_t *)"\x03\xe9", 2);
+    feed();
+    expect_events(&kit, "");
+    kit.is_stuck = false;
+    kit_run(&kit);
+    expect_events(&kit, "closed 10 141: \n");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -507,6 +544,8 @@ int main(void)
         T(an_upgrade_without_an_answer_ends),
         T(frames_and_pieces_make_no_difference),
         T(a_close_is_answered_and_told),
+        T(a_close_does_not_overtake_what_waits_for_room),
+        T(pongs_do_not_stand_in_for_pingreq),
         T(goodbye_is_said_in_both_languages),
         T(bad_frames_end_the_connection),
         T(much_goes_in_many_frames),

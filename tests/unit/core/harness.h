@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/shard.h"
 #include "mqtt/packet.h"
@@ -59,7 +60,10 @@ struct world {
     uint64_t now_ms;
     struct client *clients[WORLD_CLIENTS_MAX];
     unsigned client_count;
-    bool is_frozen[2];            /* this shard takes no turns */
+    bool is_frozen[2];               /* this shard takes no turns */
+    bool is_durable;                 /* shards have journals; set before world_start() */
+    struct noc_operations *batch[2]; /* of a shard, at the store */
+    char batch_text[4000];
     void (*own_memory)(bool on);  /* NULL, or told when the harness itself allocates */
     int verdict;                  /* of authenticate */
     uint64_t ticket;              /* of the last one, when the verdict is NOC_EAGAIN */
@@ -88,6 +92,11 @@ void world_advance(struct world *world, uint64_t ms);
 /* Something happens in a turn of a shard, where its input would. */
 void world_do(struct world *world, unsigned shard,
     void (*act)(struct noc_shard *shard, const void *argument), const void *argument);
+/* What the shard's batch at the store says, as text: "" for none. Valid until the next call. */
+const char *world_batch(struct world *world, unsigned shard);
+/* The store has written the shard's batch. */
+void world_commit(struct world *world, unsigned shard);
+
 /* The pool has judged the last CONNECT. */
 void world_judge(struct world *world, unsigned shard, int result);
 
