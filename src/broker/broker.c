@@ -62,24 +62,12 @@ static void log_opening(struct noc_broker *broker, const struct noc_endpoint *en
     }
 }
 
-static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoint)
+/* Why nobody can connect to it, with the holder of its port. */
+static void log_not_open(const struct noc_broker *broker, const struct noc_listener_config *config,
+    const char *error, int err)
 {
-    const struct noc_listener_config *config = endpoint->config;
-    const struct noc_listen_options options = {
-        .host = config->address,
-        .port = (uint16_t)config->port,
-        .domain = domain_of(config->socket_domain),
-        .bind_interface = config->bind_interface,
-        .unix_path = config->unix_path,
-    };
     struct noc_port_holder holder;
-    char error[256];
-    int err = noc_listen_open(&options, &endpoint->sockets, error, sizeof error);
 
-    if (err == NOC_OK) {
-        log_opening(broker, endpoint);
-        return NOC_OK;
-    }
     noc_log(broker->log, NOC_LOG_ERROR, "Error: %s", error);
     if (config->unix_path != NULL) {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: cannot listen on '%s'.", config->unix_path);
@@ -90,6 +78,28 @@ static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoin
             holder.text);
     } else {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: cannot listen on port %d.", config->port);
+    }
+}
+
+/* Its addresses are taken; who connects is refused until begin_listening(). */
+static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoint)
+{
+    const struct noc_listener_config *config = endpoint->config;
+    const struct noc_listen_options options = {
+        .host = config->address,
+        .port = (uint16_t)config->port,
+        .domain = domain_of(config->socket_domain),
+        .bind_interface = config->bind_interface,
+        .unix_path = config->unix_path,
+        .is_held = true,
+    };
+    char error[256];
+    int err = noc_listen_open(&options, &endpoint->sockets, error, sizeof error);
+
+    if (err == NOC_OK) {
+        log_opening(broker, endpoint);
+    } else {
+        log_not_open(broker, config, error, err);
     }
     return err;
 }
@@ -412,6 +422,22 @@ static bool settle_process(struct noc_broker *broker)
     return true;
 }
 
+/* All that was stored is there again: let clients come. */
+static int begin_listening(struct noc_broker *broker)
+{
+    for (size_t i = 0; i < broker->endpoint_count; i++) {
+        const struct noc_endpoint *endpoint = &broker->endpoints[i];
+        char error[256];
+        int err = noc_listen_begin(&endpoint->sockets, error, sizeof error);
+
+        if (err != NOC_OK) {
+            log_not_open(broker, endpoint->config, error, err);
+            return err;
+        }
+    }
+    return NOC_OK;
+}
+
 static int serve(struct noc_broker *broker)
 {
     struct noc_control *control = noc_control_new(broker);
@@ -421,7 +447,7 @@ static int serve(struct noc_broker *broker)
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
         return 1;
     }
-    if (start_workers(broker) == NOC_OK) {
+    if (begin_listening(broker) == NOC_OK && start_workers(broker) == NOC_OK) {
         noc_topic_log_set_mt(&broker->topic_log, &broker->workers[0]);
         noc_log(
             broker->log, NOC_LOG_INFORMATION, "%s version %s running", broker->name, NOC_VERSION);

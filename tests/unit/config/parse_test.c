@@ -319,12 +319,11 @@ static void words_are_exact(void **state)
 
 static void inactive_options_are_said_once_and_only_when_they_would_matter(void **state)
 {
-    struct reading r = accept("persistence true\npersistence true\nautosave_interval 1800\n"
+    struct reading r = accept("retain_expiry_interval 60\nretain_expiry_interval 60\n"
                               "upgrade_outgoing_qos false\ncheck_retain_source true\n");
 
-    assert_true(says(&r, "t.conf:1: option 'persistence' is not active yet"));
+    assert_true(says(&r, "t.conf:1: option 'retain_expiry_interval' is not active yet"));
     assert_int_equal(r.report.count, 1);
-    assert_true(r.config->persistence);
     reading_done(&r);
     r = accept("plugin /x.so\nplugin_opt_a b\nplugin /y.so\n");
     assert_true(says(&r, "NOT forbidden"));
