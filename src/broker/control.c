@@ -307,9 +307,7 @@ static bool on_signal(struct noc_control *control)
         noc_log_reopen_mt(broker->log);
         (void)noc_broker_reload(broker);
     } else if (info.ssi_signo == SIGUSR1) {
-        noc_log(broker->log, NOC_LOG_NOTICE,
-            noc_durable_commit(broker) ? "SIGUSR1: all that waited is stored."
-                                       : "SIGUSR1: nothing is stored here (persistence false).");
+        noc_durable_commit(broker);
     } else if (info.ssi_signo == SIGUSR2) {
         noc_log(broker->log, NOC_LOG_NOTICE,
             "SIGUSR2: the tree is not printed; 'noctule ctl status' tells the counts.");

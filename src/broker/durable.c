@@ -18,8 +18,8 @@
 #include "store/import.h"
 #include "store/store.h"
 
-/* How long the end of the broker waits for the store, and looks again. */
-enum { SETTLE_MS = 10000, LOOK_MS = 1 };
+/* How long the end of the broker waits for the store, and SIGUSR1, and how soon they look again. */
+enum { SETTLE_MS = 10000, COMMIT_MS = 2000, LOOK_MS = 1 };
 
 static void pause_a_moment(void)
 {
@@ -358,65 +358,101 @@ bool noc_durable_start(struct noc_broker *broker)
 
 /* ---- end ---- */
 
-/* How many journals hold nothing any more, of those that were asked. */
+/* What is asked of all workers. */
 struct asking {
-    atomic_uint asked, idle;
+    atomic_uint asked, good;
+    bool is_begun;                   /* they know their goals */
+    uint64_t goals[NOC_WORKERS_MAX]; /* batches to be stored */
 };
 
-static void ask_worker(struct noc_shard *shard, void *argument)
+/* Write all there is. Is there nothing left? */
+static void ask_idle(struct noc_shard *shard, void *argument)
 {
     struct asking *asking = argument;
 
     if (shard != NULL) {
         noc_journal_run(shard, true);
         if (noc_journal_is_idle(shard)) {
-            atomic_fetch_add(&asking->idle, 1);
+            atomic_fetch_add(&asking->good, 1);
         }
     }
     atomic_fetch_add(&asking->asked, 1);
 }
 
-/* Let all workers write what they have. Are all journals empty? */
-static bool ask_all(struct noc_broker *broker)
+/* Write what there was when asked first. Is it stored? */
+static void ask_flushed(struct noc_shard *shard, void *argument)
 {
-    struct asking asking;
+    struct asking *asking = argument;
+
+    if (shard != NULL) {
+        if (!asking->is_begun) {
+            asking->goals[shard->number] = noc_journal_flush(shard);
+        }
+        if (noc_journal_committed_count(shard) >= asking->goals[shard->number]) {
+            atomic_fetch_add(&asking->good, 1);
+        }
+    }
+    atomic_fetch_add(&asking->asked, 1);
+}
+
+/* Ask all workers, and wait for their answers. Are they all good? */
+static bool ask_all(
+    struct noc_broker *broker, void (*ask)(struct noc_shard *, void *), struct asking *asking)
+{
     unsigned called = 0;
 
-    atomic_init(&asking.asked, 0);
-    atomic_init(&asking.idle, 0);
+    atomic_store(&asking->asked, 0);
+    atomic_store(&asking->good, 0);
     for (unsigned i = 0; i < broker->worker_count && broker->workers[i].is_started; i++) {
-        while (noc_worker_call_mt(&broker->workers[i], ask_worker, &asking) != NOC_OK) {
+        while (noc_worker_call_mt(&broker->workers[i], ask, asking) != NOC_OK) {
             pause_a_moment();
         }
         called++;
     }
-    while (atomic_load(&asking.asked) < called) {
+    while (atomic_load(&asking->asked) < called) {
         pause_a_moment();
     }
-    return atomic_load(&asking.idle) == called;
+    asking->is_begun = true;
+    return atomic_load(&asking->good) == called;
+}
+
+/* The same until they are, for so long at most. */
+static bool ask_until_good(
+    struct noc_broker *broker, void (*ask)(struct noc_shard *, void *), uint64_t most_ms)
+{
+    uint64_t until_ms = noc_clock_ms() + most_ms;
+    struct asking asking = {.is_begun = false};
+    bool is_good;
+
+    do {
+        is_good = ask_all(broker, ask, &asking);
+        if (!is_good) {
+            pause_a_moment();
+        }
+    } while (!is_good && !atomic_load(&broker->store_has_failed) && noc_clock_ms() < until_ms);
+    return is_good;
 }
 
 void noc_durable_settle(struct noc_broker *broker)
 {
-    uint64_t until_ms = noc_clock_ms() + SETTLE_MS;
-
-    if (broker->store == NULL) {
-        return;
-    }
-    while (
-        !ask_all(broker) && !atomic_load(&broker->store_has_failed) && noc_clock_ms() < until_ms) {
-        pause_a_moment();
+    if (broker->store != NULL) {
+        (void)ask_until_good(broker, ask_idle, SETTLE_MS);
     }
 }
 
-bool noc_durable_commit(struct noc_broker *broker)
+void noc_durable_commit(struct noc_broker *broker)
 {
     if (broker->store == NULL) {
-        return false;
+        noc_log(
+            broker->log, NOC_LOG_NOTICE, "SIGUSR1: nothing is stored here (persistence false).");
+    } else if (ask_until_good(broker, ask_flushed, COMMIT_MS)) {
+        noc_store_flush_mt(broker->store);
+        noc_log(broker->log, NOC_LOG_NOTICE, "SIGUSR1: all that waited is stored.");
+    } else {
+        noc_log(broker->log, NOC_LOG_WARNING,
+            "SIGUSR1: what waits could not be stored within %d seconds; it still waits.",
+            COMMIT_MS / 1000);
     }
-    (void)ask_all(broker);
-    noc_store_flush_mt(broker->store);
-    return true;
 }
 
 bool noc_durable_stop(struct noc_broker *broker)

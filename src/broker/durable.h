@@ -35,7 +35,7 @@ void noc_durable_settle(struct noc_broker *broker);
 /* The same when they run no more; then the store is closed. False: something could not be stored. */
 bool noc_durable_stop(struct noc_broker *broker);
 
-/* Whatever waits is written now (SIGUSR1). False: nothing is kept here. */
-bool noc_durable_commit(struct noc_broker *broker);
+/* Have all written that waits, wait for that (a while at most), and say so in the log: SIGUSR1. */
+void noc_durable_commit(struct noc_broker *broker);
 
 #endif

@@ -25,6 +25,8 @@ struct noc_journal {
     struct noc_part *batch_parts; /* what waits for it, */
     struct noc_list batch_sessions;
     bool is_out;
+    bool is_all_next;         /* the next batch takes all there is */
+    uint64_t made, committed; /* batches */
 };
 
 /* ---- life ---- */
@@ -708,10 +710,13 @@ void noc_journal_run(struct noc_shard *shard, bool is_all)
     if (journal == NULL || journal->is_out) {
         return;
     }
+    is_all = is_all || journal->is_all_next;
     judge_gathering(shard, is_all);
-    if (!is_something_due(shard, is_all)) {
+    if (!is_something_due(shard, is_all) && !journal->is_all_next) {
         return;
     }
+    journal->is_all_next = false;
+    journal->made++;
     journal->batch.at = journal->ready.at;
     journal->batch.count = journal->ready.count;
     journal->batch.room = journal->ready.room;
@@ -728,6 +733,26 @@ void noc_journal_run(struct noc_shard *shard, bool is_all)
     }
     journal->is_out = true;
     shard->ops->store(shard, &journal->batch);
+}
+
+uint64_t noc_journal_flush(struct noc_shard *shard)
+{
+    struct noc_journal *journal = shard->journal;
+
+    if (journal == NULL) {
+        return 0;
+    }
+    if (journal->is_out) {
+        journal->is_all_next = true;
+        return journal->made + 1;
+    }
+    noc_journal_run(shard, true);
+    return journal->made;
+}
+
+uint64_t noc_journal_committed_count(const struct noc_shard *shard)
+{
+    return shard->journal == NULL ? 0 : shard->journal->committed;
 }
 
 void noc_journal_await(struct noc_shard *shard, struct noc_part *part)
@@ -748,7 +773,7 @@ uint64_t noc_journal_wait_ms(const struct noc_shard *shard)
     if (journal == NULL || journal->is_out) {
         return UINT64_MAX;
     }
-    if (is_something_due(shard, false)) {
+    if (journal->is_all_next || is_something_due(shard, false)) {
         return 0;
     }
     if (!noc_list_is_empty(&journal->gathering)) {
@@ -823,6 +848,7 @@ void noc_journal_committed(struct noc_shard *shard, struct noc_operations *batch
         return; /* the broker ends; nothing is answered any more */
     }
     journal->is_out = false;
+    journal->committed++;
     journal->batch_parts = NULL;
     while (parts != NULL) {
         struct noc_part *next = parts->next;

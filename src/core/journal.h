@@ -135,6 +135,13 @@ void noc_journal_await(struct noc_shard *shard, struct noc_part *part);
 /* Give what is due to the store, if it is free. Once a turn. is_all: whether it is due or not. */
 void noc_journal_run(struct noc_shard *shard, bool is_all);
 
+/*
+ * Give all there is to the store, as soon as it is free. Returns what noc_journal_committed_count() will
+ * have reached when all that has been entered so far is stored.
+ */
+uint64_t noc_journal_flush(struct noc_shard *shard);
+uint64_t noc_journal_committed_count(const struct noc_shard *shard);
+
 /* In how many milliseconds there will be something to do; UINT64_MAX: no telling. */
 uint64_t noc_journal_wait_ms(const struct noc_shard *shard);
 

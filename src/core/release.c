@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/release.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 
 #include "core/deliver.h"
 #include "core/journal.h"
@@ -152,7 +152,7 @@ static void on_done(struct noc_ticket *ticket)
         bool wake = false;
 
         while (noc_shard_call_mt(core, worker, is_stored, release, &wake) != NOC_OK) {
-            (void)sched_yield();
+            thrd_yield();
         }
         if (wake) {
             core->shards[worker]->ops->wake(core->shards[worker], worker);

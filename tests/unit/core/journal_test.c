@@ -462,6 +462,31 @@ static void the_end_of_a_session_releases_who_waits_for_it(void **state)
     world_close(&w);
 }
 
+static void a_flush_stores_what_is_entered_behind_a_batch_that_is_out(void **state)
+{
+    struct world w;
+    struct client *p;
+    uint64_t goal;
+
+    (void)state;
+    open_durable(&w, 1);
+    p = join(&w, "p");
+    assert_int_equal(noc_journal_flush(&w.shards[0]), 0); /* there is nothing */
+    say_retained(p, 0, "t", "1");
+    assert_int_equal(noc_journal_flush(&w.shards[0]), 1);
+    say_retained(p, 0, "t", "2");
+    goal = noc_journal_flush(&w.shards[0]);
+    assert_int_equal(goal, 2);
+    assert_int_equal(noc_journal_committed_count(&w.shards[0]), 0);
+    stores(&w, 0, "retained t");
+    world_commit(&w, 0);
+    assert_int_equal(noc_journal_committed_count(&w.shards[0]), 1);
+    stores(&w, 0, "retained t"); /* at once, though nobody waits for it */
+    world_commit(&w, 0);
+    assert_int_equal(noc_journal_committed_count(&w.shards[0]), goal);
+    world_close(&w);
+}
+
 static void a_link_with_too_many_answers_waiting_is_not_read_on(void **state)
 {
     struct world w;
@@ -506,6 +531,7 @@ int main(void)
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),
+        cmocka_unit_test(a_flush_stores_what_is_entered_behind_a_batch_that_is_out),
         cmocka_unit_test(a_link_with_too_many_answers_waiting_is_not_read_on),
     };
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brokers with persistence, and their ends: by SIGTERM and by SIGKILL, with clients connected."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import raw
+from conftest import STOP_SECONDS, Broker
+
+CONFIG = """
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {dir}/store/
+"""
+NEVER = 0xFFFFFFFF
+PROPERTIES = [("payload_format", 1), ("content_type", "text/plain"), ("response_topic", "re/ply"),
+              ("correlation_data", b"\0\1\2"), ("user", ("k", "v")), ("user", ("k", "w")), ("user", ("a", "é"))]
+
+
+def without_expiry(packet):
+    return [(name, value) for name, value in packet.props if name != "message_expiry"]
+
+
+def bytes_of(pairs):
+    """Properties as they are read."""
+    def plain(value):
+        return value if isinstance(value, int) else tuple(map(raw.to_bytes, value)) if isinstance(value, tuple) \
+            else raw.to_bytes(value)
+    return [(name, plain(value)) for name, value in pairs]
+
+
+class Durable(Broker):
+    """A broker on a folder of its own, which is made before the first start."""
+
+    def __init__(self, folder, config=CONFIG, **options):
+        super().__init__(folder, config, **options)
+        os.makedirs(self.store, exist_ok=True)
+
+    @property
+    def store(self):
+        return os.path.join(self.folder, "store")
+
+    def end(self, how):
+        """End it under its clients: how is "stop", as a service manager does, or "kill"."""
+        self.process.send_signal(signal.SIGTERM if how == "stop" else signal.SIGKILL)
+        status = self.process.wait(STOP_SECONDS)
+        assert status == (0 if how == "stop" else -signal.SIGKILL), self.log()
+        self.process = None
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+
+    def again(self, how):
+        self.end(how)
+        return self.start()
+
+    def store_all(self):
+        """Have it store what nobody waits for, and wait until it has."""
+        before = self.log().count("SIGUSR1:")
+        self.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 5
+        while self.log().count("SIGUSR1: all that waited is stored.") <= before:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.005)
+
+    def keep(self, client_id, version=5, expiry=NEVER, props=(), **options):
+        """A connected client whose session is kept."""
+        if version == 5:
+            options["props"] = [("session_expiry", expiry), *props]
+        return self.client(client_id, version, clean=False, **options)
+
+
+@pytest.fixture
+def durable(tmp_path):
+    """Start a broker with persistence: durable("option value", ...)."""
+    started = []
+
+    def start(*lines, **options):
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Durable(folder, CONFIG + "\n".join([*lines, ""]), **options))
+        return started[-1].start()
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture(params=["stop", "kill"])
+def how(request):
+    """How the broker ends."""
+    return request.param
