@@ -39,6 +39,7 @@ static char *failing_realpath(const char *path, char *resolved)
     return may_allocate() ? realpath(path, resolved) : NULL;
 }
 
+NOC_PRINTF(2, 3)
 static int failing_asprintf(char **ret_text, const char *format, ...)
 {
     va_list arguments;
@@ -58,6 +59,7 @@ static int failing_asprintf(char **ret_text, const char *format, ...)
 #define strdup   failing_strdup
 #define realpath failing_realpath
 #define asprintf failing_asprintf
+#include "base/macros.h"
 #include "auth/text_file.c"
 #include "cli/passwd.c"
 #include "cli/passwd_file.c"
