@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "base/macros.h"
+
 static long allocations_left; /* until one fails */
 
 static int may_allocate(void)
@@ -59,7 +61,6 @@ static int failing_asprintf(char **ret_text, const char *format, ...)
 #define strdup   failing_strdup
 #define realpath failing_realpath
 #define asprintf failing_asprintf
-#include "base/macros.h"
 #include "auth/text_file.c"
 #include "cli/passwd.c"
 #include "cli/passwd_file.c"
