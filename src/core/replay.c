@@ -221,7 +221,7 @@ static void deliver(
     uint8_t qos = replay->now.qos < message->qos ? replay->now.qos : message->qos;
 
     if (message->expires_ms <= shard->now_ms) {
-        noc_retained_remove_if(shard->core->retained, shard->number, message);
+        noc_sweep_expired(shard, message);
     } else if (message->retained_version <= replay->now.version) {
         noc_session_replay(link->session, &publication, qos, replay->now.id);
     }

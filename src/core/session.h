@@ -138,7 +138,7 @@ struct noc_session {
 };
 
 /* Timer kinds of a shard. */
-enum { NOC_TIMER_LINK = 1, NOC_TIMER_SESSION = 2, NOC_TIMER_GLUE = 3 };
+enum { NOC_TIMER_LINK = 1, NOC_TIMER_SESSION, NOC_TIMER_SWEEP, NOC_TIMER_GLUE };
 
 /* The shard's session of this id, or NULL. */
 struct noc_session *noc_session_find(struct noc_shard *shard, const struct noc_home *home);

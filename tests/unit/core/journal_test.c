@@ -462,6 +462,47 @@ static void the_end_of_a_session_releases_who_waits_for_it(void **state)
     world_close(&w);
 }
 
+static uint64_t retained_count(const struct world *world)
+{
+    struct noc_retained_counts counts;
+
+    noc_retained_counts_mt(world->core.retained, &counts);
+    return counts.messages;
+}
+
+static void expired_retained_messages_are_swept(void **state)
+{
+    const struct noc_publish_out brief = {
+        .topic = TEXT("brief"), .retain = true, .payload_n = 1, .has_expiry = true, .expiry_s = 10};
+    struct world w;
+    struct client *p;
+
+    (void)state;
+    world_init(&w);
+    w.is_durable = true;
+    w.limits.retained_sweep_s = 60;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    say_retained(p, 0, "long", "x");
+    say_publish_out(p, &brief, TEXT("x"));
+    world_advance(&w, 30000);
+    stores(&w, 0, "retained long; retained brief");
+    world_commit(&w, 0);
+    assert_int_equal(retained_count(&w), 2); /* expired, but nobody has looked */
+    world_advance(&w, 30000 + NOC_LAZY_MS);
+    assert_int_equal(retained_count(&w), 1);
+    stores(&w, 0, "retained brief");
+    assert_int_equal(w.batch[0]->at[0].message->payload_n, 0);
+    world_commit(&w, 0);
+    say_publish_out(p, &brief, TEXT("x"));
+    world_advance(&w, NOC_LAZY_MS);
+    world_commit(&w, 0);
+    world_advance(&w, 120000); /* and again */
+    assert_int_equal(retained_count(&w), 1);
+    world_commit(&w, 0);
+    world_close(&w);
+}
+
 static void a_flush_stores_what_is_entered_behind_a_batch_that_is_out(void **state)
 {
     struct world w;
@@ -531,6 +572,7 @@ int main(void)
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),
+        cmocka_unit_test(expired_retained_messages_are_swept),
         cmocka_unit_test(a_flush_stores_what_is_entered_behind_a_batch_that_is_out),
         cmocka_unit_test(a_link_with_too_many_answers_waiting_is_not_read_on),
     };
