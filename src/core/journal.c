@@ -317,7 +317,7 @@ static void note_run(struct noc_durable *durable, uint64_t sequence)
         last->last = sequence;
         return;
     }
-    if (durable->run_count == durable->run_room) {
+    if (durable->runs == NULL || durable->run_count == durable->run_room) {
         uint32_t room = durable->run_room == 0 ? 4 : durable->run_room * 2;
         struct noc_run *runs = realloc(durable->runs, room * sizeof *runs);
 

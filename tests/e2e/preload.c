@@ -12,6 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The system's headers have reserved names for parameters. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
 /* ISO C converts no object pointer to one of a function. */
 static void find(const char *name, void *function)
 {
@@ -86,3 +89,5 @@ int fdatasync(int fd)
 {
     return sync_by("fdatasync", fd);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
