@@ -68,6 +68,25 @@ static void on_failed(void *context, const char *text)
     (void)kill(getpid(), SIGTERM);
 }
 
+static void go_on(struct noc_shard *shard, void *argument)
+{
+    (void)shard;
+    (void)argument; /* a turn is all it takes */
+}
+
+/* On the store's thread, or on the one that stops it. */
+static void on_full(void *context, bool is_full)
+{
+    struct noc_broker *broker = context;
+
+    atomic_store(&broker->core.is_store_full, is_full);
+    for (unsigned i = 0; !is_full && i < broker->worker_count; i++) {
+        while (noc_worker_call_mt(&broker->workers[i], go_on, NULL) != NOC_OK) {
+            pause_a_moment();
+        }
+    }
+}
+
 static void on_log(void *context, enum noc_log_level level, const char *text)
 {
     struct noc_broker *broker = context;
@@ -318,6 +337,7 @@ static int open_store(struct noc_broker *broker, char *error, size_t error_n)
         .log = on_log,
         .committed = on_committed,
         .failed = on_failed,
+        .full = on_full,
         .context = broker,
     };
     int err = noc_store_open(&options, &broker->store, error, error_n);

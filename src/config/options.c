@@ -232,8 +232,9 @@ const struct noc_option noc_options[] = {
         "Folder of the store's file noctule.db; without one the working directory."),
     SIZE("persistence_max_size", GLOBAL, OWN, RESTART, GLOBAL(persistence_max_size), 0, "0",
         "Noctule 0.1",
-        "The largest size of the store's file; past it new messages wait as on a full disk. 0: "
-        "none."),
+        "The largest size of the store's file. Past it, and on a full disk, messages that would "
+        "have "
+        "to be stored are refused (MQTT 5) or wait, for half a minute at most. 0: no limit."),
     WORD("persistence_on_error", GLOBAL, OWN, RESTART, GLOBAL(persistence_on_error), on_errors,
         "stop", "Noctule 0.1",
         "What to do about a store that can't be read: stop; recover sets the file aside and goes "

@@ -35,6 +35,9 @@ void noc_route_or_drop(struct noc_shard *shard, struct noc_publication *publicat
 /* Would anybody get a message with this topic? (For the reason code of PUBREC.) */
 bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic);
 
+/* Would a session get it whose messages are kept? */
+bool noc_route_has_keepers(struct noc_shard *shard, struct noc_slice topic);
+
 /* Deliver to this shard's plain subscriptions on the nodes; once per session. */
 void noc_deliver(struct noc_shard *shard, struct noc_publication *publication,
     struct noc_node *const *nodes, unsigned node_count);

@@ -20,6 +20,9 @@
 /* What a stranger may leave undecoded while memory is short: a common CONNECT in two pieces. */
 #define STRANGER_SHORT_MAX 1024u
 
+/* How long a client of 3.1.1, which can't be told, waits for space in the store. */
+#define SPACE_WAIT_MS 30000u
+
 /* ---- life ---- */
 
 void noc_link_init(struct noc_link *link)
@@ -191,7 +194,11 @@ void noc_link_tick(struct noc_link *link)
         out_of_time(link);
         return;
     }
-    if (link->keepalive_s == 0) {
+    if (link->is_paused_for_space && shard->now_ms - link->paused_ms >= SPACE_WAIT_MS) {
+        noc_link_end(link, NOC_END_MEMORY, "there is no space to store what it sends");
+        return;
+    }
+    if (link->keepalive_s == 0 && !link->is_paused_for_space) {
         return;
     }
     if (link->is_paused) {
@@ -268,6 +275,27 @@ void noc_link_go_on_after_receipts(struct noc_link *link)
         link->is_paused_for_receipts = false;
         noc_list_remove(&link->paused);
         noc_list_append(&link->shard->held, &link->paused);
+    }
+}
+
+void noc_link_wait_for_space(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+
+    pause(link, shard->number);
+    noc_list_remove(&link->paused);
+    noc_list_append(&shard->spaceless, &link->paused);
+    link->is_paused_for_space = true;
+    noc_timer_set(&shard->timers, &link->timer, shard->now_ms + 1000);
+}
+
+void noc_link_go_on_with_space(struct noc_shard *shard)
+{
+    struct noc_list *at;
+
+    while (!noc_shard_is_store_full(shard) && (at = noc_list_take(&shard->spaceless)) != NULL) {
+        NOC_CONTAINER(at, struct noc_link, paused)->is_paused_for_space = false;
+        noc_list_append(&shard->held, at);
     }
 }
 
@@ -526,6 +554,10 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
         }
         at += whole;
         dispatch(link, &header, bytes + at - header.remaining);
+        if (NOC_UNLIKELY(link->is_paused_for_space)) {
+            noc_shard_count(link->shard, NOC_COUNT_PACKETS_RECEIVED, -1);
+            return at - whole; /* once more, when there is space */
+        }
         if (link->shard->fed != 0) {
             check_fed(link);
         }

@@ -87,6 +87,7 @@ struct noc_link {
     bool is_judged_at_once;      /* it was judged within noc_link_feed() */
     bool is_paused;              /* waits for another worker's mailbox, or for its next turn */
     bool is_paused_for_receipts; /* in shard->unanswered */
+    bool is_paused_for_space;    /* in shard->spaceless */
     bool is_gated;               /* nothing goes out until the CONNACK may */
     bool is_goodbye_sent;        /* DISCONNECT went out */
     bool is_answer_too_large;    /* an answer is more than the client takes: it ends */
@@ -164,6 +165,14 @@ void noc_link_end_soon(struct noc_link *link);
 
 /* It was paused as too many of its answers waited, and now fewer do: it goes on. */
 void noc_link_go_on_after_receipts(struct noc_link *link);
+
+/*
+ * The store has no space for the packet that is worked off, and the client can't be told: the packet
+ * is put back, and nothing is decoded until there is space. After 30 s the link ends. The second: whoever waited
+ * goes on, if there is.
+ */
+void noc_link_wait_for_space(struct noc_link *link);
+void noc_link_go_on_with_space(struct noc_shard *shard);
 
 /* Its timer fired. */
 void noc_link_tick(struct noc_link *link);

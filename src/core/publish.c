@@ -148,6 +148,24 @@ static bool is_removal(
 }
 
 /*
+ * Is the store full, and would the message have to be stored before it is acknowledged? What takes
+ * a retained message away is never refused, nor what is ours already.
+ */
+static bool lacks_space(
+    const struct noc_link *link, const struct noc_publish *publish, struct noc_slice topic)
+{
+    struct noc_session *session = link->session;
+
+    if (NOC_LIKELY(!noc_shard_is_store_full(link->shard)) || publish->qos == 0 ||
+        (publish->qos == 2 && noc_map64_get(&session->incoming, publish->packet_id) != NULL) ||
+        is_removal(link, publish, topic)) {
+        return false;
+    }
+    return publish->retain || (publish->qos == 2 && noc_journal_keeps(session)) ||
+           noc_route_has_keepers(link->shard, topic);
+}
+
+/*
  * Enter a message of QoS 2 under its packet id. Of a session that is kept its PUBREC waits until
  * both are stored. False: no memory, nothing has changed.
  */
@@ -267,15 +285,58 @@ static bool open_publish(struct noc_link *link, unsigned flags, struct noc_slice
     return check_features(link, publish);
 }
 
-void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice body)
+/*
+ * Is it refused, for its size, or for want of rights, space or memory? Then it was answered. topic: as the client
+ * names it; full: below the mount point.
+ */
+static bool refuse(struct noc_link *link, const struct noc_publish *publish, struct noc_slice topic,
+    struct noc_slice full, bool is_without_space)
 {
     struct noc_shard *shard = link->shard;
     uint32_t most = shard->core->limits.message_size_limit;
+
+    if (most > 0 && publish->payload.n > most) {
+        noc_shard_log(shard, NOC_LOG_WARNING,
+            "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
+            NOC_SLICE_ARG(noc_link_name(link)), (unsigned long)publish->payload.n,
+            NOC_SLICE_ARG(topic), (unsigned long)most);
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+        answer(link, publish, NOC_RC_IMPLEMENTATION_SPECIFIC);
+    } else if (!may_write(link, full)) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
+        noc_link_log_denied(link, full);
+        log_publish(link, "Denied", publish, topic);
+        answer(link, publish, NOC_RC_NOT_AUTHORIZED);
+    } else if (is_without_space) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_REFUSED, 1);
+        answer(link, publish, NOC_RC_QUOTA_EXCEEDED);
+    } else if (noc_shard_is_memory_short(shard) && !is_removal(link, publish, full)) {
+        refuse_for_memory(link, publish);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice body)
+{
+    struct noc_shard *shard = link->shard;
     struct noc_publication publication;
     struct noc_publish publish;
     struct noc_slice topic;
+    bool is_without_space;
 
     if (!open_publish(link, flags, body, &publish, &topic)) {
+        return;
+    }
+    if (make_publication(link, &publish, topic, &publication) != NOC_OK) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    is_without_space = lacks_space(link, &publish, publication.parts.topic);
+    if (is_without_space && link->version != NOC_V5) {
+        noc_link_wait_for_space(link); /* it can't be told: the packet comes here again */
+        noc_publication_done(&publication);
         return;
     }
     noc_shard_count(shard, NOC_COUNT_PUBLISH_RECEIVED, 1);
@@ -283,32 +344,13 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
     if (noc_shard_logs(shard, NOC_LOG_DEBUG)) {
         log_publish(link, "Received", &publish, topic);
     }
-    if (make_publication(link, &publish, topic, &publication) != NOC_OK) {
-        noc_link_end(link, NOC_END_MEMORY, NULL);
-        return;
-    }
     if (publish.qos == 2 && noc_map64_get(&link->session->incoming, publish.packet_id) != NULL) {
         /*
          * Sent again [MQTT-4.3.3-10]: it is ours already, whatever would be said to it today. A
          * refusal would free its identifier for another message while this one still waits.
          */
         answer_again(link, &publish);
-    } else if (most > 0 && publish.payload.n > most) {
-        noc_shard_log(shard, NOC_LOG_WARNING,
-            "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
-            NOC_SLICE_ARG(noc_link_name(link)), (unsigned long)publish.payload.n,
-            NOC_SLICE_ARG(topic), (unsigned long)most);
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
-        answer(link, &publish, NOC_RC_IMPLEMENTATION_SPECIFIC);
-    } else if (!may_write(link, publication.parts.topic)) {
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
-        noc_link_log_denied(link, publication.parts.topic);
-        log_publish(link, "Denied", &publish, topic);
-        answer(link, &publish, NOC_RC_NOT_AUTHORIZED);
-    } else if (noc_shard_is_memory_short(shard) &&
-               !is_removal(link, &publish, publication.parts.topic)) {
-        refuse_for_memory(link, &publish);
-    } else {
+    } else if (!refuse(link, &publish, topic, publication.parts.topic, is_without_space)) {
         take(link, &publish, &publication);
     }
     noc_publication_done(&publication);

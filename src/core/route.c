@@ -292,6 +292,20 @@ bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic)
     return false;
 }
 
+bool noc_route_has_keepers(struct noc_shard *shard, struct noc_slice topic)
+{
+    struct noc_match match;
+    uint64_t durable;
+    bool has_groups;
+
+    if (noc_index_match(shard->core->index, shard->number, topic, &match) != NOC_OK) {
+        return true;
+    }
+    shard->work += match.visited + match.count;
+    (void)workers_of(&match, &durable, &has_groups);
+    return durable != 0;
+}
+
 void noc_shard_publish(struct noc_shard *shard, const struct noc_message_parts *parts)
 {
     struct noc_publication publication = {.parts = *parts};

@@ -51,6 +51,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     }
     noc_list_init(&shard->held);
     noc_list_init(&shard->unanswered);
+    noc_list_init(&shard->spaceless);
     noc_list_init(&shard->receipts);
     core->shards[number] = shard;
     noc_sweep_init(shard);
@@ -148,6 +149,7 @@ void noc_shard_begin(struct noc_shard *shard, uint64_t now_ms)
         }
     }
     trim_heaviest(shard);
+    noc_link_go_on_with_space(shard);
 }
 
 void noc_shard_drain_mail(struct noc_shard *shard)

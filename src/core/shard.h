@@ -87,6 +87,7 @@ struct noc_shard {
     struct noc_list paused[NOC_WORKERS_MAX];     /* links that wait for that worker */
     struct noc_list held;                        /* links that go on in the next turn */
     struct noc_list unanswered;                  /* links with too many answers that wait */
+    struct noc_list spaceless;                   /* links that wait for space in the store */
     struct noc_journal *journal;                 /* NULL: nothing is stored */
     struct noc_list receipts;                    /* answers that wait: receipt.h */
     struct noc_map64 releases;                   /* what is held under each: release.h */
@@ -173,6 +174,12 @@ void noc_shard_log(struct noc_shard *shard, enum noc_log_level level, const char
 static inline bool noc_shard_is_memory_short(const struct noc_shard *shard)
 {
     return atomic_load_explicit(&shard->core->is_memory_short, memory_order_relaxed);
+}
+
+/* No space for what would have to be stored before it is acknowledged. */
+static inline bool noc_shard_is_store_full(const struct noc_shard *shard)
+{
+    return atomic_load_explicit(&shard->core->is_store_full, memory_order_relaxed);
 }
 
 /* Replace the ACL of a listener's clients; the reference is taken, NULL is none. */

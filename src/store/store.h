@@ -58,6 +58,8 @@ struct noc_store_options {
      * within noc_store_stop().
      */
     void (*failed)(void *context, const char *text);
+    /* What noc_store_is_full_mt() says has changed. May be NULL. On the store's thread, as failed(). */
+    void (*full)(void *context, bool is_full);
     void *context;
 };
 

@@ -43,7 +43,10 @@ static void update_full(struct noc_store *store)
     bool is_full =
         atomic_load_explicit(&store->is_waiting, memory_order_relaxed) || store->is_past_max;
 
-    atomic_store_explicit(&store->is_full, is_full, memory_order_release);
+    if (atomic_exchange_explicit(&store->is_full, is_full, memory_order_acq_rel) != is_full &&
+        store->options.full != NULL) {
+        store->options.full(store->options.context, is_full);
+    }
 }
 
 /* No space, or no memory: it may be there later. */

@@ -348,6 +348,26 @@ class Order(Case):
             self.h.deliver("s", seq, dup=True)
         self.assert_found("order")
 
+    def test_one_that_expired_and_was_sent_again_may_come_later(self):
+        self.subscriber()
+        for seq, expiry in ((1, 1), (2, 3600)):
+            self.h.publish(seq, acked=False, expiry=expiry)
+        self.h.restart("s", "p")
+        self.back()
+        for seq, expiry in ((1, 1), (2, 3600)):
+            self.h.publish(seq, dup=True, expiry=expiry)
+        for seq in (2, 1, 2):
+            self.h.deliver("s", seq)
+        self.assert_found()
+
+    def test_one_that_expires_keeps_its_order(self):
+        self.subscriber()
+        for seq in (1, 2):
+            self.h.publish(seq, expiry=1)
+        for seq in (2, 1):
+            self.h.deliver("s", seq)
+        self.assert_found("order")
+
     def test_topics_have_no_order_among_them(self):
         self.subscriber()
         self.h.subscribe("s", "u")

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -33,6 +34,20 @@ def bytes_of(pairs):
     return [(name, plain(value)) for name, value in pairs]
 
 
+def drain(client):
+    """All messages that come, acknowledged; none does when two pings in a row are answered without one."""
+    got, quiet = [], 0
+    while quiet < 2:
+        client.send(raw.packet(raw.PINGREQ))
+        before = len(got)
+        while (packet := client.receive()).kind != raw.PINGRESP:
+            assert packet.kind == raw.PUBLISH, packet
+            got.append(packet)
+            client.acknowledge(packet)
+        quiet = quiet + 1 if len(got) == before else 0
+    return got
+
+
 class Durable(Broker):
     """A broker on a folder of its own, which is made before the first start."""
 
@@ -53,6 +68,14 @@ class Durable(Broker):
         for client in self.clients:
             client.close()
         self.clients.clear()
+
+    def fail_to_start(self):
+        """Start it where it can't: the status with which it ends, and its lines of that time."""
+        before = len(self.log()) if os.path.exists(self.log_path) else 0
+        with open(self.log_path, "ab") as log:
+            status = subprocess.run(self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                    env=self.environment, timeout=STOP_SECONDS, check=False).returncode
+        return status, self.log()[before:]
 
     def again(self, how):
         self.end(how)

@@ -503,6 +503,84 @@ static void expired_retained_messages_are_swept(void **state)
     world_close(&w);
 }
 
+static void set_full(struct world *world, bool is_full)
+{
+    atomic_store(&world->core.is_store_full, is_full);
+}
+
+static void without_space_what_would_be_stored_is_refused(void **state)
+{
+    struct world w;
+    struct client *s, *p, *kept;
+
+    (void)state;
+    open_durable(&w, 1);
+    s = stay_stored(&w, 0, "s");
+    subscribe_stored(s, 0, "t", 2);
+    kept = stay_stored(&w, 0, "kept");
+    p = join(&w, "p");
+    say_retained(p, 0, "old", "r");
+    world_advance(&w, NOC_LAZY_MS);
+    world_commit(&w, 0);
+    set_full(&w, true);
+    say_publish(p, 1, 1, "t", "m");
+    say_publish(p, 2, 2, "t", "m");
+    hears(p, "PUBACK 1 rc151; PUBREC 2 rc151");
+    hears_nothing(s); /* it is routed to nobody */
+    say_publish(p, 1, 3, "nobody", "m");
+    hears(p, "PUBACK 3 rc16"); /* nothing of it would be stored */
+    say_publish(kept, 2, 4, "nobody", "m");
+    hears(kept, "PUBREC 4 rc151"); /* its packet id would be */
+    say_publish(p, 0, 0, "t", "of QoS 0");
+    assert_int_equal(hears_count(s, "PUBLISH"), 1);
+    say_retained(p, 1, "new", "r");
+    assert_non_null(strstr(heard(p), "rc151"));
+    say_retained(p, 1, "old", ""); /* makes room */
+    stores(&w, 0, "retained old");
+    world_commit(&w, 0);
+    assert_null(strstr(heard(p), "rc151"));
+    set_full(&w, false);
+    say_publish(p, 1, 5, "t", "m");
+    assert_int_equal(hears_count(s, "PUBLISH"), 1);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_REFUSED), 4);
+    world_close(&w);
+}
+
+static void without_space_a_client_of_3_1_1_waits_in_order(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    open_durable(&w, 1);
+    s = stay_stored(&w, 0, "s");
+    subscribe_stored(s, 0, "t", 1);
+    p = join_v311(&w, "p");
+    set_full(&w, true);
+    say_publish(p, 0, 0, "t", "0");
+    say_publish(p, 1, 1, "t", "1");
+    say_publish(p, 0, 0, "t", "2");
+    say_publish(p, 1, 3, "t", "3");
+    hears(s, "PUBLISH t 0 q0");
+    world_advance(&w, 29000);
+    hears_nothing(s);
+    hears_nothing(p);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_RECEIVED), 1);
+    set_full(&w, false);
+    world_settle(&w);
+    assert_int_equal(hears_count(s, "PUBLISH"), 3);
+    assert_int_equal(world_count(&w, NOC_COUNT_PUBLISH_RECEIVED), 4);
+    assert_int_equal(world_count(&w, NOC_COUNT_PAUSED), 0);
+    set_full(&w, true);
+    say_publish(p, 1, 4, "t", "4");
+    world_advance(&w, 29000);
+    assert_false(p->is_closed);
+    world_advance(&w, 2000);
+    assert_true(p->is_closed);
+    hears_nothing(s);
+    world_close(&w);
+}
+
 static void a_flush_stores_what_is_entered_behind_a_batch_that_is_out(void **state)
 {
     struct world w;
@@ -573,6 +651,8 @@ int main(void)
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),
         cmocka_unit_test(expired_retained_messages_are_swept),
+        cmocka_unit_test(without_space_what_would_be_stored_is_refused),
+        cmocka_unit_test(without_space_a_client_of_3_1_1_waits_in_order),
         cmocka_unit_test(a_flush_stores_what_is_entered_behind_a_batch_that_is_out),
         cmocka_unit_test(a_link_with_too_many_answers_waiting_is_not_read_on),
     };
