@@ -254,13 +254,13 @@ static int send_publish(
 
 /* ---- window and queue ---- */
 
-/* Packet ids come round after 65535 messages: the window must not reach as far. */
 static bool ids_are_free(const struct noc_session *session)
 {
     uint64_t next = session->queue.count > 0 ? noc_ring_at(&session->queue, 0)->sequence
                                              : session->next_sequence;
 
-    return session->window.count == 0 || next - noc_ring_at(&session->window, 0)->sequence < 65000u;
+    return session->window.count == 0 ||
+           next - noc_ring_at(&session->window, 0)->sequence < NOC_WINDOW_SPAN;
 }
 
 bool noc_session_has_window(const struct noc_session *session)

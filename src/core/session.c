@@ -263,6 +263,15 @@ void noc_session_detached(struct noc_session *session)
     noc_journal_detached(session);
 }
 
+void noc_session_lost(struct noc_session *session)
+{
+    uint64_t now_ms = session->shard->now_ms;
+
+    noc_session_absent(
+        session, expiry_from(session, now_ms), now_ms + (uint64_t)session->will.delay_s * 1000);
+    noc_journal_detached(session);
+}
+
 void noc_session_absent(struct noc_session *session, uint64_t expires_ms, uint64_t will_due_ms)
 {
     session->expires_ms = expires_ms;
