@@ -26,6 +26,7 @@
 #include "core/journal.h"
 #include "core/link.h"
 #include "core/receipt.h"
+#include "core/replay.h"
 
 /* ---- dropping ---- */
 
@@ -445,8 +446,8 @@ void noc_session_replay(
     if (!noc_session_may_read(session, publication->parts.topic)) {
         return;
     }
-    if (must_be_stored_first(session, qos)) {
-        enqueue(session, publication, &sending);
+    if (qos > 0 && (session->queue.count > 0 || must_be_stored_first(session, qos))) {
+        enqueue(session, publication, &sending); /* the window is in the order of numbers */
     } else if (qos > 0) {
         send_new(session, publication, &sending);
     } else if (send_publish(session->link, publication, &sending) == NOC_ENOMEM) {
@@ -587,6 +588,14 @@ void noc_session_pump(struct noc_session *session)
     if (session->queue.count == 0 &&
         session->link->out.bytes <= shard->core->limits.max_output_bytes / 2) {
         drops_are_over(session);
+    }
+}
+
+void noc_session_go_on(struct noc_session *session)
+{
+    noc_session_pump(session);
+    if (session->link != NULL) {
+        noc_replay_wake(session->link);
     }
 }
 
