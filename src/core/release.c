@@ -118,7 +118,7 @@ static void is_stored(struct noc_shard *shard, void *argument)
 
             if (session != NULL) {
                 noc_journal_held_is_safe(session, held->at[i].sequence);
-                noc_session_pump(session);
+                noc_session_go_on(session);
             }
         }
         free(held);
@@ -128,10 +128,12 @@ static void is_stored(struct noc_shard *shard, void *argument)
                     ? NULL
                     : noc_map64_get(&shard->by_number, release->session_number);
 
-            noc_part_release(shard, release->part);
-            if (session != NULL) {
+            if (session != NULL && release->is_will) {
                 noc_journal_will_is_stored(session);
+            } else if (session != NULL) {
+                noc_journal_release_is_stored(session);
             }
+            noc_part_release(shard, release->part);
         }
     }
     if (atomic_fetch_sub_explicit(&release->left, 1, memory_order_acq_rel) == 1) {

@@ -24,8 +24,9 @@ struct noc_release {
     struct noc_ticket ticket;
     struct noc_core *core;
     struct noc_part *part;   /* of the PUBCOMP's receipt, held; at home. NULL: it is a will */
-    uint64_t session_number; /* whose will; 0: it has ended */
-    uint64_t workers;        /* that take part */
+    uint64_t session_number; /* whose message or will; 0: it has ended */
+    bool is_will;
+    uint64_t workers; /* that take part */
     unsigned home;
     atomic_uint left; /* workers that have not been told yet; the last one frees */
 };

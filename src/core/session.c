@@ -214,6 +214,7 @@ void noc_session_fire_will(struct noc_session *session)
 
     if (release != NULL) {
         release->session_number = session->number;
+        release->is_will = true;
         noc_journal_will_is_held(session, &release->ticket);
         noc_release_close(session->shard, release);
     }

@@ -222,6 +222,8 @@ static void queued_messages_of_qos_0_keep_their_count(void **state)
     restore_outgoing(session, &record, 0, 0, "a");
     noc_restore_session_done(session, &record);
     end(&w, 0, 0);
+    world_settle(&w);
+    world_commit(&w, 0);
     s = come_back(&w, "s");
     hears(s, "CONNACK sp1 rc0 22=10 21=20; PUBLISH t a q0");
     assert_int_equal(session->queued_qos0, 0);
