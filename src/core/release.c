@@ -42,7 +42,12 @@ void noc_release_free(struct noc_release *release)
 void noc_release_add(struct noc_release *release, unsigned worker)
 {
     release->ticket.parts++;
-    release->workers |= UINT64_C(1) << worker;
+    noc_release_pass_on(release, worker);
+}
+
+void noc_release_pass_on(struct noc_release *release, unsigned worker)
+{
+    (void)atomic_fetch_or_explicit(&release->workers, UINT64_C(1) << worker, memory_order_relaxed);
 }
 
 /* ---- what is held ---- */
@@ -146,7 +151,7 @@ static void on_done(struct noc_ticket *ticket)
 {
     struct noc_release *release = NOC_CONTAINER(ticket, struct noc_release, ticket);
     struct noc_core *core = release->core;
-    uint64_t workers = release->workers;
+    uint64_t workers = atomic_load_explicit(&release->workers, memory_order_relaxed);
 
     atomic_store(&release->left, (unsigned)__builtin_popcountll(workers));
     for (; workers != 0; workers &= workers - 1) {

@@ -38,6 +38,9 @@ void noc_release_free(struct noc_release *release);
 /* Another PART will come, from this worker. Before the mail of this turn is posted. */
 void noc_release_add(struct noc_release *release, unsigned worker);
 
+/* A PART that is counted will come from this worker instead. By whoever had to give it. */
+void noc_release_pass_on(struct noc_release *release, unsigned worker);
+
 /*
  * An entry is written under the release, as noc_journal_put() says. NOC_ENOMEM: it is not.
  */

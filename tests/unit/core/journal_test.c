@@ -507,6 +507,60 @@ static void a_release_over_two_workers_is_sent_when_all_of_it_is_stored(void **s
     world_close(&w);
 }
 
+static struct client *stay_stored_at(struct world *world, unsigned shard, const char *id)
+{
+    struct client *client = dial(world, shard, 0);
+
+    say_connect(client,
+        (struct noc_connect){
+            .version = NOC_V5, .client_id = TEXT(id), .props.raw = BYTES("\x11\xff\xff\xff\xff")});
+    world_commit(world, shard);
+    assert_int_equal(hears_count(client, "CONNACK"), 1);
+    assert_ptr_equal(client->link.shard, &world->shards[shard]);
+    return client;
+}
+
+static void end_link(struct noc_shard *shard, void *link)
+{
+    assert_non_null(shard);
+    noc_link_end(link, NOC_END_PEER_CLOSED, NULL);
+}
+
+/* The member of a group that was picked has gone when the mail comes: it goes on to a third worker. */
+static void a_release_follows_a_shared_message_to_another_worker(void **state)
+{
+    struct world w;
+    struct client *p, *b, *c;
+    bool wake;
+
+    (void)state;
+    open_durable(&w, 3);
+    p = stay_stored_at(&w, 0, "p");
+    b = stay_stored_at(&w, 1, "b");
+    c = stay_stored_at(&w, 2, "c");
+    subscribe_stored(b, 1, "$share/g/t", 1);
+    subscribe_stored(c, 2, "$share/g/t", 1);
+    say_publish(p, 2, 1, "t", "one");
+    say_publish(p, 2, 2, "t", "two");
+    world_commit(&w, 0);
+    world_commit(&w, 0);
+    hears(p, "PUBREC 1; PUBREC 2");
+    w.is_frozen[1] = true;
+    assert_int_equal(noc_shard_call_mt(&w.core, 1, end_link, &b->link, &wake), NOC_OK);
+    say_ack(p, NOC_PUBREL, 1, 0); /* one of them is for b */
+    say_ack(p, NOC_PUBREL, 2, 0);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    for (unsigned i = 0; i < 9; i++) {
+        if (w.batch[i % 3] != NULL) {
+            world_commit(&w, i % 3);
+        }
+    }
+    hears(p, "PUBCOMP 1; PUBCOMP 2");
+    assert_int_equal(hears_count(c, "PUBLISH"), 2);
+    world_close(&w);
+}
+
 static void a_will_is_stored_whole_before_it_is_sent(void **state)
 {
     struct world w;
@@ -674,6 +728,7 @@ int main(void)
         cmocka_unit_test(retained_messages_are_stored_before_they_are_acknowledged),
         cmocka_unit_test(a_retained_message_of_qos_2_is_stored_with_the_end_of_its_id),
         cmocka_unit_test(a_release_over_two_workers_is_sent_when_all_of_it_is_stored),
+        cmocka_unit_test(a_release_follows_a_shared_message_to_another_worker),
         cmocka_unit_test(a_will_is_stored_whole_before_it_is_sent),
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
