@@ -57,6 +57,7 @@ struct noc_durable {
     bool are_puts_due;    /* due: with its pending messages */
     bool is_record_out;   /* its record is in the batch at the store */
     bool is_known;        /* its record is stored */
+    bool is_slot_lost;    /* it is not given out again by this process */
 };
 
 /* A journal for the shard: batches go out by ops->store. NOC_ENOMEM. */
@@ -77,6 +78,9 @@ static inline bool noc_journal_is_unknown(const struct noc_session *session)
 
 /* Begin to keep a session; nothing is written yet. NOC_ENOMEM. */
 NOC_MUST_CHECK int noc_journal_open(struct noc_session *session);
+
+/* The slots that the shards give out are behind this one. */
+void noc_journal_slots_behind(struct noc_core *core, uint64_t highest_slot);
 
 /* As it stands in the store already: under this slot, with no record due. NOC_ENOMEM. */
 NOC_MUST_CHECK int noc_journal_reopen(struct noc_session *session, uint64_t slot);
@@ -115,6 +119,9 @@ void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
     const struct noc_publication *publication);
 void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entry);
 void noc_journal_received(struct noc_session *session, struct noc_outgoing *entry);
+
+/* It has no message, and its next ones are numbered from its next_sequence on, which is lower than before. */
+void noc_journal_renumbered(struct noc_session *session);
 
 /*
  * For release.h: write an entry under a ticket (NOC_ENOMEM: it is not); the end of this shard's part, for
