@@ -724,22 +724,22 @@ static bool write_puts(struct noc_shard *shard, struct noc_durable *durable)
     return is_done;
 }
 
-void noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket)
+int noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket)
 {
     struct noc_operations *ready = &session->shard->journal->ready;
     struct noc_durable *durable = session->durable;
 
     if (!noc_operations_reserve(ready, 2) || !write_record(ready, durable)) {
-        return; /* its next record tells; until then a crash may publish it twice */
+        return NOC_ENOMEM;
     }
     ready->at[ready->count - 1].ticket = ticket;
-    durable->is_will_held = true;
+    durable->held_wills++;
+    return NOC_OK;
 }
 
 void noc_journal_will_is_stored(struct noc_session *session)
 {
-    if (session->durable != NULL && session->durable->is_will_held) {
-        session->durable->is_will_held = false;
+    if (--session->durable->held_wills == 0) {
         noc_journal_session(session, true);
     }
 }
@@ -758,7 +758,8 @@ static bool write_session(struct noc_shard *shard, struct noc_durable *durable)
     bool are_puts_due = durable->are_puts_due;
 
     durable->batch_from = durable->batch_to;
-    if (durable->is_record_due && !durable->is_will_held && !write_session_record(shard, durable)) {
+    if (durable->is_record_due && durable->held_wills == 0 &&
+        !write_session_record(shard, durable)) {
         return false;
     }
     if (!write_ends(shard, durable) || !write_received(shard, durable)) {

@@ -47,12 +47,12 @@ struct noc_durable {
     uint32_t unrecorded; /* PUBRECs: NOC_OUT_WAIT_RECORD, */
     uint32_t recording;  /* and NOC_OUT_RECORDING */
     uint32_t releasing;  /* messages under releases of its own: release.h */
+    uint32_t held_wills; /* under releases: see noc_journal_will_is_held() */
     struct noc_part *after_releases; /* what waits until there are none */
     uint32_t run_count, run_room;
     struct noc_run *runs; /* stored messages that are over */
     uint8_t place;        /* enum in journal.c */
     bool is_record_due;   /* the session's own record */
-    bool is_will_held;    /* see noc_journal_will_is_held() */
     bool is_written;      /* something of it was given to the store */
     bool are_puts_due;    /* due: with its pending messages */
     bool is_record_out;   /* its record is in the batch at the store */
@@ -96,9 +96,10 @@ void noc_journal_close(struct noc_session *session, struct noc_ticket *ticket);
 
 /*
  * Its will has been published under the ticket, and its record says so under it, too; no other record
- * of it is written until the ticket is stored.
+ * of it is written until the ticket is stored. NOC_ENOMEM: its next record tells; until then a crash may have
+ * the will published twice.
  */
-void noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket);
+NOC_MUST_CHECK int noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket);
 void noc_journal_will_is_stored(struct noc_session *session);
 
 /* Forget it without a trace in the store: the shard is done. */
