@@ -8,7 +8,6 @@ int noc_core_init(
     struct noc_core *core, unsigned shard_count, const struct noc_limits *limits, uint64_t seed)
 {
     *core = (struct noc_core){.shard_count = shard_count, .seed = seed, .limits = *limits};
-    atomic_init(&core->next_slot, 1);
     atomic_init(&core->is_memory_short, false);
     atomic_init(&core->is_store_full, false);
     atomic_init(&core->log_mask, NOC_LOG_DEFAULT);

@@ -111,7 +111,6 @@ struct noc_core {
     struct noc_shard *shards[NOC_WORKERS_MAX];
 
     /* Any thread. */
-    atomic_uint_fast64_t next_slot; /* of the next session that is kept: record.h */
     atomic_bool is_memory_short;    /* set by whoever watches memory_limit */
     atomic_bool is_store_full;      /* set by whoever runs the store */
     atomic_uint log_mask;           /* levels of line that are wanted */

@@ -344,12 +344,28 @@ static int send_in_window(struct noc_session *session, struct noc_publication *p
     return NOC_OK;
 }
 
+/*
+ * Is there a number for one more message? Past half of them they begin anew as soon as none is in use, with
+ * the packet id that is next.
+ */
+static bool has_number(struct noc_session *session)
+{
+    if (NOC_UNLIKELY(session->next_sequence > NOC_SEQUENCE_MAX / 2) && session->window.count == 0 &&
+        session->queue.count == 0) {
+        session->next_sequence %= 65535;
+        noc_journal_renumbered(session);
+    }
+    return session->next_sequence <= NOC_SEQUENCE_MAX;
+}
+
 /* A message that is new to the session, with nothing before it in the queue. */
 static void send_new(
     struct noc_session *session, struct noc_publication *publication, struct sending *sending)
 {
     struct noc_outgoing *entry;
-    int err = send_in_window(session, publication, sending, session->next_sequence, &entry);
+    int err = has_number(session)
+                  ? send_in_window(session, publication, sending, session->next_sequence, &entry)
+                  : NOC_ENOMEM;
 
     if (err == NOC_OK) {
         session->next_sequence++;
@@ -368,7 +384,7 @@ static void enqueue(
 
     if ((limits->max_queued_messages > 0 && session->queue.count >= limits->max_queued_messages) ||
         (limits->max_queued_bytes > 0 && session->queue_bytes + n > limits->max_queued_bytes) ||
-        noc_publication_message(publication) == NULL) {
+        !has_number(session) || noc_publication_message(publication) == NULL) {
         drop(session);
         return;
     }

@@ -27,6 +27,14 @@ struct noc_journal {
     bool is_out;
     bool is_all_next;         /* the next batch takes all there is */
     uint64_t made, committed; /* batches */
+
+    /*
+     * Slots: the shard's are those that are its number modulo the number of shards, as restore.h has it. When
+     * all have been given out they begin anew, and those in use are passed over: only then are these known.
+     */
+    uint64_t next_slot;
+    bool is_round;          /* they have begun anew */
+    struct noc_map64 slots; /* then: those in use; slot -> anything */
 };
 
 /* ---- life ---- */
@@ -44,6 +52,7 @@ int noc_journal_new(struct noc_shard *shard)
     noc_list_init(&journal->batch_sessions);
     journal->ready.worker = journal->batch.worker = shard->number;
     journal->batch.context = shard;
+    journal->next_slot = shard->number == 0 ? shard->core->shard_count : shard->number;
     shard->journal = journal;
     return NOC_OK;
 }
@@ -53,6 +62,7 @@ void noc_journal_free(struct noc_shard *shard)
     if (shard->journal != NULL) {
         noc_operations_done(&shard->journal->ready);
         noc_operations_done(&shard->journal->batch);
+        noc_map64_done(&shard->journal->slots);
         free(shard->journal);
         shard->journal = NULL;
     }
@@ -73,15 +83,78 @@ static int keep(struct noc_session *session, uint64_t slot)
     return NOC_OK;
 }
 
+void noc_journal_slots_behind(struct noc_core *core, uint64_t highest_slot)
+{
+    for (unsigned i = 0; i < core->shard_count; i++) {
+        struct noc_journal *journal = core->shards[i]->journal;
+        uint64_t next = highest_slot - highest_slot % core->shard_count + i;
+
+        if (next <= highest_slot) {
+            next += core->shard_count;
+        }
+        if (journal != NULL && journal->next_slot < next) {
+            journal->next_slot = next;
+        }
+    }
+}
+
+static int note_slot(struct noc_journal *journal, struct noc_durable *durable)
+{
+    return journal->is_round ? noc_map64_set(&journal->slots, durable->slot, durable) : NOC_OK;
+}
+
+/* From the first slot on again. NOC_ENOMEM: not yet. */
+static int go_round(struct noc_shard *shard)
+{
+    struct noc_journal *journal = shard->journal;
+
+    journal->is_round = true;
+    for (struct noc_list *at = shard->sessions.next; at != &shard->sessions; at = at->next) {
+        struct noc_session *session = NOC_CONTAINER(at, struct noc_session, link_in_shard);
+
+        if (session->durable != NULL && note_slot(journal, session->durable) != NOC_OK) {
+            noc_map64_done(&journal->slots);
+            journal->is_round = false;
+            return NOC_ENOMEM;
+        }
+    }
+    return NOC_OK;
+}
+
+/* A slot that is not in use; 0: out of memory. */
+static uint64_t take_slot(struct noc_shard *shard)
+{
+    struct noc_journal *journal = shard->journal;
+    unsigned step = shard->core->shard_count;
+    uint64_t slot;
+
+    do {
+        if (journal->next_slot > NOC_SLOT_MAX) {
+            if (!journal->is_round && go_round(shard) != NOC_OK) {
+                return 0;
+            }
+            journal->next_slot = shard->number == 0 ? step : shard->number;
+        }
+        slot = journal->next_slot;
+        journal->next_slot += step;
+    } while (noc_map64_get(&journal->slots, slot) != NULL);
+    return slot;
+}
+
 int noc_journal_open(struct noc_session *session)
 {
-    struct noc_core *core = session->shard->core;
+    struct noc_shard *shard = session->shard;
+    uint64_t slot;
 
-    if (session->shard->journal == NULL || session->durable != NULL) {
+    if (shard->journal == NULL || session->durable != NULL) {
         return NOC_OK;
     }
-    if (keep(session, atomic_fetch_add_explicit(&core->next_slot, 1, memory_order_relaxed)) !=
-        NOC_OK) {
+    slot = take_slot(shard);
+    if (slot == 0 || keep(session, slot) != NOC_OK) {
+        return NOC_ENOMEM;
+    }
+    if (note_slot(shard->journal, session->durable) != NOC_OK) {
+        noc_journal_forget(session);
         return NOC_ENOMEM;
     }
     session->durable->is_record_due = true;
@@ -120,6 +193,9 @@ void noc_journal_forget(struct noc_session *session)
     if (durable != NULL) {
         noc_list_remove(&durable->in_journal);
         noc_list_remove(&durable->in_batch);
+        if (!durable->is_slot_lost) {
+            (void)noc_map64_take(&session->shard->journal->slots, durable->slot);
+        }
         release_parts(session->shard, &durable->after_releases);
         free(durable->runs);
         free(durable);
@@ -226,7 +302,10 @@ void noc_journal_close(struct noc_session *session, struct noc_ticket *ticket)
         if (operation != NULL) {
             operation->slot = durable->slot;
             operation->ticket = ticket;
+            /* Nobody tells when that is stored, and until then the slot must not be given out. */
+            durable->is_slot_lost = ticket != NULL;
         } else {
+            durable->is_slot_lost = true;
             noc_shard_log(session->shard, NOC_LOG_ERROR,
                 "Out of memory: the session of client %.*s, which has ended, may be there again "
                 "after the next start.",
@@ -495,6 +574,14 @@ void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entr
     settle_down(durable);
 }
 
+void noc_journal_renumbered(struct noc_session *session)
+{
+    if (session->durable != NULL) {
+        session->durable->batch_from = session->durable->batch_to = session->next_sequence;
+        noc_journal_session(session, false); /* it tells what has been sent */
+    }
+}
+
 void noc_journal_received(struct noc_session *session, struct noc_outgoing *entry)
 {
     if (entry->kept != NOC_KEPT_NOT) {
@@ -637,22 +724,22 @@ static bool write_puts(struct noc_shard *shard, struct noc_durable *durable)
     return is_done;
 }
 
-void noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket)
+int noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket)
 {
     struct noc_operations *ready = &session->shard->journal->ready;
     struct noc_durable *durable = session->durable;
 
     if (!noc_operations_reserve(ready, 2) || !write_record(ready, durable)) {
-        return; /* its next record tells; until then a crash may publish it twice */
+        return NOC_ENOMEM;
     }
     ready->at[ready->count - 1].ticket = ticket;
-    durable->is_will_held = true;
+    durable->held_wills++;
+    return NOC_OK;
 }
 
 void noc_journal_will_is_stored(struct noc_session *session)
 {
-    if (session->durable != NULL && session->durable->is_will_held) {
-        session->durable->is_will_held = false;
+    if (--session->durable->held_wills == 0) {
         noc_journal_session(session, true);
     }
 }
@@ -671,7 +758,8 @@ static bool write_session(struct noc_shard *shard, struct noc_durable *durable)
     bool are_puts_due = durable->are_puts_due;
 
     durable->batch_from = durable->batch_to;
-    if (durable->is_record_due && !durable->is_will_held && !write_session_record(shard, durable)) {
+    if (durable->is_record_due && durable->held_wills == 0 &&
+        !write_session_record(shard, durable)) {
         return false;
     }
     if (!write_ends(shard, durable) || !write_received(shard, durable)) {

@@ -47,16 +47,17 @@ struct noc_durable {
     uint32_t unrecorded; /* PUBRECs: NOC_OUT_WAIT_RECORD, */
     uint32_t recording;  /* and NOC_OUT_RECORDING */
     uint32_t releasing;  /* messages under releases of its own: release.h */
+    uint32_t held_wills; /* under releases: see noc_journal_will_is_held() */
     struct noc_part *after_releases; /* what waits until there are none */
     uint32_t run_count, run_room;
     struct noc_run *runs; /* stored messages that are over */
     uint8_t place;        /* enum in journal.c */
     bool is_record_due;   /* the session's own record */
-    bool is_will_held;    /* see noc_journal_will_is_held() */
     bool is_written;      /* something of it was given to the store */
     bool are_puts_due;    /* due: with its pending messages */
     bool is_record_out;   /* its record is in the batch at the store */
     bool is_known;        /* its record is stored */
+    bool is_slot_lost;    /* it is not given out again by this process */
 };
 
 /* A journal for the shard: batches go out by ops->store. NOC_ENOMEM. */
@@ -78,6 +79,9 @@ static inline bool noc_journal_is_unknown(const struct noc_session *session)
 /* Begin to keep a session; nothing is written yet. NOC_ENOMEM. */
 NOC_MUST_CHECK int noc_journal_open(struct noc_session *session);
 
+/* The slots that the shards give out are behind this one. */
+void noc_journal_slots_behind(struct noc_core *core, uint64_t highest_slot);
+
 /* As it stands in the store already: under this slot, with no record due. NOC_ENOMEM. */
 NOC_MUST_CHECK int noc_journal_reopen(struct noc_session *session, uint64_t slot);
 
@@ -92,9 +96,10 @@ void noc_journal_close(struct noc_session *session, struct noc_ticket *ticket);
 
 /*
  * Its will has been published under the ticket, and its record says so under it, too; no other record
- * of it is written until the ticket is stored.
+ * of it is written until the ticket is stored. NOC_ENOMEM: its next record tells; until then a crash may have
+ * the will published twice.
  */
-void noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket);
+NOC_MUST_CHECK int noc_journal_will_is_held(struct noc_session *session, struct noc_ticket *ticket);
 void noc_journal_will_is_stored(struct noc_session *session);
 
 /* Forget it without a trace in the store: the shard is done. */
@@ -115,6 +120,9 @@ void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
     const struct noc_publication *publication);
 void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entry);
 void noc_journal_received(struct noc_session *session, struct noc_outgoing *entry);
+
+/* It has no message, and its next ones are numbered from its next_sequence on, which is lower than before. */
+void noc_journal_renumbered(struct noc_session *session);
 
 /*
  * For release.h: write an entry under a ticket (NOC_ENOMEM: it is not); the end of this shard's part, for

@@ -8,8 +8,8 @@
  *   journal (journal.h)  --- batches of operations --->  store (store/store.h)
  *   restore (restore.h)  <-- records, at the start ----
  *
- * A session is known by its slot: a number that is given out once in the life of a process,
- * and never while the store has something under it. Times are on the process's monotonic
+ * A session is known by its slot: a number that is never given out while the
+ * store has something under it. Times are on the process's monotonic
  * clock; what they are on the disk is the store's matter.
  */
 

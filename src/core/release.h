@@ -24,9 +24,9 @@ struct noc_release {
     struct noc_ticket ticket;
     struct noc_core *core;
     struct noc_part *part;   /* of the PUBCOMP's receipt, held; at home. NULL: it is a will */
-    uint64_t session_number; /* whose message or will; 0: it has ended */
+    uint64_t session_number; /* whose message or will; 0: it need not be told */
     bool is_will;
-    atomic_uint_fast64_t workers; /* that take part */
+    atomic_uint_fast64_t workers; /* that are to be told */
     unsigned home;
     atomic_uint left; /* workers that have not been told yet; the last one frees */
 };

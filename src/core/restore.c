@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "core/journal.h"
 #include "core/mail.h"
 #include <noctule/error.h>
@@ -20,16 +21,13 @@ void noc_restore_begin(struct noc_core *core)
 
 void noc_restore_end(struct noc_core *core, uint64_t highest_slot, uint64_t highest_version)
 {
-    if (atomic_load(&core->next_slot) <= highest_slot) {
-        atomic_store(&core->next_slot, highest_slot + 1);
-    }
+    noc_journal_slots_behind(core, highest_slot);
     noc_retained_raise_version(core->retained, highest_version);
     for (unsigned i = 0; i < core->shard_count; i++) {
         noc_reclaim_offline(core->reclaim, i);
     }
 }
 
-/* Client ids are spread over the shards by their hash. */
 static struct noc_shard *shard_for(struct noc_core *core, struct noc_home *home)
 {
     return core->shards[home->worker];
@@ -50,31 +48,37 @@ static int restore_texts(struct noc_session *session, const struct noc_session_r
 }
 
 /*
- * Of two sessions of one client that are stored the newer one is what the client was told of: the older one's
- * end did not come to the store. Without a slot there is no telling.
+ * The home of a session: that of its slot (journal.c), or one as good as any. Of two sessions of one client that
+ * are stored the newer one is what the client was told of: the older one's end did not come to the store. NULL:
+ * out of memory.
  */
-static bool replace(struct noc_session *session, const struct noc_session_record *record)
+static struct noc_home *enter(struct noc_core *core, const struct noc_session_record *record)
 {
-    if (record->slot == 0) {
-        return false;
+    struct noc_slice id = record->client_id;
+    uint64_t which = record->slot != 0 ? record->slot : noc_hash(core->seed, id.at, id.n);
+    unsigned worker = (unsigned)(which % core->shard_count);
+    struct noc_home *home = noc_directory_enter_mt(core->directory, id, worker);
+    struct noc_session *older = home == NULL ? NULL : noc_session_find(shard_for(core, home), home);
+
+    if (older == NULL || record->slot == 0) {
+        return home;
     }
-    noc_session_end(session);
-    return true;
+    noc_session_end(older);
+    (void)noc_directory_arrived_mt(core->directory, home, false);
+    return noc_directory_enter_mt(core->directory, id, worker);
 }
 
 int noc_restore_session(struct noc_core *core, const struct noc_session_record *record,
     const struct noc_listener *listener, struct noc_session **ret_session)
 {
-    unsigned worker = (unsigned)(record->slot % core->shard_count);
-    struct noc_home *home = noc_directory_enter_mt(core->directory, record->client_id, worker);
+    struct noc_home *home = enter(core, record);
     struct noc_session *session;
 
     *ret_session = NULL;
     if (home == NULL) {
         return NOC_ENOMEM;
     }
-    session = noc_session_find(shard_for(core, home), home);
-    if (session != NULL && !replace(session, record)) {
+    if (noc_session_find(shard_for(core, home), home) != NULL) {
         (void)noc_directory_arrived_mt(core->directory, home, true);
         return NOC_OK;
     }
@@ -86,8 +90,8 @@ int noc_restore_session(struct noc_core *core, const struct noc_session_record *
     session->listener = listener;
     session->expiry_s = record->expiry_s;
     session->version = record->version;
-    session->next_sequence =
-        record->sent; /* what comes is not taken for sent after the next start */
+    /* What comes is not taken for sent after the next start. */
+    session->next_sequence = record->sent;
     session->has_will = record->will != NULL;
     session->will = (struct noc_will_message){.message = noc_message_ref(record->will),
         .delay_s = record->will_delay_s,

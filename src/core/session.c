@@ -213,9 +213,10 @@ void noc_session_fire_will(struct noc_session *session)
     struct noc_release *release = publish_will(session);
 
     if (release != NULL) {
-        release->session_number = session->number;
         release->is_will = true;
-        noc_journal_will_is_held(session, &release->ticket);
+        if (noc_journal_will_is_held(session, &release->ticket) == NOC_OK) {
+            release->session_number = session->number;
+        }
         noc_release_close(session->shard, release);
     }
 }

@@ -403,10 +403,10 @@ class Verifier:
         key, seq = message.key, event["seq"]
         stream = session.streams[(event["from"], event["topic"])]
         was_sent_once = message.times_sent == 1 or message.qos == 2
+        # Of one that was sent again the first copy may have expired, and those behind it have not.
+        may_be_late = not was_sent_once and (message.expiry is not None or not message.is_owed())
         if seq not in stream.connection_of:
-            # Of one that was sent again the first may have expired in its place, and this is the other.
-            may_have_expired = not was_sent_once and not message.is_owed()
-            if seq < stream.highest and not may_have_expired:
+            if seq < stream.highest and not may_be_late:
                 self.find("order", event, f"{key} came after {stream.highest}", key)
         elif event["qos"] == 2:
             self.find("twice", event, f"{key}", key)

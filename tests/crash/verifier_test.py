@@ -368,6 +368,15 @@ class Order(Case):
             self.h.deliver("s", seq)
         self.assert_found("order")
 
+    def test_the_copy_of_an_expired_message_comes_behind_those_that_have_not(self):
+        self.subscriber()
+        self.h.publish(1, expiry=1)
+        self.h.publish(2)
+        self.h.publish(1, dup=True, expiry=1)
+        self.h.deliver("s", 2)
+        self.h.deliver("s", 1)
+        self.assert_found()
+
     def test_topics_have_no_order_among_them(self):
         self.subscriber()
         self.h.subscribe("s", "u")

@@ -592,6 +592,47 @@ static void a_will_is_stored_whole_before_it_is_sent(void **state)
     world_close(&w);
 }
 
+static struct client *dial_with_will(struct world *world)
+{
+    struct client *client = dial(world, 0, 0);
+
+    say_connect(client, (struct noc_connect){.version = NOC_V5,
+                            .client_id = TEXT("p"),
+                            .props.raw = BYTES("\x11\xff\xff\xff\xff"),
+                            .has_will = true,
+                            .will = {.topic = TEXT("t"), .payload = TEXT("w"), .qos = 1}});
+    return client;
+}
+
+/* The record that says that both are published waits for both. */
+static void a_second_will_is_held_though_the_first_is_stored(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    open_durable(&w, 2);
+    p = dial_with_will(&w);
+    world_commit(&w, 0);
+    (void)join(&w, "q");
+    s = stay_stored(&w, 1, "s");
+    subscribe_stored(s, 1, "t", 1);
+    hang_up(p);
+    world_commit(&w, 0);
+    p = dial_with_will(&w);
+    hang_up(p);
+    stores(&w, 0, "session p away; part");
+    world_commit(&w, 0);
+    world_commit(&w, 1); /* the first is whole */
+    hears(s, "PUBLISH t w q1 m1");
+    stores(&w, 1, "out 1 w; part");
+    stores(&w, 0, "");
+    world_commit(&w, 1);
+    hears(s, "PUBLISH t w q1 m2");
+    stores(&w, 0, "session p away");
+    world_close(&w);
+}
+
 static void another_workers_session_is_waited_for(void **state)
 {
     struct world w;
@@ -849,6 +890,7 @@ int main(void)
         cmocka_unit_test(a_release_over_two_workers_is_sent_when_all_of_it_is_stored),
         cmocka_unit_test(a_release_follows_a_shared_message_to_another_worker),
         cmocka_unit_test(a_will_is_stored_whole_before_it_is_sent),
+        cmocka_unit_test(a_second_will_is_held_though_the_first_is_stored),
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),

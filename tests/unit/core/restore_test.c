@@ -233,6 +233,101 @@ static void queued_messages_of_qos_0_keep_their_count(void **state)
     world_close(&w);
 }
 
+/* What 134 million sessions come to. */
+static void slots_begin_anew_and_pass_over_those_in_use(void **state)
+{
+    struct world w;
+    struct noc_session_record record = {.slot = 2, .client_id = TEXT("old")};
+    const uint64_t slots[] = {NOC_SLOT_MAX, 1, 3, 5};
+    struct noc_session *session;
+
+    (void)state;
+    begin(&w, 1);
+    noc_restore_session_done(restore(&w, &record), &record);
+    end(&w, NOC_SLOT_MAX - 1, 0);
+    for (unsigned i = 0; i < NOC_COUNT(slots); i++) {
+        const char id[2] = {(char)('a' + i), '\0'};
+        struct client *client = come_back(&w, id);
+
+        world_commit(&w, 0);
+        assert_int_equal(hears_count(client, "CONNACK"), 1);
+        session = client->link.session;
+        assert_int_equal(session->durable->slot, slots[i]);
+        if (i == 2) { /* it ends: another one may have its slot, when it is its turn */
+            say_disconnect(client, 0, BYTES("\x11\0\0\0\0"));
+            world_commit(&w, 0);
+            noc_journal_slots_behind(&w.core, 3); /* not back */
+            (void)come_back(&w, "x");
+            world_commit(&w, 0);
+        }
+    }
+    world_close(&w);
+}
+
+static void slots_of_several_workers_differ(void **state)
+{
+    struct world w;
+    struct noc_session_record records[6];
+    uint64_t seen = 0;
+
+    (void)state;
+    begin(&w, 3);
+    end(&w, 4, 0);
+    for (unsigned i = 0; i < NOC_COUNT(records); i++) {
+        const char id[2] = {(char)('a' + i), '\0'};
+        struct client *client = dial(&w, i % 3, 0);
+
+        say_connect(client,
+            (struct noc_connect){
+                .version = NOC_V5, .client_id = TEXT(id), .props.raw = BYTES("\x11\0\0\0\x09")});
+        assert_int_equal(
+            client->link.session->durable->slot % 3, client->link.session->shard->number);
+        assert_in_range(client->link.session->durable->slot, 5, 5 + 2 * 6);
+        assert_int_equal(seen >> client->link.session->durable->slot & 1, 0);
+        seen |= UINT64_C(1) << client->link.session->durable->slot;
+    }
+    world_close(&w);
+}
+
+/* They never come to an end: when no message has one, the next begins anew, with the next packet id. */
+static void numbers_begin_anew(void **state)
+{
+    struct world w;
+    struct noc_session_record record = {
+        .slot = 1, .client_id = TEXT("s"), .sent = NOC_SEQUENCE_MAX - 1};
+    struct noc_session *session;
+    struct client *s, *p;
+
+    (void)state;
+    begin(&w, 1);
+    session = restore(&w, &record);
+    restore_subscription(session, 1, "t");
+    restore_outgoing(session, &record, NOC_SEQUENCE_MAX - 1, 1, "a");
+    noc_restore_session_done(session, &record);
+    end(&w, 1, 0);
+    p = join(&w, "p");
+    say_publish(p, 1, 1, "t", "b");
+    say_publish(p, 1, 2, "t", "c"); /* no number is left */
+    world_commit(&w, 0);
+    hears(p, "PUBACK 1; PUBACK 2");
+    s = come_back(&w, "s");
+    hears(s, "CONNACK sp1 rc0 22=10 21=20; PUBLISH t a q1 m15; PUBLISH t b q1 m16");
+    say_ack(s, NOC_PUBACK, 15, 0);
+    say_ack(s, NOC_PUBACK, 16, 0);
+    say_publish(p, 1, 3, "t", "d");
+    hears(s, "PUBLISH t d q1 m17");
+    say_ack(s, NOC_PUBACK, 17, 0);
+    say_publish(p, 1, 4, "t", "e");
+    hears(s, "PUBLISH t e q1 m18");
+    hang_up(s);
+    while (w.batch[0] != NULL) {
+        stores(&w, 0, "session s away; out-end 68719476734-68719476735; out 17 e");
+        world_commit(&w, 0);
+    }
+    assert_int_equal(session->next_sequence, 18);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +336,9 @@ int main(void)
         cmocka_unit_test(of_two_sessions_of_a_client_the_newer_one_stays),
         cmocka_unit_test(numbers_go_on_behind_what_was_sent),
         cmocka_unit_test(no_two_messages_in_flight_have_the_same_id),
+        cmocka_unit_test(slots_begin_anew_and_pass_over_those_in_use),
+        cmocka_unit_test(slots_of_several_workers_differ),
+        cmocka_unit_test(numbers_begin_anew),
         cmocka_unit_test(queued_messages_of_qos_0_keep_their_count),
     };
 
