@@ -111,9 +111,9 @@ struct noc_core {
     struct noc_shard *shards[NOC_WORKERS_MAX];
 
     /* Any thread. */
-    atomic_bool is_memory_short;    /* set by whoever watches memory_limit */
-    atomic_bool is_store_full;      /* set by whoever runs the store */
-    atomic_uint log_mask;           /* levels of line that are wanted */
+    atomic_bool is_memory_short; /* set by whoever watches memory_limit */
+    atomic_bool is_store_full;   /* set by whoever runs the store */
+    atomic_uint log_mask;        /* levels of line that are wanted */
 };
 
 /* Credentials of a CONNECT, borrowed for the call. */
