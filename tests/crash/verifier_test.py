@@ -377,6 +377,15 @@ class Order(Case):
         self.h.deliver("s", 1)
         self.assert_found()
 
+    def test_with_qos_0_the_copy_of_one_that_was_dropped_may_come_late(self):
+        self.subscriber(qos=0)
+        self.h.publish(1, acked=False)
+        self.h.publish(2)
+        self.h.deliver("s", 2, qos=0)
+        self.h.publish(1, dup=True)
+        self.h.deliver("s", 1, qos=0)
+        self.assert_found()
+
     def test_topics_have_no_order_among_them(self):
         self.subscriber()
         self.h.subscribe("s", "u")
@@ -420,6 +429,17 @@ class Retained(Case):
         self.retained(2, acked=False)
         self.probe(2)
         self.probe(1)
+        self.assert_found()
+
+    def test_a_value_that_is_set_during_the_probe_may_come_live(self):
+        self.retained(1)
+        self.h.session("probe", clean=True, expiry=0)
+        self.h.add("probe", "probe")
+        self.h.subscribe("probe", "t")
+        self.retained(2)
+        self.h.deliver("probe", 2)
+        self.h.add("probed", "probe")
+        self.h.add("lost", "probe")
         self.assert_found()
 
     def test_a_topic_that_is_first_used_during_the_probe_may_be_found_or_not(self):
