@@ -193,6 +193,7 @@ static void make_limits(const struct noc_config *config, struct noc_limits *limi
         .max_inflight_bytes = config->max_inflight_bytes,
         .max_keepalive_s = (uint16_t)config->max_keepalive_s,
         .absent_expiry_s = config->persistent_client_expiration_s,
+        .retained_sweep_s = (uint32_t)config->retain_expiry_interval_min * 60u,
         .max_output_bytes =
             config->max_output_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)config->max_output_bytes,
         .connect_timeout_ms = (uint32_t)config->connect_timeout_s * 1000u,

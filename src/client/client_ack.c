@@ -45,12 +45,11 @@ int noc_engine_take_held(struct noc_client *client, struct noc_event *event)
 
     client->is_held = false;
     if (box->ops->unsent(box, &item) != NOC_OK || box->ops->remove(box, &item) != NOC_OK) {
-        return noc_engine_close(client, NOC_CAUSE_OUTBOX, 0);
+        return -NOC_CAUSE_OUTBOX;
     }
-    noc_engine_event(event, NOC_EVENT_PUBLISHED);
     event->packet_id = item.packet_id;
     event->reason = client->held_reason;
-    return NOC_STEP_EVENT;
+    return noc_engine_event(event, NOC_EVENT_PUBLISHED);
 }
 
 /* Copy the item at the cursor, or a part of it. NOC_OK: it went as a whole. */
@@ -67,7 +66,7 @@ static int copy(struct noc_client *client, const struct noc_outbox_item *item)
     room = client->out_room - client->out_end;
     if (n > room) {
         /* In pieces goes only what never fits. */
-        if (room == 0 || n <= client->out_room - noc_engine_out_base(client)) {
+        if (room == 0 || n <= client->out_room) {
             return NOC_EAGAIN;
         }
         n = room;
@@ -109,7 +108,7 @@ void noc_engine_pump(struct noc_client *client)
     int err = NOC_OK;
 
     if (box == NULL || client->state != NOC_CLIENT_OPEN || client->is_lost ||
-        noc_engine_is_held(client) || (client->is_publishing && !client->is_boxed)) {
+        noc_engine_is_held(client) || client->publishing == NOC_PUBLISHING_OUT) {
         return;
     }
     while (err == NOC_OK && (client->flow_at > 0 || !client->wants_out)) {
@@ -164,13 +163,13 @@ int noc_engine_take_ack(struct noc_client *client, unsigned type, struct noc_eve
             if (type == NOC_PUBCOMP && event->reason == NOC_RC_PACKET_ID_NOT_FOUND) {
                 event->reason = NOC_RC_SUCCESS; /* its PUBCOMP was lost: it is across, 4.3.3 */
             }
-            return NOC_STEP_EVENT;
+            return noc_engine_event(event, NOC_EVENT_PUBLISHED);
         }
     } else {
         reason = NOC_RC_PACKET_ID_NOT_FOUND; /* nobody knows it: say so, where that can be said */
     }
     if (err != NOC_OK && err != NOC_ENOENT) {
-        return noc_engine_close(client, NOC_CAUSE_OUTBOX, 0);
+        return -NOC_CAUSE_OUTBOX;
     }
     if (is_release) {
         noc_engine_put_ack(client, NOC_PUBREL, event->packet_id, reason); /* [MQTT-4.3.3-4] */

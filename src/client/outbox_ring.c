@@ -92,11 +92,6 @@ static int ring_write(struct noc_outbox *box, const void *bytes, size_t n)
     return NOC_OK;
 }
 
-static void find_oldest_id(struct noc_ring_outbox *ring)
-{
-    ring->box.oldest_id = ring->head < ring->tail ? entry_at(ring, ring->head)->packet_id : 0;
-}
-
 static int ring_commit(struct noc_outbox *box)
 {
     struct noc_ring_outbox *ring = ring_of(box);
@@ -104,8 +99,10 @@ static int ring_commit(struct noc_outbox *box)
 
     entry->first = entry->packet[0];
     box->newest_id = entry->packet_id;
+    if (box->oldest_id == 0) {
+        box->oldest_id = entry->packet_id;
+    }
     ring->tail += entry_size(entry->size);
-    find_oldest_id(ring);
     return NOC_OK;
 }
 
@@ -182,7 +179,7 @@ static int ring_remove(struct noc_outbox *box, const struct noc_outbox_item *ite
     if (ring->cursor <= item->position) {
         ring->cursor += n; /* what it stands on has moved, or is the one that goes */
     }
-    find_oldest_id(ring);
+    box->oldest_id = ring->head < ring->tail ? entry_at(ring, ring->head)->packet_id : 0;
     return NOC_OK;
 }
 
@@ -201,7 +198,6 @@ struct noc_outbox *noc_ring_outbox_init(struct noc_ring_outbox *ring, void *byte
         .release = ring_release,
         .remove = ring_remove,
     };
-
     size_t gap = (0 - (uintptr_t)bytes) % 4;
 
     memset(ring, 0, sizeof *ring);
@@ -209,7 +205,8 @@ struct noc_outbox *noc_ring_outbox_init(struct noc_ring_outbox *ring, void *byte
     if (n > gap) {
         n -= gap;
         ring->bytes = (uint8_t *)bytes + gap;
-        ring->size = (uint32_t)(n > INT32_MAX ? INT32_MAX : n) & ~UINT32_C(3);
+        /* Where an address has four bytes no block has more than that. */
+        ring->size = (uint32_t)(sizeof n > 4 && n > INT32_MAX ? INT32_MAX : n) & ~UINT32_C(3);
     }
     return &ring->box;
 }

@@ -211,6 +211,7 @@ struct noc_config {
     int mailbox_high;          /* a worker with more mail than this, in KiB begun, is behind */
     bool queue_qos0_messages;
     bool retain_available;
+    int retain_expiry_interval_min; /* 0: never */
     bool set_tcp_nodelay;
     bool allow_duplicate_messages; /* not active yet */
     int sys_interval_s;            /* 0: no $SYS */

@@ -261,8 +261,10 @@ const struct noc_option noc_options[] = {
         "Are QoS 0 messages kept, too, for a session without a connection?"),
     BOOL("retain_available", GLOBAL, 0, NEW, GLOBAL(retain_available), "true", "1.6",
         "May clients publish retained messages?"),
-    INT("retain_expiry_interval", GLOBAL, INACTIVE, NEW, NOC_NO_FIELD, 1, 10000000, NULL, "2.1",
-        "MINUTES", "How often expired retained messages are looked for."),
+    INT("retain_expiry_interval", GLOBAL, 0, RESTART, GLOBAL(retain_expiry_interval_min), 1,
+        10000000, NULL, "2.1", "MINUTES",
+        "How often expired retained messages are looked for, to free their memory; without it one "
+        "goes when somebody asks for it, or at the next start. Nobody ever gets one."),
     BOOL("retained_persistence", GLOBAL, ALIAS, RESTART, GLOBAL(persistence), "false", "0.2",
         "The older name of persistence."),
     CUSTOM("retry_interval", GLOBAL, REPEATABLE, RESTART, noc_store_retry_interval, NULL, "0.5",

@@ -736,5 +736,6 @@ void noc_link_arrive(struct noc_link *link)
         noc_link_refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, NULL);
         return;
     }
-    attach(link, session, is_present, shard->journal != NULL && (is_new || is_over || has_will));
+    attach(link, session, is_present,
+        shard->journal != NULL && (is_over || has_will || noc_journal_is_unknown(session)));
 }

@@ -48,6 +48,7 @@ struct noc_limits {
     uint64_t max_inflight_bytes;    /* per session, outgoing; 0: none */
     uint16_t max_keepalive_s;       /* 0: none */
     int64_t absent_expiry_s;        /* of sessions that do not expire by themselves; 0: none */
+    uint32_t retained_sweep_s;      /* expired retained messages are looked for so often; 0: not */
     uint32_t max_output_bytes;      /* per connection, before QoS 0 is dropped */
     uint32_t connect_timeout_ms;    /* until CONNECT is complete */
     uint32_t mailbox_high;          /* weight of a mailbox (mail.h), past which its feeders pause */

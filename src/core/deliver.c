@@ -26,6 +26,7 @@
 #include "core/journal.h"
 #include "core/link.h"
 #include "core/receipt.h"
+#include "core/replay.h"
 
 /* ---- dropping ---- */
 
@@ -254,13 +255,13 @@ static int send_publish(
 
 /* ---- window and queue ---- */
 
-/* Packet ids come round after 65535 messages: the window must not reach as far. */
 static bool ids_are_free(const struct noc_session *session)
 {
     uint64_t next = session->queue.count > 0 ? noc_ring_at(&session->queue, 0)->sequence
                                              : session->next_sequence;
 
-    return session->window.count == 0 || next - noc_ring_at(&session->window, 0)->sequence < 65000u;
+    return session->window.count == 0 ||
+           next - noc_ring_at(&session->window, 0)->sequence < NOC_WINDOW_SPAN;
 }
 
 bool noc_session_has_window(const struct noc_session *session)
@@ -445,8 +446,8 @@ void noc_session_replay(
     if (!noc_session_may_read(session, publication->parts.topic)) {
         return;
     }
-    if (must_be_stored_first(session, qos)) {
-        enqueue(session, publication, &sending);
+    if (qos > 0 && (session->queue.count > 0 || must_be_stored_first(session, qos))) {
+        enqueue(session, publication, &sending); /* the window is in the order of numbers */
     } else if (qos > 0) {
         send_new(session, publication, &sending);
     } else if (send_publish(session->link, publication, &sending) == NOC_ENOMEM) {
@@ -587,6 +588,14 @@ void noc_session_pump(struct noc_session *session)
     if (session->queue.count == 0 &&
         session->link->out.bytes <= shard->core->limits.max_output_bytes / 2) {
         drops_are_over(session);
+    }
+}
+
+void noc_session_go_on(struct noc_session *session)
+{
+    noc_session_pump(session);
+    if (session->link != NULL) {
+        noc_replay_wake(session->link);
     }
 }
 

@@ -83,6 +83,9 @@ static inline void noc_session_sent_again(struct noc_session *session, struct no
 /* Send again what is due, then from the queue, while the window and the output have room. */
 void noc_session_pump(struct noc_session *session);
 
+/* What it waited for is stored: the same, and its replays. */
+void noc_session_go_on(struct noc_session *session);
+
 /* A connection has come to a session that was there: send in-flight messages again, then pump. */
 void noc_session_redeliver(struct noc_session *session);
 

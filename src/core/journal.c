@@ -93,9 +93,24 @@ int noc_journal_reopen(struct noc_session *session, uint64_t slot)
     int err = keep(session, slot);
 
     if (err == NOC_OK) {
-        session->durable->is_written = true;
+        session->durable->is_written = session->durable->is_known = true;
     }
     return err;
+}
+
+/* What waited does not any more. */
+static void release_parts(struct noc_shard *shard, struct noc_part **list)
+{
+    struct noc_part *part = *list;
+
+    *list = NULL;
+    while (part != NULL && !shard->is_done) {
+        struct noc_part *next = part->next;
+
+        part->is_in_journal = false;
+        noc_part_release(shard, part);
+        part = next;
+    }
 }
 
 void noc_journal_forget(struct noc_session *session)
@@ -105,6 +120,7 @@ void noc_journal_forget(struct noc_session *session)
     if (durable != NULL) {
         noc_list_remove(&durable->in_journal);
         noc_list_remove(&durable->in_batch);
+        release_parts(session->shard, &durable->after_releases);
         free(durable->runs);
         free(durable);
         session->durable = NULL;
@@ -203,7 +219,10 @@ void noc_journal_close(struct noc_session *session, struct noc_ticket *ticket)
     struct noc_operation *operation;
 
     if (durable != NULL && durable->is_written) {
-        operation = add(session->shard, NOC_OP_SESSION_END);
+        /* Behind it the end of a release must have room. */
+        operation = noc_journal_reserve(session->shard) != NOC_OK
+                        ? NULL
+                        : add(session->shard, NOC_OP_SESSION_END);
         if (operation != NULL) {
             operation->slot = durable->slot;
             operation->ticket = ticket;
@@ -283,6 +302,30 @@ int noc_journal_incoming_end(
     struct noc_session *session, uint16_t packet_id, struct noc_ticket *ticket)
 {
     return note_incoming(session, NOC_OP_INCOMING_END, packet_id, NULL, ticket);
+}
+
+void noc_journal_release_begins(struct noc_session *session)
+{
+    session->durable->releasing++;
+}
+
+void noc_journal_release_is_stored(struct noc_session *session)
+{
+    if (--session->durable->releasing == 0) {
+        release_parts(session->shard, &session->durable->after_releases);
+    }
+}
+
+bool noc_journal_is_releasing(const struct noc_session *session)
+{
+    return session->durable != NULL && session->durable->releasing > 0;
+}
+
+void noc_journal_await_releases(struct noc_session *session, struct noc_part *part)
+{
+    part->next = session->durable->after_releases;
+    session->durable->after_releases = part;
+    noc_part_hold(part);
 }
 
 int noc_journal_reserve(struct noc_shard *shard)
@@ -614,14 +657,21 @@ void noc_journal_will_is_stored(struct noc_session *session)
     }
 }
 
+static bool write_session_record(struct noc_shard *shard, struct noc_durable *durable)
+{
+    bool is_done = write_record(&shard->journal->batch, durable);
+
+    durable->is_record_out |= is_done;
+    return is_done;
+}
+
 /* Put all that a session has to tell into the batch. False: no memory for all of it. */
 static bool write_session(struct noc_shard *shard, struct noc_durable *durable)
 {
     bool are_puts_due = durable->are_puts_due;
 
     durable->batch_from = durable->batch_to;
-    if (durable->is_record_due && !durable->is_will_held &&
-        !write_record(&shard->journal->batch, durable)) {
+    if (durable->is_record_due && !durable->is_will_held && !write_session_record(shard, durable)) {
         return false;
     }
     if (!write_ends(shard, durable) || !write_received(shard, durable)) {
@@ -630,8 +680,10 @@ static bool write_session(struct noc_shard *shard, struct noc_durable *durable)
     return !are_puts_due || write_puts(shard, durable);
 }
 
-static void write_list(struct noc_shard *shard, struct noc_list *list)
+/* False: no memory for all of it; the rest is due. */
+static bool write_list(struct noc_shard *shard, struct noc_list *list)
 {
+    bool is_whole = true;
     struct noc_list turn, *at;
 
     noc_list_init(&turn);
@@ -646,7 +698,9 @@ static void write_list(struct noc_shard *shard, struct noc_list *list)
         } else {
             put_at(durable, durable->pending > 0 ? GATHERING : NOWHERE);
         }
+        is_whole &= is_done;
     }
+    return is_whole;
 }
 
 /* The oldest message that is pending, or NULL. */
@@ -706,6 +760,7 @@ static bool is_something_due(const struct noc_shard *shard, bool is_all)
 void noc_journal_run(struct noc_shard *shard, bool is_all)
 {
     struct noc_journal *journal = shard->journal;
+    bool is_whole;
 
     if (journal == NULL || journal->is_out) {
         return;
@@ -725,8 +780,13 @@ void noc_journal_run(struct noc_shard *shard, bool is_all)
     journal->batch_parts = journal->waiting;
     journal->waiting = NULL;
     journal->is_urgent = false;
-    write_list(shard, &journal->due);
-    write_list(shard, &journal->lazy);
+    is_whole = write_list(shard, &journal->due);
+    is_whole &= write_list(shard, &journal->lazy);
+    if (!is_whole) {
+        /* Some of it may wait for what is not in this batch: all of it waits for the next. */
+        journal->waiting = journal->batch_parts;
+        journal->batch_parts = NULL;
+    }
     if (journal->batch.count == 0) {
         noc_journal_committed(shard, &journal->batch, NOC_OK);
         return;
@@ -834,13 +894,14 @@ static void pass_session(struct noc_durable *durable)
     pass_recorded(durable);
     pass_taken(durable, &durable->session->window);
     pass_taken(durable, &durable->session->queue);
-    noc_session_pump(durable->session);
+    durable->is_known |= durable->is_record_out;
+    durable->is_record_out = false;
+    noc_session_go_on(durable->session);
 }
 
 void noc_journal_committed(struct noc_shard *shard, struct noc_operations *batch, int err)
 {
     struct noc_journal *journal = shard->journal;
-    struct noc_part *parts = journal->batch_parts;
     struct noc_list *at;
 
     noc_operations_done(batch);
@@ -849,14 +910,7 @@ void noc_journal_committed(struct noc_shard *shard, struct noc_operations *batch
     }
     journal->is_out = false;
     journal->committed++;
-    journal->batch_parts = NULL;
-    while (parts != NULL) {
-        struct noc_part *next = parts->next;
-
-        parts->is_in_journal = false;
-        noc_part_release(shard, parts);
-        parts = next;
-    }
+    release_parts(shard, &journal->batch_parts);
     while ((at = noc_list_take(&journal->batch_sessions)) != NULL) {
         pass_session(NOC_CONTAINER(at, struct noc_durable, in_batch));
     }

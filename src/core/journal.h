@@ -46,6 +46,8 @@ struct noc_durable {
     uint32_t pending;    /* outgoing messages that are NOC_KEPT_PENDING */
     uint32_t unrecorded; /* PUBRECs: NOC_OUT_WAIT_RECORD, */
     uint32_t recording;  /* and NOC_OUT_RECORDING */
+    uint32_t releasing;  /* messages under releases of its own: release.h */
+    struct noc_part *after_releases; /* what waits until there are none */
     uint32_t run_count, run_room;
     struct noc_run *runs; /* stored messages that are over */
     uint8_t place;        /* enum in journal.c */
@@ -53,6 +55,8 @@ struct noc_durable {
     bool is_will_held;    /* see noc_journal_will_is_held() */
     bool is_written;      /* something of it was given to the store */
     bool are_puts_due;    /* due: with its pending messages */
+    bool is_record_out;   /* its record is in the batch at the store */
+    bool is_known;        /* its record is stored */
 };
 
 /* A journal for the shard: batches go out by ops->store. NOC_ENOMEM. */
@@ -63,6 +67,12 @@ void noc_journal_free(struct noc_shard *shard);
 static inline bool noc_journal_keeps(const struct noc_session *session)
 {
     return session->durable != NULL && session->expiry_s > 0;
+}
+
+/* Could a crash take the session back? Then a CONNACK has to wait. */
+static inline bool noc_journal_is_unknown(const struct noc_session *session)
+{
+    return session->durable != NULL && !session->durable->is_known;
 }
 
 /* Begin to keep a session; nothing is written yet. NOC_ENOMEM. */
@@ -120,6 +130,15 @@ NOC_MUST_CHECK int noc_journal_incoming(
     struct noc_session *session, uint16_t packet_id, struct noc_message *message);
 NOC_MUST_CHECK int noc_journal_incoming_end(
     struct noc_session *session, uint16_t packet_id, struct noc_ticket *ticket);
+
+/*
+ * A message that the session has sent is under a release; that is stored. The part waits until there is
+ * none like that any more.
+ */
+void noc_journal_release_begins(struct noc_session *session);
+void noc_journal_release_is_stored(struct noc_session *session);
+bool noc_journal_is_releasing(const struct noc_session *session);
+void noc_journal_await_releases(struct noc_session *session, struct noc_part *part);
 
 /*
  * Room for two operations more, so that noc_journal_retained() and the end of a release can't fail. A

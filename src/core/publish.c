@@ -388,6 +388,8 @@ static void end_release(
     }
     release->part = publication->part;
     noc_part_hold(release->part);
+    release->session_number = link->session->number;
+    noc_journal_release_begins(link->session);
     noc_release_close(link->shard, release);
 }
 
@@ -410,6 +412,25 @@ static bool release_message(
     return true;
 }
 
+/*
+ * There is no such message. But it may be under a release, and a crash takes it back: the answer has to wait,
+ * so that the client does not forget it before.
+ */
+static void answer_unknown(struct noc_link *link, uint16_t packet_id)
+{
+    struct noc_receipt *receipt = NULL;
+
+    if (noc_journal_is_releasing(link->session)) {
+        receipt = noc_receipt_new(link);
+        if (receipt == NULL) {
+            noc_link_end_soon(link);
+            return;
+        }
+        noc_journal_await_releases(link->session, &receipt->here);
+    }
+    noc_link_acknowledge(link, receipt, NOC_PUBCOMP, packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
+}
+
 /* PUBREL: the message is ours now. */
 void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
 {
@@ -419,7 +440,7 @@ void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
         .asker = link};
 
     if (publication.message == NULL) {
-        noc_link_acknowledge(link, NULL, NOC_PUBCOMP, ack->packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
+        answer_unknown(link, ack->packet_id);
         return;
     }
     publication.parts = noc_message_parts(publication.message);

@@ -36,12 +36,13 @@ struct noc_operation *noc_operations_add(struct noc_operations *operations, uint
 /* Put a copy of a text at *at, and move on; an absent one stays absent. */
 static struct noc_slice put_text(char **at, struct noc_slice text)
 {
-    struct noc_slice copy = noc_slice(text.at == NULL ? NULL : *at, text.n);
+    struct noc_slice copy = noc_slice(*at, text.n);
 
-    if (text.n > 0) {
-        memcpy(*at, text.at, text.n);
-        *at += text.n;
+    if (text.at == NULL) {
+        return text;
     }
+    memcpy(*at, text.at, text.n);
+    *at += text.n;
     return copy;
 }
 

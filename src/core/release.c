@@ -42,7 +42,12 @@ void noc_release_free(struct noc_release *release)
 void noc_release_add(struct noc_release *release, unsigned worker)
 {
     release->ticket.parts++;
-    release->workers |= UINT64_C(1) << worker;
+    noc_release_pass_on(release, worker);
+}
+
+void noc_release_pass_on(struct noc_release *release, unsigned worker)
+{
+    (void)atomic_fetch_or_explicit(&release->workers, UINT64_C(1) << worker, memory_order_relaxed);
 }
 
 /* ---- what is held ---- */
@@ -118,7 +123,7 @@ static void is_stored(struct noc_shard *shard, void *argument)
 
             if (session != NULL) {
                 noc_journal_held_is_safe(session, held->at[i].sequence);
-                noc_session_pump(session);
+                noc_session_go_on(session);
             }
         }
         free(held);
@@ -128,10 +133,12 @@ static void is_stored(struct noc_shard *shard, void *argument)
                     ? NULL
                     : noc_map64_get(&shard->by_number, release->session_number);
 
-            noc_part_release(shard, release->part);
-            if (session != NULL) {
+            if (session != NULL && release->is_will) {
                 noc_journal_will_is_stored(session);
+            } else if (session != NULL) {
+                noc_journal_release_is_stored(session);
             }
+            noc_part_release(shard, release->part);
         }
     }
     if (atomic_fetch_sub_explicit(&release->left, 1, memory_order_acq_rel) == 1) {
@@ -144,7 +151,7 @@ static void on_done(struct noc_ticket *ticket)
 {
     struct noc_release *release = NOC_CONTAINER(ticket, struct noc_release, ticket);
     struct noc_core *core = release->core;
-    uint64_t workers = release->workers;
+    uint64_t workers = atomic_load_explicit(&release->workers, memory_order_relaxed);
 
     atomic_store(&release->left, (unsigned)__builtin_popcountll(workers));
     for (; workers != 0; workers &= workers - 1) {

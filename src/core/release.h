@@ -24,8 +24,9 @@ struct noc_release {
     struct noc_ticket ticket;
     struct noc_core *core;
     struct noc_part *part;   /* of the PUBCOMP's receipt, held; at home. NULL: it is a will */
-    uint64_t session_number; /* whose will; 0: it has ended */
-    uint64_t workers;        /* that take part */
+    uint64_t session_number; /* whose message or will; 0: it has ended */
+    bool is_will;
+    atomic_uint_fast64_t workers; /* that take part */
     unsigned home;
     atomic_uint left; /* workers that have not been told yet; the last one frees */
 };
@@ -36,6 +37,9 @@ void noc_release_free(struct noc_release *release);
 
 /* Another PART will come, from this worker. Before the mail of this turn is posted. */
 void noc_release_add(struct noc_release *release, unsigned worker);
+
+/* A PART that is counted will come from this worker instead. By whoever had to give it. */
+void noc_release_pass_on(struct noc_release *release, unsigned worker);
 
 /*
  * An entry is written under the release, as noc_journal_put() says. NOC_ENOMEM: it is not.

@@ -9,7 +9,7 @@
 #include <noctule/error.h>
 
 /* What may be in flight at once when nothing bounds it: all packet ids but some. */
-#define WINDOW_MAX 65000u
+#define WINDOW_MAX NOC_WINDOW_SPAN
 
 void noc_restore_begin(struct noc_core *core)
 {
@@ -20,7 +20,9 @@ void noc_restore_begin(struct noc_core *core)
 
 void noc_restore_end(struct noc_core *core, uint64_t highest_slot, uint64_t highest_version)
 {
-    atomic_store(&core->next_slot, highest_slot + 1);
+    if (atomic_load(&core->next_slot) <= highest_slot) {
+        atomic_store(&core->next_slot, highest_slot + 1);
+    }
     noc_retained_raise_version(core->retained, highest_version);
     for (unsigned i = 0; i < core->shard_count; i++) {
         noc_reclaim_offline(core->reclaim, i);
@@ -47,6 +49,19 @@ static int restore_texts(struct noc_session *session, const struct noc_session_r
     return NOC_OK;
 }
 
+/*
+ * Of two sessions of one client that are stored the newer one is what the client was told of: the older one's
+ * end did not come to the store. Without a slot there is no telling.
+ */
+static bool replace(struct noc_session *session, const struct noc_session_record *record)
+{
+    if (record->slot == 0) {
+        return false;
+    }
+    noc_session_end(session);
+    return true;
+}
+
 int noc_restore_session(struct noc_core *core, const struct noc_session_record *record,
     const struct noc_listener *listener, struct noc_session **ret_session)
 {
@@ -58,7 +73,8 @@ int noc_restore_session(struct noc_core *core, const struct noc_session_record *
     if (home == NULL) {
         return NOC_ENOMEM;
     }
-    if (noc_session_find(shard_for(core, home), home) != NULL) {
+    session = noc_session_find(shard_for(core, home), home);
+    if (session != NULL && !replace(session, record)) {
         (void)noc_directory_arrived_mt(core->directory, home, true);
         return NOC_OK;
     }
@@ -70,6 +86,8 @@ int noc_restore_session(struct noc_core *core, const struct noc_session_record *
     session->listener = listener;
     session->expiry_s = record->expiry_s;
     session->version = record->version;
+    session->next_sequence =
+        record->sent; /* what comes is not taken for sent after the next start */
     session->has_will = record->will != NULL;
     session->will = (struct noc_will_message){.message = noc_message_ref(record->will),
         .delay_s = record->will_delay_s,
@@ -145,6 +163,10 @@ static bool was_sent(const struct noc_session *session, const struct noc_session
     if (most == 0 || most > WINDOW_MAX) {
         most = WINDOW_MAX;
     }
+    if (session->window.count > 0 &&
+        record->sequence - noc_ring_at(&session->window, 0)->sequence >= NOC_WINDOW_SPAN) {
+        return false;
+    }
     return record->message == NULL ||
            (of->is_connected ? session->window.count < most : record->sequence < of->sent);
 }
@@ -191,8 +213,11 @@ int noc_restore_outgoing(struct noc_session *session, const struct noc_session_r
         session->window_bytes += n;
     } else {
         session->queue_bytes += n;
+        session->queued_qos0 += record->qos == 0;
     }
-    session->next_sequence = record->sequence + 1;
+    if (session->next_sequence <= record->sequence) {
+        session->next_sequence = record->sequence + 1;
+    }
     if (record->slot != 0) {
         session->durable->batch_to = session->next_sequence;
     } else {
@@ -205,11 +230,13 @@ int noc_restore_outgoing(struct noc_session *session, const struct noc_session_r
 
 void noc_restore_session_done(struct noc_session *session, const struct noc_session_record *record)
 {
-    if (record->is_connected || session->expiry_s == 0) {
-        noc_session_detached(session); /* just now; that may be its end */
-        return;
+    if (session->expiry_s == 0 && !session->has_will) {
+        noc_session_end(session);
+    } else if (record->is_connected || session->expiry_s == 0) {
+        noc_session_lost(session);
+    } else {
+        noc_session_absent(session, record->expires_ms, record->will_due_ms);
     }
-    noc_session_absent(session, record->expires_ms, record->will_due_ms);
 }
 
 int noc_restore_retained(struct noc_core *core, const struct noc_retained_record *record)

@@ -94,8 +94,11 @@ static bool deliver_to_member(struct noc_shard *shard, struct noc_publication *p
 static void gone_along(struct noc_publication *publication, unsigned worker)
 {
     if (publication->is_by_mail) {
+        if (publication->release != NULL) {
+            noc_release_pass_on(publication->release, worker);
+        }
         publication->part = NULL;
-        publication->release = NULL; /* the PART that comes from there is counted already */
+        publication->release = NULL;
     } else if (publication->release != NULL) {
         noc_release_add(publication->release, worker);
     }

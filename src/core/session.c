@@ -214,6 +214,7 @@ void noc_session_fire_will(struct noc_session *session)
 
     if (release != NULL) {
         release->session_number = session->number;
+        release->is_will = true;
         noc_journal_will_is_held(session, &release->ticket);
         noc_release_close(session->shard, release);
     }
@@ -260,6 +261,15 @@ void noc_session_detached(struct noc_session *session)
     }
     noc_session_set_connected(session, false);
     arm(session);
+    noc_journal_detached(session);
+}
+
+void noc_session_lost(struct noc_session *session)
+{
+    uint64_t now_ms = session->shard->now_ms;
+
+    noc_session_absent(
+        session, expiry_from(session, now_ms), now_ms + (uint64_t)session->will.delay_s * 1000);
     noc_journal_detached(session);
 }
 

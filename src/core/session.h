@@ -138,7 +138,7 @@ struct noc_session {
 };
 
 /* Timer kinds of a shard. */
-enum { NOC_TIMER_LINK = 1, NOC_TIMER_SESSION = 2, NOC_TIMER_GLUE = 3 };
+enum { NOC_TIMER_LINK = 1, NOC_TIMER_SESSION, NOC_TIMER_SWEEP, NOC_TIMER_GLUE };
 
 /* The shard's session of this id, or NULL. */
 struct noc_session *noc_session_find(struct noc_shard *shard, const struct noc_home *home);
@@ -175,6 +175,12 @@ static inline bool noc_session_is_durable(const struct noc_session *session)
 /* The connection has gone: start the clocks of expiry and will. */
 void noc_session_detached(struct noc_session *session);
 
+/*
+ * Its connection was lost with the process: the same, but its will and its end wait for the first turn, when
+ * all sessions are there to get the will.
+ */
+void noc_session_lost(struct noc_session *session);
+
 /* It has been without a connection for a while: its clocks go on towards these. */
 void noc_session_absent(struct noc_session *session, uint64_t expires_ms, uint64_t will_due_ms);
 
@@ -209,6 +215,9 @@ bool noc_session_unsubscribe(
 void noc_session_set_connected(struct noc_session *session, bool on);
 
 /* ---- rings ---- */
+
+/* Packet ids come round after 65535 messages: the window must not reach as far. */
+#define NOC_WINDOW_SPAN 65000u
 
 /* The packet id of a sequence number: 1 to 65535, rising by one. */
 static inline uint16_t noc_packet_id(uint64_t sequence)

@@ -54,6 +54,7 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
     noc_list_init(&shard->spaceless);
     noc_list_init(&shard->receipts);
     core->shards[number] = shard;
+    noc_sweep_init(shard);
     return NOC_OK;
 }
 
@@ -89,6 +90,7 @@ void noc_shard_done(struct noc_shard *shard)
     noc_receipts_done(shard);
     noc_releases_done(shard);
     noc_journal_free(shard);
+    noc_sweep_done(shard);
     noc_reclaim_offline(shard->core->reclaim, shard->number);
     for (unsigned i = 0; i < shard->core->limits.listener_count; i++) {
         noc_acl_unref(shard->acls[i]);
@@ -166,7 +168,9 @@ static void tick_due(struct noc_shard *shard)
     while ((at = noc_list_take(&shard->due)) != NULL) {
         struct noc_timer *timer = NOC_CONTAINER(at, struct noc_timer, link);
 
-        if (timer->kind == NOC_TIMER_LINK) {
+        if (timer->kind == NOC_TIMER_SWEEP) {
+            noc_sweep_tick(shard);
+        } else if (timer->kind == NOC_TIMER_LINK) {
             noc_link_tick(NOC_CONTAINER(timer, struct noc_link, timer));
         } else {
             shard->ops->tick(shard, timer);

@@ -23,6 +23,7 @@
 #include "core/mailbox.h"
 #include "core/map64.h"
 #include "core/outq.h"
+#include "core/sweep.h"
 
 /* In a turn: records of mail, and retained messages that replays look at; of one at a time. */
 enum { NOC_DRAIN_MAX = 8192, NOC_REPLAY_VISITS = 4096, NOC_REPLAY_STEP = 64 };
@@ -69,6 +70,7 @@ struct noc_shard {
     _Alignas(NOC_CACHE_LINE) uint64_t now_ms;
     struct noc_timers timers;
     struct noc_block_pool blocks;
+    struct noc_sweep sweep;     /* of retained messages */
     struct noc_list due;        /* timers of links and glue that fired in this turn */
     struct noc_list dirty;      /* links with output of this turn */
     struct noc_list failing;    /* links to be ended at the end of the turn */

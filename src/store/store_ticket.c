@@ -77,7 +77,9 @@ static void forget_slot(struct noc_list *list, uint64_t slot)
         for (size_t i = 0; i < held->operations.count; i++) {
             struct noc_operation *operation = &held->operations.at[i];
 
-            if (operation->kind != NOC_OP_RETAINED && operation->slot == slot) {
+            /* The end itself is applied again where a group is tried again. */
+            if (operation->kind != NOC_OP_RETAINED && operation->kind != NOC_OP_SESSION_END &&
+                operation->slot == slot) {
                 operation->slot = 0; /* not applied */
             }
         }

@@ -6,6 +6,7 @@ what each client is told there is compared.
 """
 
 import os
+import signal
 import shutil
 
 import pytest
@@ -138,6 +139,8 @@ def test_it_is_taken_over_once_and_left_as_it_is(filled, tmp_path):
     client = broker.client("three", 4, **lasting(4))
     drain(client, 41)
     client.disconnect()
+    broker.process.send_signal(signal.SIGUSR1)  # nobody waits for what is over
+    broker.wait_log("SIGUSR1: all that waited is stored.")
     broker.process.kill()
     broker.process.wait()
     broker.start()

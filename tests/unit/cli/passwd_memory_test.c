@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "base/macros.h"
+
 static long allocations_left; /* until one fails */
 
 static int may_allocate(void)
@@ -39,6 +41,7 @@ static char *failing_realpath(const char *path, char *resolved)
     return may_allocate() ? realpath(path, resolved) : NULL;
 }
 
+NOC_PRINTF(2, 3)
 static int failing_asprintf(char **ret_text, const char *format, ...)
 {
     va_list arguments;

@@ -319,10 +319,10 @@ static void words_are_exact(void **state)
 
 static void inactive_options_are_said_once_and_only_when_they_would_matter(void **state)
 {
-    struct reading r = accept("retain_expiry_interval 60\nretain_expiry_interval 60\n"
+    struct reading r = accept("enable_control_api true\nenable_control_api true\n"
                               "upgrade_outgoing_qos false\ncheck_retain_source true\n");
 
-    assert_true(says(&r, "t.conf:1: option 'retain_expiry_interval' is not active yet"));
+    assert_true(says(&r, "t.conf:1: option 'enable_control_api' is not active yet"));
     assert_int_equal(r.report.count, 1);
     reading_done(&r);
     r = accept("plugin /x.so\nplugin_opt_a b\nplugin /y.so\n");

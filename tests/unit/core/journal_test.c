@@ -61,6 +61,30 @@ static void a_connack_waits_for_a_new_session_only(void **state)
     world_close(&w);
 }
 
+static void a_connack_waits_for_a_session_that_is_not_stored_yet(void **state)
+{
+    struct world w;
+    struct client *s;
+
+    (void)state;
+    open_durable(&w, 1);
+    s = dial(&w, 0, 0);
+    say_connect(s,
+        (struct noc_connect){
+            .version = NOC_V5, .client_id = TEXT("s"), .props.raw = BYTES("\x11\xff\xff\xff\xff")});
+    hang_up(s); /* it has lost patience */
+    s = dial(&w, 0, 0);
+    say_connect(s,
+        (struct noc_connect){
+            .version = NOC_V5, .client_id = TEXT("s"), .props.raw = BYTES("\x11\xff\xff\xff\xff")});
+    stores(&w, 0, "session s here");
+    hears_nothing(s);
+    world_commit(&w, 0);
+    world_commit(&w, 0);
+    hears(s, "CONNACK sp1 rc0 22=10 21=20");
+    world_close(&w);
+}
+
 static void a_clean_start_waits_for_the_end_of_what_was(void **state)
 {
     struct world w;
@@ -119,6 +143,69 @@ static void retained_messages_come_behind_a_suback_that_waits(void **state)
     hears_nothing(s);
     world_commit(&w, 0);
     assert_non_null(strstr(heard(s), "SUBACK"));
+    world_close(&w);
+}
+
+/* Those of QoS 2 are sent when they are stored, and the others do not overtake them. */
+static void retained_messages_of_several_qos_keep_their_order(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    open_durable(&w, 1);
+    p = join(&w, "p");
+    say_retained(p, 2, "a", "1");
+    say_ack(p, NOC_PUBREL, 1, 0);
+    say_retained(p, 1, "b", "2");
+    say_retained(p, 2, "c", "3");
+    say_ack(p, NOC_PUBREL, 3, 0);
+    world_commit(&w, 0);
+    world_commit(&w, 0);
+    s = stay_stored(&w, 0, "s");
+    say_subscribe(s, "#", 2, 0);
+    world_commit(&w, 0);
+    assert_non_null(strstr(heard(s), "SUBACK"));
+    stores(&w, 0, "out 0 1; out 1 2; out 2 3");
+    world_commit(&w, 0);
+    hears(s, "PUBLISH a 1 q2 m1 retain; PUBLISH b 2 q1 m2 retain; PUBLISH c 3 q2 m3 retain");
+    say_ack(s, NOC_PUBACK, 2, 0);
+    say_ack(s, NOC_PUBREC, 1, 0);
+    say_ack(s, NOC_PUBREC, 3, 0);
+    world_commit(&w, 0);
+    world_commit(&w, 0);
+    hears(s, "PUBREL 1; PUBREL 3");
+    say_ack(s, NOC_PUBCOMP, 1, 0);
+    say_ack(s, NOC_PUBCOMP, 3, 0);
+    assert_int_equal(s->link.session->window.count, 0);
+    world_close(&w);
+}
+
+/* More of them than may be queued: the replay waits. */
+static void retained_messages_that_are_stored_first_do_not_fill_the_queue(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.is_durable = true;
+    w.limits.max_queued_messages = 2;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    for (unsigned i = 0; i < 5; i++) {
+        const char topic[2] = {(char)('a' + i), '\0'};
+
+        say_retained(p, 2, topic, "x");
+        say_ack(p, NOC_PUBREL, (uint16_t)(i + 1), 0);
+        world_commit(&w, 0);
+    }
+    s = stay_stored(&w, 0, "s");
+    say_subscribe(s, "#", 2, 0);
+    for (unsigned i = 0; i < 10 && w.batch[0] != NULL; i++) {
+        world_commit(&w, 0);
+    }
+    assert_int_equal(hears_count(s, "PUBLISH"), 5);
     world_close(&w);
 }
 
@@ -290,6 +377,61 @@ static void qos_2_from_a_kept_publisher_is_stored_at_each_step(void **state)
     world_close(&w);
 }
 
+/* Else the client forgot a message that a crash takes back to where it waits for a PUBREL. */
+static void a_pubrel_that_comes_again_is_answered_when_the_first_is_stored(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    open_durable(&w, 2);
+    p = stay_stored(&w, 0, "p");
+    (void)join(&w, "q");
+    s = stay_stored(&w, 1, "s");
+    subscribe_stored(s, 1, "t", 1);
+    say_publish(p, 2, 1, "t", "a");
+    world_commit(&w, 0);
+    hears(p, "PUBREC 1");
+    say_ack(p, NOC_PUBREL, 1, 0);
+    hang_up(p);
+    p = dial(&w, 0, 0);
+    say_connect(p,
+        (struct noc_connect){
+            .version = NOC_V5, .client_id = TEXT("p"), .props.raw = BYTES("\x11\xff\xff\xff\xff")});
+    hears(p, "CONNACK sp1 rc0 22=10 21=20");
+    say_ack(p, NOC_PUBREL, 1, 0);
+    say_ack(p, NOC_PUBREL, 7, 0);
+    world_commit(&w, 0);
+    world_commit(&w, 0);
+    hears_nothing(p);
+    world_commit(&w, 1); /* now it is whole */
+    hears(p, "PUBCOMP 1 rc146; PUBCOMP 7 rc146");
+    hears(s, "PUBLISH t a q1 m1");
+    say_ack(p, NOC_PUBREL, 7, 0);
+    hears(p, "PUBCOMP 7 rc146");
+    world_close(&w);
+}
+
+static void who_waits_for_a_release_may_go_with_its_session(void **state)
+{
+    struct world w;
+    struct client *p;
+
+    (void)state;
+    open_durable(&w, 1);
+    p = stay_stored(&w, 0, "p");
+    say_publish(p, 2, 1, "t", "a");
+    world_commit(&w, 0);
+    hears(p, "PUBREC 1 rc16");
+    say_ack(p, NOC_PUBREL, 1, 0);
+    say_ack(p, NOC_PUBREL, 1, 0);
+    say_disconnect(p, 0, BYTES("\x11\x00\x00\x00\x00"));
+    world_commit(&w, 0);
+    stores(&w, 0, "session-end");
+    assert_true(noc_list_is_empty(&w.shards[0].receipts));
+    world_close(&w);
+}
+
 static void retained_messages_are_stored_before_they_are_acknowledged(void **state)
 {
     struct world w;
@@ -362,6 +504,60 @@ static void a_release_over_two_workers_is_sent_when_all_of_it_is_stored(void **s
     say_ack(s, NOC_PUBACK, 1, 0);
     world_advance(&w, NOC_LAZY_MS + 1);
     stores(&w, 1, "out-end 0-0");
+    world_close(&w);
+}
+
+static struct client *stay_stored_at(struct world *world, unsigned shard, const char *id)
+{
+    struct client *client = dial(world, shard, 0);
+
+    say_connect(client,
+        (struct noc_connect){
+            .version = NOC_V5, .client_id = TEXT(id), .props.raw = BYTES("\x11\xff\xff\xff\xff")});
+    world_commit(world, shard);
+    assert_int_equal(hears_count(client, "CONNACK"), 1);
+    assert_ptr_equal(client->link.shard, &world->shards[shard]);
+    return client;
+}
+
+static void end_link(struct noc_shard *shard, void *link)
+{
+    assert_non_null(shard);
+    noc_link_end(link, NOC_END_PEER_CLOSED, NULL);
+}
+
+/* The member of a group that was picked has gone when the mail comes: it goes on to a third worker. */
+static void a_release_follows_a_shared_message_to_another_worker(void **state)
+{
+    struct world w;
+    struct client *p, *b, *c;
+    bool wake;
+
+    (void)state;
+    open_durable(&w, 3);
+    p = stay_stored_at(&w, 0, "p");
+    b = stay_stored_at(&w, 1, "b");
+    c = stay_stored_at(&w, 2, "c");
+    subscribe_stored(b, 1, "$share/g/t", 1);
+    subscribe_stored(c, 2, "$share/g/t", 1);
+    say_publish(p, 2, 1, "t", "one");
+    say_publish(p, 2, 2, "t", "two");
+    world_commit(&w, 0);
+    world_commit(&w, 0);
+    hears(p, "PUBREC 1; PUBREC 2");
+    w.is_frozen[1] = true;
+    assert_int_equal(noc_shard_call_mt(&w.core, 1, end_link, &b->link, &wake), NOC_OK);
+    say_ack(p, NOC_PUBREL, 1, 0); /* one of them is for b */
+    say_ack(p, NOC_PUBREL, 2, 0);
+    w.is_frozen[1] = false;
+    world_settle(&w);
+    for (unsigned i = 0; i < 9; i++) {
+        if (w.batch[i % 3] != NULL) {
+            world_commit(&w, i % 3);
+        }
+    }
+    hears(p, "PUBCOMP 1; PUBCOMP 2");
+    assert_int_equal(hears_count(c, "PUBLISH"), 2);
     world_close(&w);
 }
 
@@ -459,6 +655,47 @@ static void the_end_of_a_session_releases_who_waits_for_it(void **state)
     say_disconnect(s, 0, BYTES("\x11\x00\x00\x00\x00"));
     hears(p, "PUBACK 1");
     stores(&w, 0, "session-end");
+    world_close(&w);
+}
+
+static uint64_t retained_count(const struct world *world)
+{
+    struct noc_retained_counts counts;
+
+    noc_retained_counts_mt(world->core.retained, &counts);
+    return counts.messages;
+}
+
+static void expired_retained_messages_are_swept(void **state)
+{
+    const struct noc_publish_out brief = {
+        .topic = TEXT("brief"), .retain = true, .payload_n = 1, .has_expiry = true, .expiry_s = 10};
+    struct world w;
+    struct client *p;
+
+    (void)state;
+    world_init(&w);
+    w.is_durable = true;
+    w.limits.retained_sweep_s = 60;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    say_retained(p, 0, "long", "x");
+    say_publish_out(p, &brief, TEXT("x"));
+    world_advance(&w, 30000);
+    stores(&w, 0, "retained long; retained brief");
+    world_commit(&w, 0);
+    assert_int_equal(retained_count(&w), 2); /* expired, but nobody has looked */
+    world_advance(&w, 30000 + NOC_LAZY_MS);
+    assert_int_equal(retained_count(&w), 1);
+    stores(&w, 0, "retained brief");
+    assert_int_equal(w.batch[0]->at[0].message->payload_n, 0);
+    world_commit(&w, 0);
+    say_publish_out(p, &brief, TEXT("x"));
+    world_advance(&w, NOC_LAZY_MS);
+    world_commit(&w, 0);
+    world_advance(&w, 120000); /* and again */
+    assert_int_equal(retained_count(&w), 1);
+    world_commit(&w, 0);
     world_close(&w);
 }
 
@@ -592,9 +829,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connack_waits_for_a_new_session_only),
+        cmocka_unit_test(a_connack_waits_for_a_session_that_is_not_stored_yet),
         cmocka_unit_test(a_clean_start_waits_for_the_end_of_what_was),
         cmocka_unit_test(subscriptions_are_stored_before_they_are_granted),
         cmocka_unit_test(retained_messages_come_behind_a_suback_that_waits),
+        cmocka_unit_test(retained_messages_of_several_qos_keep_their_order),
+        cmocka_unit_test(retained_messages_that_are_stored_first_do_not_fill_the_queue),
         cmocka_unit_test(a_message_for_who_is_away_is_stored_before_its_puback),
         cmocka_unit_test(a_message_that_is_acknowledged_in_time_is_never_stored),
         cmocka_unit_test(a_message_that_is_not_acknowledged_in_time_is_stored_and_its_end_later),
@@ -602,13 +842,17 @@ int main(void)
         cmocka_unit_test(answers_keep_the_order_of_their_packets),
         cmocka_unit_test(qos_2_is_sent_when_it_is_stored_and_released_when_that_is),
         cmocka_unit_test(qos_2_from_a_kept_publisher_is_stored_at_each_step),
+        cmocka_unit_test(a_pubrel_that_comes_again_is_answered_when_the_first_is_stored),
+        cmocka_unit_test(who_waits_for_a_release_may_go_with_its_session),
         cmocka_unit_test(retained_messages_are_stored_before_they_are_acknowledged),
         cmocka_unit_test(a_retained_message_of_qos_2_is_stored_with_the_end_of_its_id),
         cmocka_unit_test(a_release_over_two_workers_is_sent_when_all_of_it_is_stored),
+        cmocka_unit_test(a_release_follows_a_shared_message_to_another_worker),
         cmocka_unit_test(a_will_is_stored_whole_before_it_is_sent),
         cmocka_unit_test(another_workers_session_is_waited_for),
         cmocka_unit_test(a_group_of_another_worker_is_waited_for),
         cmocka_unit_test(the_end_of_a_session_releases_who_waits_for_it),
+        cmocka_unit_test(expired_retained_messages_are_swept),
         cmocka_unit_test(without_space_what_would_be_stored_is_refused),
         cmocka_unit_test(without_space_a_client_of_3_1_1_waits_in_order),
         cmocka_unit_test(a_flush_stores_what_is_entered_behind_a_batch_that_is_out),

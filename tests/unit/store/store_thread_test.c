@@ -180,6 +180,32 @@ static void a_full_disk_makes_batches_wait(void **state)
     assert_int_equal(world->loaded.outgoing, 2);
 }
 
+static void on_ticket_done(struct noc_ticket *ticket)
+{
+    ticket->held = NULL;
+}
+
+/* The try that failed must not have changed what the next one writes. */
+static void a_session_ends_under_a_ticket_though_the_disk_was_full(void **state)
+{
+    struct world *world = *state;
+    struct noc_ticket ticket = {.parts = 1, .done = on_ticket_done};
+    struct noc_operations *batch = batch_new();
+
+    begin(world);
+    fault_call = NOC_STORE_CALL_WRITE;
+    fault_rc = SQLITE_FULL;
+    add(batch, NOC_OP_SESSION_END, 1, 0)->ticket = &ticket;
+    add(batch, NOC_OP_PART, 0, 0)->ticket = &ticket;
+    noc_store_submit_mt(world->store, batch);
+    wait_log(world, "waits");
+    fault_rc = SQLITE_OK;
+    wait_answers(world, 2);
+    batch_free(batch);
+    world_reopen(world);
+    assert_int_equal(world->loaded.sessions, 0);
+}
+
 /* The log has no space, while what is in it can be written back: that is one state, and said once. */
 static void a_full_disk_is_told_once(void **state)
 {
@@ -377,6 +403,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(want_of_memory_makes_batches_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_checkpoint_stops_the_store, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_makes_batches_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_session_ends_under_a_ticket_though_the_disk_was_full, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_at_the_end_refuses_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(past_the_limit_it_is_full_and_still_works, setup, teardown),
         cmocka_unit_test_setup_teardown(always_syncs_each_commit, setup, teardown),
