@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brokers with persistence, and their ends: by SIGTERM and by SIGKILL, with clients connected."""
 
+import contextlib
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -99,18 +102,22 @@ class Durable(Broker):
 
 @pytest.fixture
 def durable(tmp_path):
-    """Start a broker with persistence: durable("option value", ...)."""
-    started = []
+    """Start a broker with persistence: durable("option value", ...); with is_started=False only make it."""
+    made = contextlib.ExitStack()
+    numbers = itertools.count()
 
-    def start(*lines, **options):
-        folder = tmp_path / str(len(started))
+    def make(*lines, kind=Durable, is_started=True, store=None, **options):
+        """store: a folder to begin with a copy of."""
+        folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        started.append(Durable(folder, CONFIG + "\n".join([*lines, ""]), **options))
-        return started[-1].start()
+        if store:
+            shutil.copytree(store, folder / "store")
+        broker = kind(folder, CONFIG + "\n".join([*lines, ""]), **options)
+        made.callback(broker.stop)
+        return broker.start() if is_started else broker
 
-    yield start
-    for one in started:
-        one.stop()
+    with made:
+        yield make
 
 
 @pytest.fixture(params=["stop", "kill"])

@@ -10,7 +10,7 @@ import pytest
 
 import raw
 from conftest import TOP
-from durable import CONFIG, NEVER, Durable, drain, durable  # noqa: F401  (a fixture)
+from durable import NEVER, Durable, drain, durable  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.noctule_only
 
@@ -26,9 +26,9 @@ no_preload = pytest.mark.skipif(bool(os.environ.get("NOCTULE_SANITIZER")),
 class OwnDisk(Durable):
     """Its store is on a disk of its own, of a few MB, in a mount namespace that outlives the broker."""
 
-    def __init__(self, folder, mount, config=CONFIG):
+    def __init__(self, folder, config):
         super().__init__(folder, config)
-        script = f'mount -t tmpfs {mount} noctule-test "$0" && echo ready && exec sleep 600'
+        script = f'mount -t tmpfs -o size=4m noctule-test "$0" && echo ready && exec sleep 600'
         self.holder = subprocess.Popen(["unshare", "-m", "sh", "-c", script, self.store], stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE)
         if self.holder.stdout.readline() != b"ready\n":
@@ -66,12 +66,6 @@ class OwnDisk(Durable):
             self.holder.communicate()
 
 
-def small_disk(tmp_path, mount):
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount")
-    return OwnDisk(tmp_path, mount)
-
-
 def subscribe_absent(broker, *filters):
     client = broker.keep("absent")
     client.subscribe(*[(one, 2) for one in filters])
@@ -82,34 +76,32 @@ def payloads(packets):
     return [bytes(packet.payload) for packet in packets]
 
 
-def test_a_full_disk_loses_nothing_and_ends(tmp_path):
-    broker = small_disk(tmp_path, "-o size=4m").start()
-    try:
-        subscribe_absent(broker, "t")
-        sender, old = broker.client("sender", 5), broker.client("old", 4)
-        for number in range(20):
-            assert sender.publish("t", f"before {number}", 1) == 0
-        broker.fill_disk()
-        # The first that finds no space waits for it; those behind it are refused, or wait.
-        sender.send(raw.publish("t", LARGE, 1, 900, version=5))
-        broker.wait_log("cannot write to '.*noctule.db': .*full; what is to be stored waits", 5)
-        old.send(raw.publish("t", "waited", 1, 77))
-        other = broker.client("other", 5)
-        assert other.publish("nobody", "needs no space", 1) < 0x80
-        assert other.publish("t", "refused", 1) == other.publish("t", "refused", 2) == 0x97
-        old.send(raw.packet(raw.PINGREQ))
-        with pytest.raises(TimeoutError):
-            old.receive(0.3)  # paused
-        broker.make_room()
-        broker.wait_log("can be written again; nothing was lost", 5)
-        assert sender.wait_for(raw.PUBACK, 900).reason == 0
-        assert old.wait_for(raw.PUBACK, 77).reason == 0
-        assert sender.publish("t", "after", 2) == 0
-        broker.again("kill")
-        assert payloads(drain(broker.keep("absent"))) == [
-            *[f"before {number}".encode() for number in range(20)], LARGE, b"waited", b"after"]
-    finally:
-        broker.stop()
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+def test_a_full_disk_loses_nothing_and_ends(durable):
+    broker = durable(kind=OwnDisk)
+    subscribe_absent(broker, "t")
+    sender, old = broker.client("sender", 5), broker.client("old", 4)
+    for number in range(20):
+        assert sender.publish("t", f"before {number}", 1) == 0
+    broker.fill_disk()
+    # The first that finds no space waits for it; those behind it are refused, or wait.
+    sender.send(raw.publish("t", LARGE, 1, 900, version=5))
+    broker.wait_log("cannot write to '.*noctule.db': .*full; what is to be stored waits", 5)
+    old.send(raw.publish("t", "waited", 1, 77))
+    other = broker.client("other", 5)
+    assert other.publish("nobody", "needs no space", 1) < 0x80
+    assert other.publish("t", "refused", 1) == other.publish("t", "refused", 2) == 0x97
+    old.send(raw.packet(raw.PINGREQ))
+    with pytest.raises(TimeoutError):
+        old.receive(0.3)  # paused
+    broker.make_room()
+    broker.wait_log("can be written again; nothing was lost", 5)
+    assert sender.wait_for(raw.PUBACK, 900).reason == 0
+    assert old.wait_for(raw.PUBACK, 77).reason == 0
+    assert sender.publish("t", "after", 2) == 0
+    broker.again("kill")
+    assert payloads(drain(broker.keep("absent"))) == [
+        *[f"before {number}".encode() for number in range(20)], LARGE, b"waited", b"after"]
 
 
 def test_past_the_largest_size_messages_are_refused_until_there_is_room(durable):
@@ -143,9 +135,9 @@ def preload(tmp_path_factory):
 
 
 @no_preload
-def test_after_a_failed_sync_nothing_is_acknowledged(tmp_path, preload):
+def test_after_a_failed_sync_nothing_is_acknowledged(durable, tmp_path, preload):
     mark = tmp_path / "the disk fails"
-    broker = Durable(tmp_path, environment={"LD_PRELOAD": preload, "SYNC_FAILS": str(mark)}).start()
+    broker = durable(environment={"LD_PRELOAD": preload, "SYNC_FAILS": str(mark)})
     subscribe_absent(broker, "t")
     sender = broker.client("sender", 4)
     for number in range(10):
@@ -162,7 +154,6 @@ def test_after_a_failed_sync_nothing_is_acknowledged(tmp_path, preload):
     broker.start()
     got = payloads(drain(broker.keep("absent")))
     assert got[:10] == [str(number).encode() for number in range(10)] and got[10:] in ([], [b"10"])
-    broker.stop()
 
 
 def fill_with_deadlines(broker):
@@ -191,28 +182,25 @@ def see_that_nothing_expired(broker):
 
 @no_preload
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_wrong_clock_expires_nothing(tmp_path, preload, how):
+def test_a_wrong_clock_expires_nothing(durable, preload, how):
     """A machine without a battery begins in 1970; others jump by half a century, either way."""
-    broker = Durable(tmp_path, environment={"LD_PRELOAD": preload})
+    broker = durable(environment={"LD_PRELOAD": preload, "WALL_OFFSET": "0"})
     to_1970 = -int(time.time()) + 60
-    broker.environment["WALL_OFFSET"] = "0"
-    fill_with_deadlines(broker.start())
+    fill_with_deadlines(broker)
     for offset in [to_1970, 50 * YEAR, 0, -20 * YEAR, to_1970]:
         broker.end(how)
         broker.environment["WALL_OFFSET"] = str(offset)
         see_that_nothing_expired(broker.start())
         assert abs(int(re.findall(r"(?m)^(-?\d+): ", broker.log())[-1]) - time.time() - offset) < 100
-    broker.stop()
 
 
 @no_preload
-def test_a_store_that_was_made_in_1970_expires_nothing_when_the_clock_is_set(tmp_path, preload):
-    broker = Durable(tmp_path, environment={"LD_PRELOAD": preload, "WALL_OFFSET": str(-int(time.time()) + 60)})
-    fill_with_deadlines(broker.start())
+def test_a_store_that_was_made_in_1970_expires_nothing_when_the_clock_is_set(durable, preload):
+    broker = durable(environment={"LD_PRELOAD": preload, "WALL_OFFSET": str(-int(time.time()) + 60)})
+    fill_with_deadlines(broker)
     broker.end("kill")
     del broker.environment["WALL_OFFSET"]
     see_that_nothing_expired(broker.start())
-    broker.stop()
 
 
 # ---- what is synced before what is said ----
@@ -289,12 +277,11 @@ def trace_a_life(broker):
 
 @no_preload
 @pytest.mark.parametrize("sync", ["always", "off"])
-def test_what_is_answered_was_synced(tmp_path, sync):
+def test_what_is_answered_was_synced(durable, sync):
     tried = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False)
     if tried.returncode != 0:
         pytest.skip("strace may not trace here: " + tried.stderr.decode().strip())
-    broker = Traced(tmp_path, CONFIG + f"persistence_sync {sync}\n").start()
-    calls = trace_a_life(broker)
+    calls = trace_a_life(durable(f"persistence_sync {sync}", kind=Traced))
     synced = {}
     for name, stored, answer in [
             ("CONNACK", b"absent-client", raw.packet(raw.CONNACK, b"\0\0")),

@@ -6,7 +6,6 @@ What can't be read is never written to, and each error names the file, the cause
 
 import os
 import re
-import shutil
 import sqlite3
 
 import pytest
@@ -44,19 +43,9 @@ def filled(tmp_path_factory):
 
 
 @pytest.fixture
-def on_copy(tmp_path, filled):
+def on_copy(durable, filled):
     """A broker that is not started, on a copy of that folder: on_copy("option value", ...)."""
-    made = []
-
-    def make(*lines, **options):
-        folder = tmp_path / str(len(made))
-        shutil.copytree(filled, folder / "store")
-        made.append(Durable(folder, CONFIG + "\n".join([*lines, ""]), **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
+    return lambda *lines: durable(*lines, is_started=False, store=filled)
 
 
 def numbers(client):
@@ -85,10 +74,10 @@ def error_of(log):
 # ---- the folder ----
 
 
-def test_two_brokers_do_not_share_a_folder(durable, tmp_path):
+def test_two_brokers_do_not_share_a_folder(durable):
     first = durable()
-    (tmp_path / "second").mkdir()
-    second = Durable(tmp_path / "second", CONFIG.replace("{dir}/store", first.store))
+    second = durable(is_started=False)
+    second.configure(CONFIG.replace("{dir}/store", first.store))
     status, log = second.fail_to_start()
     assert status == 1
     error = error_of(log)
@@ -96,11 +85,10 @@ def test_two_brokers_do_not_share_a_folder(durable, tmp_path):
     assert "stop it, or give this one another persistence_location" in error
     first.end("kill")
     second.start()  # a lock dies with its process
-    second.stop()
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path):
-    broker = Durable(tmp_path)
+def test_a_folder_that_is_missing_is_named(durable):
+    broker = durable(is_started=False)
     os.rmdir(broker.store)
     status, log = broker.fail_to_start()
     assert status == 1
