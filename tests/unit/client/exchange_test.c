@@ -35,8 +35,8 @@ struct server {
     unsigned version;
     struct line in, out;
     uint8_t state[COUNT];
-    unsigned got[COUNT];  /* how often message i came from the client */
-    uint16_t held[COUNT]; /* QoS 2 ids from the client, */
+    unsigned got[COUNT];          /* how often message i came from the client */
+    uint16_t held[COUNT];         /* QoS 2 ids from the client, */
     unsigned held_message[COUNT]; /* and which message that is */
     unsigned in_flight, connects;
     bool has_session, keeps_session;
