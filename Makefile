@@ -86,12 +86,15 @@ test-long: build build-test ## what takes longer than `make test` may
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@build-test/tests/sim/sim --random --seconds 900
 	@build-test/tests/sim/sim --random --seconds 300 --threads
+	@$(MAKE) torture
 	@scripts/bench -s 1to1-64,fanout-500,qos1 -a 1to1-64=12,fanout-500=4,qos1=10
 	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
 
 KILLS ?= 300
-torture: build ## kill the broker KILLS (300) times under a load that checks what it acknowledged
+torture: build build-test ## kill the broker KILLS (300) times, and cut its power, under a load that checks what it acknowledged
 	@tests/crash/torture --broker "build/noctule broker" --kills $(KILLS)
+	@tests/crash/torture --broker "build/noctule broker" --kills $(KILLS) --powercut build-test/tests/crash/powercut.so
+	@tests/crash/replay --broker "build/noctule broker" --cuts $$(($(KILLS) * 4)) --powercut build-test/tests/crash/powercut.so
 
 check: ## the layers' arrows and the style's numbers
 	@$(INSTALL_DEPENDENCIES) check

@@ -20,7 +20,9 @@
  *
  * After NOC_EVENT_CLOSED the caller closes its transport, waits as long as
  * noc_backoff_ms() (backoff.h) says, opens it again and calls start(). What the
- * outbox holds is then sent: again if the server kept the session, else anew.
+ * outbox holds is then sent: again if the server kept the session, else anew. Without a session a
+ * message of QoS 2 can come twice: some servers hand it on at once, but others only when PUBREL comes,
+ * and would lose it.
  *
  * The loop is the same everywhere:
  *
@@ -224,20 +226,48 @@ enum noc_client_state {
  * At most 256 bytes where an address takes four.
  */
 struct noc_client {
+    /* In the order of how often they are looked at: what stands near is reached in fewer bytes. */
     const struct noc_client_options *options;
     uint8_t *in, *out;
     uint32_t in_room, out_room;
+    uint32_t
+        in_max; /* the largest packet that is sure to find room in in, whatever the frames around it */
+
+    /*
+     * What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet,
+     * and out_at may be a little below zero, in the room for the head of a frame.
+     */
+    uint32_t out_at, out_end;
     uint32_t publish_left;   /* payload that noc_client_publish_chunk() is still to be given */
     uint32_t now_ms;         /* of the last call that told */
     uint16_t last_id;        /* the packet identifier used last */
     uint16_t publish_id;     /* of the message that is being published in pieces, into the outbox */
     uint16_t received_count; /* packet ids in options->received */
     uint8_t version;
-    uint8_t state;      /* enum noc_client_state */
-    bool is_publishing; /* a message is being published in pieces, */
-    bool is_boxed;      /* into the outbox */
+    uint8_t publishing; /* is a message being published in pieces, and where to */
+    bool has_ws;        /* in front of out the head of a frame has room */
 
     /* From here on all belongs to one connection, and begins as zero. */
+    uint32_t state; /* enum noc_client_state */
+
+    /* What came: in[in_at..in_end) is MQTT, in[in_end..raw_end) are frames of WebSocket. */
+    uint32_t in_at, in_end;
+    uint32_t flow_at; /* bytes of the outbox's message at its cursor that are in out */
+
+    uint8_t ack_type;     /* what acknowledges the message that the application has, 0: nothing */
+    uint8_t ping;         /* what PINGREQ waits for */
+    uint8_t held_reason;  /* why the message at the outbox's cursor can't be sent */
+    uint8_t server_lacks; /* features */
+    uint8_t server_qos_less; /* by how much the server's QoS is below 2 */
+    bool is_held;            /* it can't be sent, and that is to be told */
+    bool is_lost;            /* the transport is no more */
+    bool is_streaming;       /* a message is being handed out in chunks, */
+    bool is_repeated;        /* but the application has had it */
+    bool wants_out;          /* what came can't be answered before something was written */
+    bool is_authenticating;  /* an exchange of AUTH packets is under way */
+    bool is_ws_open;         /* and we have not said goodbye to it */
+    bool has_ws_data;        /* what goes are no control frames */
+
     struct noc_cause cause;
     uint16_t subscribe_id;    /* the oldest one for which SUBACK or UNSUBACK may come, 0: none */
     uint16_t subscribe_count; /* how many of those are to come */
@@ -248,39 +278,19 @@ struct noc_client {
     uint16_t keep_alive_s;    /* as the server wants it, 0: off */
     uint16_t server_alias_max;
 
-    uint8_t ack_type;     /* what acknowledges the message that the application has, 0: nothing */
-    uint8_t ping;         /* what PINGREQ waits for */
-    uint8_t held_reason;  /* why the message at the outbox's cursor can't be sent */
-    uint8_t server_lacks; /* features */
-    uint8_t server_qos_less; /* by how much the server's QoS is below 2 */
-    bool is_held;            /* it can't be sent, and that is to be told */
-    bool is_anew;            /* the server knows nothing of what was sent before */
-    bool is_lost;            /* the transport is no more */
-    bool is_streaming;       /* a message is being handed out in chunks, */
-    bool is_repeated;        /* but the application has had it */
-    bool wants_out;          /* what came can't be answered before something was written */
-    bool is_authenticating;  /* an exchange of AUTH packets is under way */
-    bool has_ws_ping;        /* a ping is to be answered */
-    bool has_ws_bye;         /* nothing is to be sent when the WebSocket closes */
-    uint8_t ws_held_n;
+    uint32_t chunk_left;          /* payload of the message that is being handed out in chunks */
+    uint32_t raw_end, out_framed; /* of WebSocket, see above */
 
-    /* What came: in[in_at..in_end) is MQTT, in[in_end..raw_end) are frames of WebSocket. */
-    uint32_t in_at, in_end, raw_end;
-    uint32_t chunk_left; /* payload of the message that is being handed out in chunks */
-
-    /* What goes: out[out_at..out_end); with WebSocket what stands behind out_framed has no frame yet. */
-    uint32_t out_at, out_end, out_framed;
-    uint32_t flow_at; /* bytes of the outbox's message at its cursor that are in out */
-
-    uint32_t sent_ms;     /* last time something was written, */
+    uint32_t sent_ms;     /* last time something of MQTT was written, */
     uint32_t received_ms; /* and came */
     uint32_t asked_ms;    /* since when an answer is waited for */
 
     uint32_t packet_max, server_packet_max; /* largest packet that may come, and go; 0: any */
     uint32_t aliases_sent;                  /* a bit for each alias that the server knows */
     const char *fault;                      /* what was wrong with the last packet, or NULL */
-    uint32_t ws_held_at;                    /* in the input buffer: payload of a control frame */
-    uint32_t ws[8];                         /* what src/ws keeps */
+    uint32_t out_base;  /* end of CONNECT while it waits in out for the upgrade */
+    uint32_t ws_text_n; /* what was said with the end, at the start of in */
+    uint32_t ws[17];    /* what src/ws keeps */
 };
 
 /*
@@ -289,7 +299,8 @@ struct noc_client {
  * and properties of any PUBLISH; larger payloads come in chunks. out[0..out_room)
  * gathers what goes: at least 128 bytes, and as much as the largest packet. Of PUBLISH with
  * QoS above 0, and of those in pieces, topic and properties must fit, not the payload.
- * With WebSocket both need 256 bytes more. Returns NOC_OK, NOC_EINVAL (too little room, options
+ * With WebSocket both need 256 bytes more, and the upgrade's request (200 bytes and what is in
+ * the options) and CONNECT must fit into out together. Returns NOC_OK, NOC_EINVAL (too little room, options
  * that contradict each other), or NOC_ENOTSUP (they ask for what was compiled out). Packet
  * identifiers start behind those in the outbox.
  */
@@ -325,7 +336,7 @@ NOC_PUBLIC void noc_client_sent(struct noc_client *client, size_t n, uint32_t no
 
 /*
  * Take the next event, and do what time asks for (keep-alive, deadlines). False: nothing
- * more until bytes came, were written, or noc_client_wait_ms() is over.
+ * more until bytes came, were written, or noc_client_wait_ms() is over; *ret_event is of no use then.
  */
 NOC_PUBLIC bool noc_client_next(
     struct noc_client *client, uint32_t now_ms, struct noc_event *ret_event);

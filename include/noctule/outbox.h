@@ -25,16 +25,16 @@ extern "C" {
 enum noc_outbox_state {
     NOC_OUTBOX_WAITING,  /* has not been sent yet */
     NOC_OUTBOX_SENT,     /* sent, not acknowledged */
-    NOC_OUTBOX_RELEASED, /* QoS 2: PUBREC came; only the packet identifier is still needed */
+    NOC_OUTBOX_RELEASED, /* QoS 2: PUBREC came, and PUBREL goes */
 };
 
 /* One message in an outbox, as its functions hand it out; of use until the next call of one. */
 struct noc_outbox_item {
     uint32_t position; /* where it is; means something to the outbox only */
-    uint32_t size;     /* bytes of the packet; of no meaning when released */
+    uint32_t size;     /* bytes of the packet */
     uint16_t packet_id;
     uint8_t state; /* enum noc_outbox_state */
-    uint8_t first; /* the packet's first byte; of no meaning when released */
+    uint8_t first; /* the packet's first byte */
 };
 
 struct noc_outbox;
@@ -59,7 +59,10 @@ struct noc_outbox_ops {
     /* Forget what was begun. */
     void (*cancel)(struct noc_outbox *box);
 
-    /* A new connection: the cursor goes to the oldest. is_anew: what is SENT becomes WAITING. */
+    /*
+     * A new connection: the cursor goes to the oldest. is_anew: the server knows nothing of what it
+     * was sent before, so all become WAITING, those RELEASED as well.
+     */
     int (*rewind)(struct noc_outbox *box, bool is_anew);
     /* The message at the cursor. NOC_ENOENT: it stands at the end. */
     int (*unsent)(struct noc_outbox *box, struct noc_outbox_item *ret_item);
@@ -67,10 +70,10 @@ struct noc_outbox_ops {
     int (*pass)(struct noc_outbox *box);
     /* The message with that packet identifier. NOC_ENOENT: none. */
     int (*find)(struct noc_outbox *box, uint16_t packet_id, struct noc_outbox_item *ret_item);
-    /* Bytes at..at+n of the packet of an item that is not released. */
+    /* Bytes at..at+n of an item's packet. */
     int (*read)(struct noc_outbox *box, const struct noc_outbox_item *item, uint32_t at, void *into,
         size_t n);
-    /* It becomes RELEASED; the packet's bytes may go. */
+    /* It becomes RELEASED. Its packet stays: see rewind(). */
     int (*release)(struct noc_outbox *box, const struct noc_outbox_item *item);
     /* It is across. A cursor that stands on it moves on. */
     int (*remove)(struct noc_outbox *box, const struct noc_outbox_item *item);
@@ -96,7 +99,6 @@ struct noc_ring_outbox {
     uint32_t head;    /* where the oldest entry stands */
     uint32_t tail;    /* end of the newest */
     uint32_t cursor;  /* the entry to be sent next, or tail */
-    uint32_t sent;    /* what stands in front of this has been sent once */
     uint32_t written; /* where the next bytes go of the entry that is being written */
 };
 

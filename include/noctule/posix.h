@@ -16,6 +16,7 @@
  * A name is looked up by the system, which may take longer than open()'s
  * time. All its addresses are tried: IPv6 and IPv4 in turn, the next one a quarter of a
  * second after the one before or as soon as that fails; the first that answers is taken.
+ * A signal ends no wait, and none comes of writing to who has closed (SIGPIPE).
  * An object belongs to one thread.
  */
 
@@ -33,7 +34,9 @@ extern "C" {
 
 /* All zero but for the host and the port is good. Texts are the caller's, and outlive the transport. */
 struct noc_posix_options {
-    const char *host; /* a name or an address; with is_unix the path of a socket */
+    /* A name or an address; NULL: this machine. With is_unix the path of a socket, and there, as
+       with a proxy, not NULL. */
+    const char *host;
     uint16_t port;
     bool is_unix;
     bool gathers_writes;      /* leave TCP_NODELAY off: fewer, larger segments, later */

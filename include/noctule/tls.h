@@ -3,7 +3,7 @@
 #define NOCTULE_TLS_H
 /*
  * TLS as a transport (transport.h) over any other: over that of posix.h, or over a device's
- * own four functions. With OpenSSL for systems, with mbedTLS for
+ * own functions. With OpenSSL for systems, with mbedTLS for
  * firmware; link only the one that you use.
  *
  *   noc_client ◄──► noc_openssl_transport ◄──► noc_posix_transport ◄──► network
@@ -20,10 +20,14 @@
  *         fprintf(stderr, "%s\n", secure.fault.text);
  *     }
  *
- * open() opens what is below as well, and close() closes it. Unless told otherwise the
+ * open() opens what is below as well, and close() closes it. Where that could not be opened
+ * (NOC_FAULT_CONNECT) what is below tells why: tcp.fault. Unless told otherwise the
  * server's certificate must come from an authority that is trusted, be for
  * that host, and be valid today: on a device, set the clock first (NOC_FAULT_CLOCK tells
  * that it is not set).
+ *
+ * An event loop that waits for the descriptor below must first have read until 0 came: what TLS
+ * has taken in already makes the descriptor readable no more.
  */
 
 #include <stdbool.h>
@@ -56,6 +60,7 @@ struct noc_tls_client_options {
     const char *capath;      /* a folder of them (openssl rehash) */
     bool use_os_store;       /* those of the system, also; they are used too if neither is given */
     const char *cert, *key;  /* our own, PEM; NULL: none */
+    const char *passphrase;  /* of the key, if it is encrypted; NULL: such a key is refused */
     const char *ciphers;     /* of TLS 1.2 and before, as OpenSSL writes them */
     const char *min_version; /* "tlsv1.1", "tlsv1.2", "tlsv1.3"; NULL: TLS 1.2 */
     const char *alpn;        /* "mqtt", or what the server asks for; NULL: none */
@@ -63,6 +68,8 @@ struct noc_tls_client_options {
     struct noc_slice psk; /* a key shared with the server, instead of certificates; binary */
     const char *keylog;   /* a file to which secrets are appended, for Wireshark; NULL: none */
     enum noc_tls_verify verify;
+    bool
+        asks_passphrase; /* a program's with a terminal: OpenSSL asks there for what is not given */
 };
 
 struct ssl_st;
@@ -116,8 +123,9 @@ struct noc_mbedtls_transport {
     const char *host;
     uint32_t (*now_ms)(void);
     uint32_t start_ms, timeout_ms; /* of the call that waits now */
-    size_t pending;                /* bytes of a write that mbedTLS has taken and not sent */
+    size_t pending; /* bytes of a write that mbedTLS has taken and we have not told */
     int below_error;
+    bool is_held; /* they are not sent yet */
     bool is_open;
     struct noc_transport_fault fault;
 };
@@ -127,7 +135,7 @@ struct noc_mbedtls_transport {
  * up *config as mbedTLS's documentation says (mbedtls_ssl_config_defaults() for a
  * client over a stream, the CA chain, the random source, its own certificate, ALPN), and
  * gives room for a context; mbedtls_ssl_init() and _free() are called here. host is the name that the
- * certificate must be for, NULL: not checked. All of them must outlive the transport. Never fails.
+ * certificate must be for, also sent (SNI) unless it is an address; NULL: not checked. All of them must outlive the transport. Never fails.
  */
 NOC_PUBLIC struct noc_transport *noc_mbedtls_init(struct noc_mbedtls_transport *tls,
     const struct mbedtls_ssl_config *config, struct mbedtls_ssl_context *ssl, const char *host,

@@ -2,7 +2,7 @@
 #ifndef NOCTULE_TRANSPORT_H
 #define NOCTULE_TRANSPORT_H
 /*
- * What carries a client's bytes: four functions. Shipped with the library for
+ * What carries a client's bytes: four functions, or five. Shipped with the library for
  * systems: POSIX sockets, OpenSSL, mbedTLS (posix.h, tls.h); a device gives its own.
  */
 
@@ -31,11 +31,17 @@ struct noc_transport {
     int (*write)(struct noc_transport *transport, const void *bytes, size_t n);
     /* Close it, if it is open. */
     void (*close)(struct noc_transport *transport);
+    /*
+     * Wait at most timeout_ms until write() takes something, or fails. May be NULL; then
+     * noc_client_turn() returns at once while nothing can be written and the input buffer is full.
+     */
+    void (*wait_writable)(struct noc_transport *transport, uint32_t timeout_ms);
 };
 
 /*
  * One round for a client on an open transport: write what waits, read what comes (waiting at most
- * timeout_ms, or less if the client must act earlier). Take events before and after. A transport that
+ * timeout_ms, or less if the client must act earlier). While the input buffer is full, of packets that can't be
+ * answered before something is written, it waits for that instead. Take events before and after. A transport that
  * fails is closed, and told to the client by noc_client_lost(). now() tells the time.
  */
 NOC_PUBLIC void noc_client_turn(struct noc_client *client, struct noc_transport *transport,

@@ -11,11 +11,13 @@
 #define NOC_LIKELY(x)          __builtin_expect(!!(x), 1)
 #define NOC_UNLIKELY(x)        __builtin_expect(!!(x), 0)
 #define NOC_PREFETCH(address)  __builtin_prefetch(address)
+#define NOC_APART              __attribute__((noinline)) /* its frame is not to be its caller's */
 #else
 #define NOC_PRINTF(fmt, first)
 #define NOC_LIKELY(x)         (x)
 #define NOC_UNLIKELY(x)       (x)
 #define NOC_PREFETCH(address) ((void)(address))
+#define NOC_APART
 #endif
 
 /* Is this compiled for size (-Os)? Then a plain loop is better than a fast one. */

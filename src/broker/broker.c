@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/durable.h"
 #include "broker/watch.h"
 #include "net/clock.h"
 #include "net/port_holder.h"
@@ -61,24 +62,12 @@ static void log_opening(struct noc_broker *broker, const struct noc_endpoint *en
     }
 }
 
-static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoint)
+/* Why nobody can connect to it, with the holder of its port. */
+static void log_not_open(const struct noc_broker *broker, const struct noc_listener_config *config,
+    const char *error, int err)
 {
-    const struct noc_listener_config *config = endpoint->config;
-    const struct noc_listen_options options = {
-        .host = config->address,
-        .port = (uint16_t)config->port,
-        .domain = domain_of(config->socket_domain),
-        .bind_interface = config->bind_interface,
-        .unix_path = config->unix_path,
-    };
     struct noc_port_holder holder;
-    char error[256];
-    int err = noc_listen_open(&options, &endpoint->sockets, error, sizeof error);
 
-    if (err == NOC_OK) {
-        log_opening(broker, endpoint);
-        return NOC_OK;
-    }
     noc_log(broker->log, NOC_LOG_ERROR, "Error: %s", error);
     if (config->unix_path != NULL) {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: cannot listen on '%s'.", config->unix_path);
@@ -89,6 +78,28 @@ static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoin
             holder.text);
     } else {
         noc_log(broker->log, NOC_LOG_ERROR, "Error: cannot listen on port %d.", config->port);
+    }
+}
+
+/* Its addresses are taken; who connects is refused until begin_listening(). */
+static int open_endpoint(struct noc_broker *broker, struct noc_endpoint *endpoint)
+{
+    const struct noc_listener_config *config = endpoint->config;
+    const struct noc_listen_options options = {
+        .host = config->address,
+        .port = (uint16_t)config->port,
+        .domain = domain_of(config->socket_domain),
+        .bind_interface = config->bind_interface,
+        .unix_path = config->unix_path,
+        .is_held = true,
+    };
+    char error[256];
+    int err = noc_listen_open(&options, &endpoint->sockets, error, sizeof error);
+
+    if (err == NOC_OK) {
+        log_opening(broker, endpoint);
+    } else {
+        log_not_open(broker, config, error, err);
     }
     return err;
 }
@@ -181,6 +192,8 @@ static void make_limits(const struct noc_config *config, struct noc_limits *limi
         .max_inflight_messages = (uint16_t)config->max_inflight_messages,
         .max_inflight_bytes = config->max_inflight_bytes,
         .max_keepalive_s = (uint16_t)config->max_keepalive_s,
+        .absent_expiry_s = config->persistent_client_expiration_s,
+        .retained_sweep_s = (uint32_t)config->retain_expiry_interval_min * 60u,
         .max_output_bytes =
             config->max_output_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)config->max_output_bytes,
         .connect_timeout_ms = (uint32_t)config->connect_timeout_s * 1000u,
@@ -335,6 +348,7 @@ static void stop_workers(struct noc_broker *broker)
     /* A will may go over two mails (a share group's member that has gone). */
     on_all_workers(broker, stop_step_pass);
     on_all_workers(broker, stop_step_pass);
+    noc_durable_settle(broker); /* answers that wait for the store go out before the goodbyes */
     on_all_workers(broker, stop_step_goodbye);
     for (unsigned i = 0; i < broker->worker_count; i++) {
         noc_worker_join(&broker->workers[i]);
@@ -409,6 +423,22 @@ static bool settle_process(struct noc_broker *broker)
     return true;
 }
 
+/* All that was stored is there again: let clients come. */
+static int begin_listening(struct noc_broker *broker)
+{
+    for (size_t i = 0; i < broker->endpoint_count; i++) {
+        const struct noc_endpoint *endpoint = &broker->endpoints[i];
+        char error[256];
+        int err = noc_listen_begin(&endpoint->sockets, error, sizeof error);
+
+        if (err != NOC_OK) {
+            log_not_open(broker, endpoint->config, error, err);
+            return err;
+        }
+    }
+    return NOC_OK;
+}
+
 static int serve(struct noc_broker *broker)
 {
     struct noc_control *control = noc_control_new(broker);
@@ -418,7 +448,7 @@ static int serve(struct noc_broker *broker)
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
         return 1;
     }
-    if (start_workers(broker) == NOC_OK) {
+    if (begin_listening(broker) == NOC_OK && start_workers(broker) == NOC_OK) {
         noc_topic_log_set_mt(&broker->topic_log, &broker->workers[0]);
         noc_log(
             broker->log, NOC_LOG_INFORMATION, "%s version %s running", broker->name, NOC_VERSION);
@@ -442,12 +472,15 @@ static int run_with_core(struct noc_broker *broker)
         noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory or descriptors.");
         return 1;
     }
-    if (make_pool(broker) == NOC_OK) {
-        status = serve(broker);
+    if (make_pool(broker) != NOC_OK) {
+        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
+    } else {
+        if (noc_durable_start(broker)) {
+            status = serve(broker);
+            status = noc_durable_stop(broker) ? status : 1;
+        }
         noc_auth_pool_free(broker->pool);
         noc_auth_memory_free(broker->memory);
-    } else {
-        noc_log(broker->log, NOC_LOG_ERROR, "Error: Out of memory.");
     }
     done_workers(broker, broker->worker_count);
     noc_core_done(&broker->core);

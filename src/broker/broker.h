@@ -24,6 +24,7 @@
 #define NOC_CONTROL_FOLDER "/run/noctule"
 
 struct noc_control;
+struct noc_store;
 struct noc_watched;
 
 struct noc_broker {
@@ -42,6 +43,7 @@ struct noc_broker {
     unsigned worker_count;
     struct noc_auth_pool *pool;
     struct noc_auth_memory *memory;
+    struct noc_store *store; /* NULL: persistence false */
     uint64_t started_ms;
     uint8_t stranger_key[NOC_SCRAM_KEY_BYTES]; /* see auth/scram.h */
 
@@ -53,6 +55,7 @@ struct noc_broker {
 
     /* Any thread. */
     atomic_uint_fast64_t accepted; /* connections so far */
+    atomic_bool store_has_failed;
 };
 
 /*

@@ -22,6 +22,7 @@
 
 #include "broker/broker.h"
 #include "broker/client_list.h"
+#include "broker/durable.h"
 #include "broker/heap.h"
 #include "broker/watch.h"
 #include "net/clock.h"
@@ -306,7 +307,7 @@ static bool on_signal(struct noc_control *control)
         noc_log_reopen_mt(broker->log);
         (void)noc_broker_reload(broker);
     } else if (info.ssi_signo == SIGUSR1) {
-        noc_log(broker->log, NOC_LOG_NOTICE, "SIGUSR1: persistence is not active yet.");
+        noc_durable_commit(broker);
     } else if (info.ssi_signo == SIGUSR2) {
         noc_log(broker->log, NOC_LOG_NOTICE,
             "SIGUSR2: the tree is not printed; 'noctule ctl status' tells the counts.");

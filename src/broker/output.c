@@ -18,11 +18,17 @@
 
 enum { SEGMENTS_MAX = 64 };
 
+/* Bytes of MQTT that may go out now: none while the CONNACK waits for the store. */
+static size_t ready_n(const struct noc_link *link)
+{
+    return link->is_gated ? 0 : link->out.bytes;
+}
+
 bool noc_connection_has_output(const struct noc_connection *connection)
 {
     const struct noc_ws_state *ws = connection->ws;
 
-    return connection->link.out.bytes > 0 ||
+    return ready_n(&connection->link) > 0 ||
            (ws != NULL && (ws->head_at < ws->head_n || ws->control_n > 0));
 }
 
@@ -30,7 +36,7 @@ bool noc_connection_has_output(const struct noc_connection *connection)
 static void begin_frame(struct noc_connection *connection)
 {
     struct noc_ws_state *ws = connection->ws;
-    size_t n = connection->link.out.bytes;
+    size_t n = ready_n(&connection->link);
 
     if (ws->frame_left > 0 || ws->head_at < ws->head_n) {
         return;
@@ -53,7 +59,7 @@ static void begin_frame(struct noc_connection *connection)
 static int collect(const struct noc_connection *connection, struct iovec *vectors, size_t *ret_n)
 {
     const struct noc_ws_state *ws = connection->ws;
-    uint64_t left = ws == NULL ? UINT64_MAX : ws->frame_left;
+    uint64_t left = ready_n(&connection->link) == 0 ? 0 : ws == NULL ? UINT64_MAX : ws->frame_left;
     int count = 0;
 
     *ret_n = 0;

@@ -10,6 +10,7 @@
 
 #include "broker/broker.h"
 #include "broker/connection.h"
+#include "broker/durable.h"
 #include "net/clock.h"
 
 enum {
@@ -57,6 +58,7 @@ static const struct noc_shard_ops ops = {
     .opened = noc_connection_opened,
     .read_on = noc_connection_read_on,
     .close = noc_connection_close,
+    .store = noc_durable_submit,
     .tick = op_tick,
     .random = op_random,
     .log = op_log,

@@ -22,21 +22,24 @@ static const struct scenario {
     const char *name;
     enum noc_bench_kind kind;
     unsigned groups, subscribers, window, qos, rate;
-    bool ws;
+    bool ws, keeps;
     const char *about;
 } scenarios[] = {
-    {"1to1-64", NOC_BENCH_WINDOW, 50, 1, 64, 0, 0, false,
+    {"1to1-64", NOC_BENCH_WINDOW, 50, 1, 64, 0, 0, false, false,
         "50 pairs of a publisher and a subscriber, 64 bytes, 64 under way each"},
-    {"fanout-500", NOC_BENCH_WINDOW, 1, 500, 16, 0, 0, false,
+    {"fanout-500", NOC_BENCH_WINDOW, 1, 500, 16, 0, 0, false, false,
         "one publisher, 500 subscribers, 16 messages under way"},
-    {"qos1", NOC_BENCH_WINDOW, 50, 1, 20, 1, 0, false,
+    {"qos1", NOC_BENCH_WINDOW, 50, 1, 20, 1, 0, false, false,
         "50 pairs, QoS 1 in and out, 20 under way each"},
-    {"qos2", NOC_BENCH_WINDOW, 50, 1, 20, 2, 0, false,
+    {"qos2", NOC_BENCH_WINDOW, 50, 1, 20, 2, 0, false, false,
         "50 pairs, QoS 2 in and out, 20 under way each"},
-    {"ws", NOC_BENCH_WINDOW, 50, 1, 64, 0, 0, true, "1to1-64 over WebSocket"},
-    {"steady-50k", NOC_BENCH_PACED, 50, 1, 0, 0, 50000, false,
+    {"kept-qos1", NOC_BENCH_WINDOW, 50, 1, 20, 1, 0, false, true,
+        "qos1, the subscribers' sessions outlive their connections"},
+    {"kept-qos2", NOC_BENCH_WINDOW, 50, 1, 20, 2, 0, false, true, "qos2, the same"},
+    {"ws", NOC_BENCH_WINDOW, 50, 1, 64, 0, 0, true, false, "1to1-64 over WebSocket"},
+    {"steady-50k", NOC_BENCH_PACED, 50, 1, 0, 0, 50000, false, false,
         "50 pairs, 50 000 messages/s by the clock: latency"},
-    {"conns", NOC_BENCH_IDLE, 0, 0, 0, 0, 0, false,
+    {"conns", NOC_BENCH_IDLE, 0, 0, 0, 0, 0, false, false,
         "10 000 connections that say nothing: rate, memory, idle CPU"},
 };
 
@@ -86,6 +89,8 @@ static const struct option_row {
     {"protocol", "4|5", TO_LONG, IN_PLAN(version), 4, 5, "MQTT 3.1.1 (4) or 5 (4)"},
     {"threads", "N", TO_LONG, IN_CHOICES(threads), 1, 64, "threads of the generator (1)"},
     {"burst", "N", TO_LONG, IN_PLAN(burst), 1, 10000, "connections opened at a time (64)"},
+    {"keep", NULL, TO_FLAG, IN_PLAN(keeps), 0, 0,
+        "subscribers' sessions outlive their connections, and stay (5: for an hour)"},
     {"ws", NULL, TO_FLAG, IN_PLAN(ws), 0, 0, "over WebSocket"},
     {"ws-path", "PATH", TO_TEXT, IN_PLAN(ws_path), 0, 0, "path of the upgrade (/mqtt)"},
     {"user", "NAME", TO_TEXT, IN_PLAN(user), 0, 0, "user name"},
@@ -219,6 +224,7 @@ static bool complete_plan(struct choices *choices)
     plan->qos = scenario->qos;
     plan->rate = scenario->rate;
     plan->ws = plan->ws || scenario->ws;
+    plan->keeps = plan->keeps || scenario->keeps;
     plan->connections = 10000;
     apply(&plan->connections, choices->count);
     apply(scenario->subscribers > 1 ? &plan->subscribers : &plan->groups, choices->count);

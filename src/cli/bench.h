@@ -53,6 +53,7 @@ struct noc_bench_plan {
     unsigned burst;       /* connections being opened at one time */
     unsigned threads;
     bool ws, json;
+    bool keeps; /* subscribers' sessions outlive their connections */
     double seconds, warmup_seconds;
     pid_t pid; /* of the broker, 0: unknown */
     struct sockaddr_storage address;
@@ -235,6 +236,7 @@ void noc_bench_stop(struct noc_bench_worker *workers, unsigned count);
 struct noc_bench_usage {
     double cpu_seconds; /* user and system, all threads */
     uint64_t rss_bytes;
+    uint64_t disk_bytes; /* written, or about to be */
 };
 
 /* All zero when pid is 0 or cannot be read. */

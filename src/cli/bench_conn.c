@@ -235,7 +235,8 @@ static void send_connect(struct noc_bench_worker *worker, struct noc_bench_conn 
     struct noc_bench_login login = {.client_id = noc_slice_of(client_id),
         .user = noc_slice_of(plan->user),
         .password = noc_slice_of(plan->password),
-        .version = plan->version};
+        .version = plan->version,
+        .keeps = plan->keeps && conn->group != NULL && !conn->is_publisher};
     size_t n = noc_bench_put_connect(&login, packet, sizeof(packet));
 
     if (n == 0) {

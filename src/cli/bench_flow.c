@@ -352,6 +352,7 @@ static int report(const struct noc_bench_plan *plan, struct noc_bench_worker *wo
     double seconds = (double)(until->time_ns - from->time_ns) / 1e9;
     double messages = (double)(until->received - from->received);
     double cpu = until->broker.cpu_seconds - from->broker.cpu_seconds;
+    double disk = (double)(until->broker.disk_bytes - from->broker.disk_bytes);
     uint64_t lost = last.sent * plan->subscribers - last.received;
     bool no_broker = plan->pid == 0 || messages <= 0;
 
@@ -363,6 +364,7 @@ static int report(const struct noc_bench_plan *plan, struct noc_bench_worker *wo
         {"sent_per_s", "sent/s", (double)(until->sent - from->sent) / seconds, 0, false},
         {"broker_us_per_message", "broker CPU us/message", cpu * 1e6 / messages, 3, no_broker},
         {"broker_cpu_percent", "broker CPU %", cpu * 100 / seconds, 0, no_broker},
+        {"disk_bytes_per_message", "broker bytes to disk/message", disk / messages, 1, no_broker},
         {"broker_rss_bytes", "broker RSS bytes", (double)until->broker.rss_bytes, 0, no_broker},
         {"p50_us", "p50 us", microseconds(latency, 0.5), 1, false},
         {"p99_us", "p99 us", microseconds(latency, 0.99), 1, false},

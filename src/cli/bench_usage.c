@@ -65,6 +65,11 @@ struct noc_bench_usage noc_bench_usage_read(pid_t pid)
     if (read_proc(pid, "stat", text, sizeof(text)) && noc_bench_usage_parse(text, &ticks)) {
         usage.cpu_seconds = (double)ticks / (double)sysconf(_SC_CLK_TCK);
     }
+    if (read_proc(pid, "io", text, sizeof(text))) {
+        const char *written = strstr(text, "\nwrite_bytes: ");
+
+        usage.disk_bytes = written == NULL ? 0 : strtoull(written + 14, NULL, 10);
+    }
     if (read_proc(pid, "statm", text, sizeof(text))) {
         char *end = NULL;
 

@@ -90,10 +90,21 @@ struct noc_bench_stamp noc_bench_stamp_read(const uint8_t *payload)
     return stamp;
 }
 
+/* Version 5: how long the session is kept. */
+static struct noc_props props_of(const struct noc_bench_login *login)
+{
+    static const char an_hour[] = "\x11\0\0\x0e\x10";
+
+    return (struct noc_props){.raw = login->keeps && login->version == 5
+                                         ? noc_slice(an_hour, sizeof an_hour - 1)
+                                         : noc_slice("", 0)};
+}
+
 size_t noc_bench_put_connect(const struct noc_bench_login *login, uint8_t *at, size_t room)
 {
     struct noc_connect connect = {.version = (uint8_t)login->version,
-        .clean_start = true,
+        .clean_start = !login->keeps,
+        .props = props_of(login),
         .has_username = login->user.at != NULL,
         .has_password = login->password.at != NULL,
         .keep_alive_s = KEEP_ALIVE_SECONDS,

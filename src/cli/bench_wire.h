@@ -54,9 +54,10 @@ struct noc_bench_stamp noc_bench_stamp_read(const uint8_t *payload);
 struct noc_bench_login {
     struct noc_slice client_id, user, password; /* absent user, password: none */
     unsigned version;
+    bool keeps; /* the session outlives the connection; else it begins and ends with it */
 };
 
-/* A CONNECT with clean start. Returns its bytes, 0 when room is too small. */
+/* A CONNECT. Returns its bytes, 0 when room is too small. */
 size_t noc_bench_put_connect(const struct noc_bench_login *login, uint8_t *at, size_t room);
 
 #define NOC_BENCH_FILTER_MAX 256u

@@ -261,9 +261,11 @@ static int check_pub(struct noc_client_parser *parser)
     if (settings->topics.n > 0 && settings->source != NOC_SOURCE_NONE) {
         return NOC_OK;
     }
-    parser->no_hint = true;
     (void)noc_client_fail("Error: Both topic and message must be supplied.\n");
-    noc_client_print_help(settings);
+    if (settings->is_mosquitto) {
+        parser->no_hint = true;
+        noc_client_print_help(settings);
+    }
     return NOC_EINVAL;
 }
 
@@ -495,6 +497,35 @@ static int check_tls_version(struct noc_client_parser *parser)
         parser, "Error: Problem setting TLS options, check the options are valid.\n");
 }
 
+/*
+ * Options of TLS without those that turn it on: Mosquitto's tools go in the clear then. Where port 443
+ * is found out, TLS is tried.
+ */
+static int check_tls_is_meant(struct noc_client_parser *parser)
+{
+    const struct noc_client_settings *settings = &parser->settings;
+    const struct noc_client_tls *tls = &settings->tls;
+    bool may_be_tried = parser->numbers[NOC_NUMBER_PORT] == PORT_HTTPS && !settings->is_ws;
+    const char *option = tls->cert != NULL           ? "--cert"
+                         : tls->is_insecure          ? "--insecure"
+                         : tls->version != NULL      ? "--tls-version"
+                         : tls->alpn != NULL         ? "--tls-alpn"
+                         : tls->ciphers != NULL      ? "--ciphers"
+                         : tls->keylog != NULL       ? "--tls-keylog"
+                         : tls->psk_identity != NULL ? "--psk-identity"
+                                                     : NULL;
+
+    if (settings->is_mosquitto || tls->is_on || option == NULL ||
+        (may_be_tried && tls->alpn == NULL)) {
+        return NOC_OK;
+    }
+    parser->no_hint = true;
+    return noc_client_fail("Error: %s needs TLS, which %s turns on.\n", option,
+        tls->psk_identity != NULL
+            ? "--psk"
+            : "a word of whom to trust (--cafile, --capath, --tls-use-os-certs)");
+}
+
 static int settle_tls(struct noc_client_parser *parser)
 {
     struct noc_client_settings *settings = &parser->settings;
@@ -519,7 +550,7 @@ static int settle_tls(struct noc_client_parser *parser)
     }
     tls->is_on =
         tls->cafile != NULL || tls->capath != NULL || tls->psk != NULL || tls->use_os_certs;
-    return err;
+    return err == NOC_OK ? check_tls_is_meant(parser) : err;
 }
 
 /* ---- what is left ---- */

@@ -2,10 +2,12 @@
 #define _GNU_SOURCE
 #include "cli/client_connect.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ws/client.h"
 #include <noctule/error.h>
@@ -222,6 +224,17 @@ static size_t decode_psk(const char *hex, uint8_t key[64])
     return n;
 }
 
+/* Without one OpenSSL would ask on standard input, and take the first message for the answer. */
+static bool has_terminal(void)
+{
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return fd >= 0;
+}
+
 static int make_tls(
     struct noc_client_link *link, const char *alpn, struct noc_client_failure *failure)
 {
@@ -238,6 +251,7 @@ static int make_tls(
         .alpn = given->alpn != NULL ? given->alpn : alpn,
         .psk_identity = given->psk_identity,
         .keylog = given->keylog,
+        .asks_passphrase = given->key != NULL && has_terminal(),
         .verify = !given->is_insecure             ? NOC_TLS_VERIFY_ALL
                   : link->settings->is_compat_2_1 ? NOC_TLS_VERIFY_NOTHING
                                                   : NOC_TLS_VERIFY_NO_NAME,
@@ -547,15 +561,27 @@ static int await_upgrade(
     return NOC_OK;
 }
 
-static int try_wss(
-    struct noc_client_link *link, uint32_t timeout_ms, struct noc_client_failure *failure)
+/* What is left of the time that all ways have together. */
+struct allowance {
+    uint32_t start_ms, timeout_ms;
+};
+
+static uint32_t ms_left(const struct allowance *allowance)
 {
-    int err = open_way(link, timeout_ms, failure);
+    uint32_t passed_ms = noc_posix_now_ms() - allowance->start_ms;
+
+    return passed_ms < allowance->timeout_ms ? allowance->timeout_ms - passed_ms : 0;
+}
+
+static int try_wss(struct noc_client_link *link, const struct allowance *allowance,
+    struct noc_client_failure *failure)
+{
+    int err = open_way(link, ms_left(allowance), failure);
 
     if (err != NOC_OK) {
         return err;
     }
-    err = await_upgrade(link, timeout_ms, failure);
+    err = await_upgrade(link, ms_left(allowance), failure);
     link->is_found = err == NOC_OK;
     if (err == NOC_OK || err == NOC_EDENIED) {
         debug(link, "the server answers in HTTP: MQTT over secure WebSocket");
@@ -565,13 +591,13 @@ static int try_wss(
 
 /* The next way, and why. */
 static int try_next(struct noc_client_link *link, enum noc_link_way way, const char *reason,
-    uint32_t timeout_ms, struct noc_client_failure *failure)
+    const struct allowance *allowance, struct noc_client_failure *failure)
 {
     int err = lay_out(link, way, failure);
 
     if (err == NOC_OK) {
         debug(link, reason);
-        err = open_way(link, timeout_ms, failure);
+        err = open_way(link, ms_left(allowance), failure);
     }
     return err;
 }
@@ -589,11 +615,12 @@ static int open_by_trying(
     struct noc_client_link *link, uint32_t timeout_ms, struct noc_client_failure *failure)
 {
     const struct noc_client_settings *settings = link->settings;
-    int err = try_wss(link, timeout_ms, failure);
+    const struct allowance allowance = {noc_posix_now_ms(), timeout_ms};
+    int err = try_wss(link, &allowance, failure);
 
     if (err == NOC_ENOTSUP || (err != NOC_OK && fault_of(link)->kind == NOC_FAULT_TLS)) {
         err = try_next(link, NOC_LINK_TRY_TLS, "no WebSocket there: MQTT over TLS with ALPN mqtt",
-            timeout_ms, failure);
+            &allowance, failure);
         if (err != NOC_OK && link->http_failure.status != 0) {
             *failure = link->http_failure;
             return err;
@@ -603,7 +630,7 @@ static int open_by_trying(
     if (err != NOC_OK && has_no_tls(link) && !settings->tls.is_on &&
         settings->password.at == NULL) {
         err =
-            try_next(link, NOC_LINK_TRY_PLAIN, "no TLS there: MQTT as it is", timeout_ms, failure);
+            try_next(link, NOC_LINK_TRY_PLAIN, "no TLS there: MQTT as it is", &allowance, failure);
     }
     return err;
 }

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "cli/client_parser.h"
+#include "config/options.h"
 #include <noctule/error.h>
 
 #include <errno.h>
@@ -221,6 +222,37 @@ static char *take_secret(
     return copy;
 }
 
+/* The long name that was meant, probably; or NULL. */
+static const char *find_nearest(const struct noc_client_settings *settings, const char *word)
+{
+    const char *nearest = NULL;
+    size_t least = strlen(word) < 2 ? 0 : (strlen(word) - 2) / 3; /* edits, for its letters */
+
+    for (size_t i = 0; i < noc_client_option_count; i++) {
+        const struct noc_client_option *option = &noc_client_options[i];
+        size_t distance = SIZE_MAX;
+
+        if (option->long_name != NULL && strncmp(word, "--", 2) == 0 &&
+            noc_client_option_is_of(option, settings->tool, settings->is_mosquitto)) {
+            distance = noc_option_distance(noc_slice_of(word), noc_slice_of(option->long_name));
+        }
+        if (distance <= least && distance > 0) {
+            least = distance - 1;
+            nearest = option->long_name;
+        }
+    }
+    return nearest;
+}
+
+static int fail_unknown(const struct noc_client_settings *settings, const char *word)
+{
+    const char *nearest = settings->is_mosquitto ? NULL : find_nearest(settings, word);
+
+    return nearest == NULL
+               ? noc_client_fail("Error: Unknown option '%s'.\n", word)
+               : noc_client_fail("Error: Unknown option '%s', did you mean '%s'?\n", word, nearest);
+}
+
 /* words[0] is the option. *ret_used is how many words it has, itself included. */
 static int read_option(
     struct noc_client_parser *parser, int word_count, char **words, int *ret_used)
@@ -230,7 +262,7 @@ static int read_option(
     int err;
 
     if (option == NULL) {
-        return noc_client_fail("Error: Unknown option '%s'.\n", words[0]);
+        return fail_unknown(&parser->settings, words[0]);
     }
     if (option->kind == NOC_OPTION_PROPERTY) {
         err = noc_client_add_property(parser, word_count - 1, words + 1, ret_used);
@@ -300,7 +332,8 @@ static int read_line(struct noc_client_parser *parser, const char *line, size_t 
     return read_words(parser, words[1] == NULL || words[1][0] == '\0' ? 1 : 2, words);
 }
 
-static int read_file(struct noc_client_parser *parser, FILE *file, const char *path)
+static int read_file(
+    struct noc_client_parser *parser, FILE *file, const char *path, bool may_be_folder)
 {
     char *line = NULL;
     size_t size = 0;
@@ -312,7 +345,7 @@ static int read_file(struct noc_client_parser *parser, FILE *file, const char *p
     while (err == NOC_OK && !is_stopped(parser) && (n = getline(&line, &size, file)) >= 0) {
         err = read_line(parser, line, (size_t)n);
     }
-    if (err == NOC_OK && ferror(file)) {
+    if (err == NOC_OK && ferror(file) && !(may_be_folder && errno == EISDIR)) {
         err = noc_client_fail(
             "Error: Unable to read options file \"%s\": %s.\n", path, strerror(errno));
     }
@@ -395,7 +428,8 @@ static int read_options_file(struct noc_client_parser *parser, int word_count, c
     if (file == NULL) {
         return NOC_OK;
     }
-    err = read_file(parser, file, path);
+    /* Mosquitto's tools read a folder as an empty file. */
+    err = read_file(parser, file, path, given == NULL && parser->settings.is_mosquitto);
     (void)fclose(file);
     return err;
 }

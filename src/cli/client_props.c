@@ -9,6 +9,7 @@
 #include "cli/client_parser.h"
 #include <noctule/error.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -300,8 +301,39 @@ static int fail_unknown(const struct noc_client_parser *parser, const char *what
 {
     bool shows_it = parser->settings.is_compat_2_1;
 
-    return noc_client_fail("Error: Invalid %s%s%s given in --property argument.\n\n", what,
-        shows_it ? " " : "", shows_it ? which : "");
+    return noc_client_fail("Error: Invalid %s%s%s given in --property argument.\n%s", what,
+        shows_it ? " " : "", shows_it ? which : "", parser->settings.is_mosquitto ? "\n" : "");
+}
+
+/* Under our own name: what there is in that place. */
+static void list_commands(const struct noc_client_parser *parser)
+{
+    const char *separator = "It is one of ";
+
+    for (int i = 0; i < NOC_CLIENT_PROPS_COUNT && !parser->settings.is_mosquitto; i++) {
+        fprintf(stderr, "%s%s", separator, commands[i]);
+        separator = ", ";
+    }
+    if (!parser->settings.is_mosquitto) {
+        fputs(".\n", stderr);
+    }
+}
+
+static void list_properties(const struct noc_client_parser *parser, int command)
+{
+    const char *separator = "";
+    const char *name;
+
+    if (parser->settings.is_mosquitto || command >= NOC_CLIENT_PROPS_COUNT) {
+        return;
+    }
+    fprintf(stderr, "Those of %s are ", commands[command]);
+    for (size_t i = 0; (name = noc_client_property_name((enum noc_client_props)command, i)) != NULL;
+         i++) {
+        fprintf(stderr, "%s%s", separator, name);
+        separator = ", ";
+    }
+    fputs(".\n", stderr);
 }
 
 int noc_client_add_property(
@@ -316,11 +348,15 @@ int noc_client_add_property(
     }
     command = find_command(words[0]);
     if (command < 0) {
-        return fail_unknown(parser, "command", words[0]);
+        (void)fail_unknown(parser, "command", words[0]);
+        list_commands(parser);
+        return NOC_EINVAL;
     }
     property = find_property(words[1]);
     if (property == NULL) {
-        return fail_unknown(parser, "property name", words[1]);
+        (void)fail_unknown(parser, "property name", words[1]);
+        list_properties(parser, command);
+        return NOC_EINVAL;
     }
     if ((property->in & IN(command)) == 0) {
         return noc_client_fail("Error: %s property not allowed for %s in --property argument.\n\n",

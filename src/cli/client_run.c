@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +18,8 @@
 enum {
     OPEN_MS = 30000,     /* for lookup, TCP and TLS together */
     GOODBYE_MS = 5000,   /* for what is under way at the end */
-    OUTPUT_FULL = 65536, /* write it out without waiting for the last of the input */
+    OUTPUT_FULL = 65536, /* more is not taken on before some of it is written */
+    BEHIND_MS = 1000,    /* so long behind, it asks the broker anew before it judges the silence */
     STUCK_MS = 1000,     /* after a signal: for whoever reads the output */
     RETRY_MS = 1000,     /* as Mosquitto's tools do, under their names */
 };
@@ -73,61 +75,96 @@ void noc_client_run_warn(const struct noc_client_run *run, const char *format, .
     (void)fputc('\n', stderr);
 }
 
-/*
- * Write some of it. Whoever reads us may have stopped, and so would we: a signal must get through.
- * After one no reader is waited for longer than STUCK_MS; a pipe that is writable takes
- * PIPE_BUF bytes without waiting. Returns the bytes, or -1 and errno.
- */
-static ssize_t write_some(const char *at, size_t n, const sigset_t *mask)
+/* Milliseconds left of -W. */
+static uint32_t timeout_left(const struct noc_client_run *run)
 {
-    struct pollfd one = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    uint64_t all_ms = (uint64_t)run->settings->timeout_s * 1000;
+    uint32_t passed_ms = noc_posix_now_ms() - run->start_ms;
+
+    if (all_ms == 0) {
+        return UINT32_MAX;
+    }
+    return passed_ms >= all_ms                ? 0
+           : all_ms - passed_ms >= UINT32_MAX ? UINT32_MAX - 1
+                                              : (uint32_t)(all_ms - passed_ms);
+}
+
+static size_t unwritten(const struct noc_client_run *run)
+{
+    return run->output.n - run->written;
+}
+
+static void init_output(struct noc_client_run *run)
+{
+    struct stat stat;
+
+    /* A pipe that is writable takes that much without waiting, a file takes all there is. */
+    run->chunk = fstat(STDOUT_FILENO, &stat) == 0 && S_ISREG(stat.st_mode) ? SSIZE_MAX : PIPE_BUF;
+}
+
+/* The output has no future. */
+static void drop_output(struct noc_client_run *run, int status)
+{
+    run->output.n = run->written = 0;
+    noc_client_run_end(run, status);
+    run->status = run->status == 0 ? status : run->status; /* if it was ending already */
+}
+
+/* Write some. A terminal may have us wait even so, and a signal must get through then. */
+static void write_some(struct noc_client_run *run)
+{
+    size_t n = unwritten(run);
     sigset_t before;
     ssize_t written;
     int error;
 
-    if (has_signal != 0) {
-        if (poll(&one, 1, STUCK_MS) == 0) {
-            errno = ETIMEDOUT;
-            return -1;
-        }
-        return write(STDOUT_FILENO, at, n < PIPE_BUF ? n : PIPE_BUF);
-    }
-    /* A signal between here and write() would find us stuck all the same, so wait here. */
-    if (ppoll(&one, 1, NULL, mask) < 0) {
-        return -1;
-    }
-    (void)sigprocmask(SIG_SETMASK, mask, &before);
-    written = write(STDOUT_FILENO, at, n);
+    (void)sigprocmask(SIG_SETMASK, &run->mask, &before);
+    written = write(STDOUT_FILENO, run->output.at + run->written, n < run->chunk ? n : run->chunk);
     error = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return written;
+    if (written >= 0) {
+        run->written += (size_t)written;
+    } else if (error != EINTR && error != EAGAIN) {
+        if (error != EPIPE) {
+            noc_client_run_warn(run, "Error: cannot write the output: %s", strerror(error));
+        }
+        drop_output(run, NOC_EXIT_ERROR);
+    }
+}
+
+/* Write what is taken at once. */
+static void drain(struct noc_client_run *run)
+{
+    struct pollfd one = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    while (unwritten(run) > 0 && poll(&one, 1, 0) > 0) {
+        write_some(run);
+    }
+    if (unwritten(run) == 0) {
+        run->output.n = run->written = 0;
+    } else if (run->written >= OUTPUT_FULL && run->written >= unwritten(run)) {
+        memmove(run->output.at, run->output.at + run->written, unwritten(run));
+        run->output.n -= run->written;
+        run->written = 0;
+    }
 }
 
 void noc_client_run_write_out(struct noc_client_run *run)
 {
-    size_t at = 0;
+    for (drain(run); run->output.n > 0; drain(run)) {
+        struct pollfd one = {.fd = STDOUT_FILENO, .events = POLLOUT};
+        uint32_t ms = timeout_left(run);
+        bool is_late = has_signal != 0 || ms == 0;
+        struct timespec timeout = {0};
 
-    while (at < run->output.n) {
-        ssize_t n = write_some(run->output.at + at, run->output.n - at, &run->mask);
-
-        if (n > 0) {
-            at += (size_t)n;
-        } else if (errno != EINTR && errno != EAGAIN) {
-            int status = errno == ETIMEDOUT ? 0 : NOC_EXIT_ERROR;
-
-            run->output.n = 0;
-            if (status == 0) {
-                run->goodbye_reason = NOC_RC_DISCONNECT_WITH_WILL;
-            } else if (errno != EPIPE) {
-                noc_client_run_warn(run, "Error: cannot write the output: %s", strerror(errno));
-            }
-            noc_client_run_end(run, status);
-            run->status = run->status == 0 ? status : run->status; /* if it was ending already */
-            return;
+        ms = is_late ? STUCK_MS : ms;
+        timeout.tv_sec = ms / 1000;
+        timeout.tv_nsec = (long)(ms % 1000) * 1000000;
+        if (ppoll(&one, 1, ms == UINT32_MAX ? NULL : &timeout, &run->mask) == 0 && is_late) {
+            run->goodbye_reason = NOC_RC_DISCONNECT_WITH_WILL;
+            drop_output(run, has_signal != 0 ? 0 : NOC_EXIT_TIMEOUT);
         }
     }
-    run->output.n = 0;
 }
 
 /* The topic may be anything: it goes the way on which nothing gets through to a terminal. */
@@ -255,19 +292,12 @@ static void check_time(struct noc_client_run *run)
     }
 }
 
-/* Milliseconds left of -W, but at most that many. */
+/* Milliseconds left of -W while it counts, but at most that many. */
 static uint32_t time_left(const struct noc_client_run *run, uint32_t most_ms)
 {
-    uint64_t all_ms = (uint64_t)run->settings->timeout_s * 1000;
-    uint32_t passed_ms = noc_posix_now_ms() - run->start_ms;
+    uint32_t left_ms = run->is_ending ? most_ms : timeout_left(run);
 
-    if (all_ms == 0 || run->is_ending) {
-        return most_ms;
-    }
-    if (passed_ms >= all_ms) {
-        return 0;
-    }
-    return all_ms - passed_ms < most_ms ? (uint32_t)(all_ms - passed_ms) : most_ms;
+    return left_ms < most_ms ? left_ms : most_ms;
 }
 
 /* ---- waiting ---- */
@@ -276,7 +306,7 @@ static void wait_for(struct noc_client_run *run, struct pollfd *fds, nfds_t n, u
 {
     struct timespec timeout = {0};
 
-    noc_client_run_write_out(run);
+    drain(run);
     if (has_signal != 0 && !run->is_ending) {
         ms = 0; /* it came while that was written */
     }
@@ -286,24 +316,41 @@ static void wait_for(struct noc_client_run *run, struct pollfd *fds, nfds_t n, u
     run->now_ms = noc_posix_now_ms();
 }
 
+static uint32_t ms_until(const struct noc_client_run *run, uint32_t then_ms)
+{
+    int32_t left_ms = (int32_t)(then_ms - run->now_ms);
+
+    return left_ms <= 0 ? 0 : (uint32_t)left_ms;
+}
+
 /* Wait until there is something to do. */
 static void wait_round(struct noc_client_run *run, bool is_flushed)
 {
-    struct pollfd fds[2] = {
-        {.fd = run->link.posix.fd, .events = (short)(POLLIN | (is_flushed ? 0 : POLLOUT))},
+    struct pollfd fds[3] = {
+        {.fd = run->link.posix.fd,
+            .events = (short)((run->is_behind ? 0 : POLLIN) | (is_flushed ? 0 : POLLOUT))},
+        {.fd = -1, .events = POLLOUT},
         {.fd = STDIN_FILENO, .events = POLLIN},
     };
     uint32_t ms = noc_client_wait_ms(&run->link.client, run->now_ms);
 
+    drain(run);
+    if (run->output.n > 0) {
+        fds[1].fd = STDOUT_FILENO;
+    }
+    if (run->is_behind) {
+        ms = ms_until(run, run->ping_ms);
+        fds[0].fd = is_flushed ? -1 : fds[0].fd; /* that it is closed would be told even so */
+    }
     if (run->has_wake) {
-        int32_t left = (int32_t)(run->wake_ms - run->now_ms);
+        uint32_t left_ms = ms_until(run, run->wake_ms);
 
-        ms = left <= 0 ? 0 : (uint32_t)left < ms ? (uint32_t)left : ms;
+        ms = left_ms < ms ? left_ms : ms;
     }
     if (run->is_ending && ms > 100) {
         ms = 100;
     }
-    wait_for(run, fds, run->wants_input && is_flushed ? 2 : 1, time_left(run, ms));
+    wait_for(run, fds, run->wants_input && is_flushed ? 3 : 2, time_left(run, ms));
 }
 
 /* ---- connections ---- */
@@ -336,6 +383,9 @@ static void take_event(struct noc_client_run *run, const struct noc_event *event
     if (event->kind == NOC_EVENT_CONNECTED) {
         run->is_open = true;
         run->has_been_open = true;
+        run->keep_alive_s = noc_props_has(&event->props, NOC_PROP_SERVER_KEEP_ALIVE)
+                                ? event->props.server_keep_alive_s
+                                : (uint16_t)run->settings->keep_alive_s;
         run->link.http_failure.status = 0;
         noc_backoff_connected(&run->backoff, run->now_ms);
     }
@@ -347,8 +397,43 @@ static void take_event(struct noc_client_run *run, const struct noc_event *event
     if (event->kind == NOC_EVENT_CLOSED) {
         lose(run, event);
     }
-    if (run->output.n >= OUTPUT_FULL) {
-        noc_client_run_write_out(run);
+}
+
+/* Is so much of the output left that nothing more may come? */
+static bool is_full(struct noc_client_run *run)
+{
+    if (unwritten(run) >= OUTPUT_FULL) {
+        drain(run);
+    }
+    return unwritten(run) >= OUTPUT_FULL && !run->is_ending;
+}
+
+static void ping(struct noc_client_run *run)
+{
+    if (noc_client_ping(&run->link.client, run->now_ms) != NOC_OK) {
+        /* It is not open, or something is on its way already, as good as this. */
+    }
+}
+
+/* Is it behind? The client is not asked for events then, so its keep-alive is ours to see to. */
+static void look_behind(struct noc_client_run *run)
+{
+    uint32_t every_ms = run->keep_alive_s == 0 ? INT32_MAX : run->keep_alive_s * UINT32_C(1000);
+    uint32_t left_ms = noc_client_wait_ms(&run->link.client, run->now_ms);
+    bool was_behind = run->is_behind;
+
+    run->is_behind = is_full(run);
+    if (run->is_behind && !was_behind) {
+        run->behind_ms = run->now_ms;
+        run->ping_ms = run->now_ms + (left_ms < every_ms ? left_ms : every_ms);
+    }
+    if (run->is_behind && run->is_open && ms_until(run, run->ping_ms) == 0) {
+        ping(run);
+        run->ping_ms = run->now_ms + every_ms;
+    }
+    if (!run->is_behind && was_behind && run->now_ms - run->behind_ms >= BEHIND_MS) {
+        /* An answer to the last one may be there, unread, for longer than the client waits. */
+        ping(run);
     }
 }
 
@@ -364,7 +449,8 @@ static void take_events(struct noc_client_run *run)
     if (run->is_ending && !run->says_goodbye) {
         return;
     }
-    while (!run->is_over && noc_client_next(&run->link.client, run->now_ms, &event)) {
+    while (
+        !run->is_over && !is_full(run) && noc_client_next(&run->link.client, run->now_ms, &event)) {
         bool was_ending = run->is_ending;
 
         if (!was_ending || event.kind == NOC_EVENT_CLOSED) {
@@ -388,6 +474,7 @@ static void stay_connected(struct noc_client_run *run)
 
         run->now_ms = noc_posix_now_ms();
         run->has_wake = run->wants_input = false;
+        look_behind(run);
         take_events(run);
         check_time(run);
         if (run->is_over) {
@@ -396,12 +483,12 @@ static void stay_connected(struct noc_client_run *run)
         if (run->is_ending) {
             go_on_ending(run);
             has_more = true;
-        } else if (run->is_open) {
+        } else if (run->is_open && !run->is_behind) {
             has_more = run->tool->pump(run) || run->is_ending;
         }
         is_flushed = noc_client_link_flush(&run->link);
-        if (!noc_client_link_read(&run->link) && !(has_more && is_flushed) && !run->is_over &&
-            run->link.is_open) {
+        if ((run->is_behind || !noc_client_link_read(&run->link)) && !(has_more && is_flushed) &&
+            !run->is_over && (run->is_behind || run->link.is_open)) {
             wait_round(run, is_flushed);
         }
     }
@@ -498,6 +585,7 @@ int noc_client_run(
     run.link.on_packet = tool->on_packet;
     run.link.on_packet_context = &run;
     run.start_ms = run.now_ms = noc_posix_now_ms();
+    init_output(&run);
     if (noc_client_link_init(&run.link, settings, &tool->sizes, &run.output, &run.failure) ==
         NOC_OK) {
         run_to_the_end(&run);

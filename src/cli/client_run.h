@@ -9,7 +9,9 @@
  *                  └──── back-off, connect again (if the tool stays) ◄─┘ connection lost
  *
  * Single-threaded: it waits in one poll() for the socket, for standard input if
- * the tool wants it, for time and for signals.
+ * the tool wants it, for standard output while something is left for it, for time and for signals. When
+ * so much is left that the run is behind, it takes nothing from the broker, which notices and
+ * keeps its messages; but it sends PINGREQ.
  */
 
 #include <signal.h>
@@ -41,7 +43,9 @@ struct noc_client_run {
     const struct noc_tool *tool;
     void *state; /* the tool's own */
     struct noc_client_link link;
-    struct noc_output_buffer output; /* waits to be written to standard output */
+    struct noc_output_buffer output; /* what goes to standard output, */
+    size_t written;                  /* of which that is written */
+    size_t chunk;                    /* what can be written without waiting, once it is writable */
     struct noc_client_failure failure;
     struct noc_backoff backoff;
     struct noc_cause cause; /* why the last attempt or connection ended */
@@ -49,13 +53,17 @@ struct noc_client_run {
     uint32_t now_ms;        /* of this round */
     uint32_t wake_ms;       /* when pump() wants to be called again, if has_wake */
     uint32_t ending_ms;
-    sigset_t mask; /* while it waits */
+    uint32_t behind_ms;    /* since when is_behind */
+    uint32_t ping_ms;      /* while it is: when the next PINGREQ is due */
+    uint16_t keep_alive_s; /* of this connection; 0: none */
+    sigset_t mask;         /* while it waits */
     int status;
     bool has_wake;
     bool wants_input; /* wake pump() when standard input can be read */
     bool is_open;     /* CONNACK came */
     bool has_been_open;
-    bool is_ending;    /* the tool is done: DISCONNECT, and out */
+    bool is_behind; /* nobody takes the output: nothing is read, only the connection kept alive */
+    bool is_ending; /* the tool is done: DISCONNECT, and out */
     bool says_goodbye; /* DISCONNECT has been handed to the client */
     bool is_over;
     uint8_t goodbye_reason; /* version 5 */
@@ -78,7 +86,10 @@ void noc_client_run_end_unpublished(struct noc_client_run *run, int err);
 void noc_client_run_warn(const struct noc_client_run *run, const char *format, ...)
     NOC_PRINTF(2, 3);
 
-/* Write the output that waits. Once that fails, the run ends. */
+/*
+ * Write the output that waits, as long as that takes: until -W is over, or a signal comes, and
+ * then no longer than a second without progress. Once it fails, the run ends.
+ */
 void noc_client_run_write_out(struct noc_client_run *run);
 
 /*

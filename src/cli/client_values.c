@@ -198,7 +198,8 @@ int noc_client_set_version(struct noc_client_parser *parser, const char *value)
             return NOC_OK;
         }
     }
-    return noc_client_fail("Error: Invalid protocol version argument given.\n\n");
+    return noc_client_fail("Error: Invalid protocol version argument given.\n%s",
+        parser->settings.is_mosquitto ? "\n" : "It is one of 5, 311 and 31.\n");
 }
 
 int noc_client_set_session_expiry(struct noc_client_parser *parser, const char *value)

@@ -33,6 +33,7 @@ struct request {
     bool has_rounds, has_scheme;
     struct noc_password_recipe recipe;
     char **words; /* what is no option */
+    char *secret; /* the last of them, with -b */
     int count;
 };
 
@@ -142,6 +143,22 @@ static bool explain_answer(enum noc_ask_answer answer)
         break;
     }
     return false;
+}
+
+char *noc_passwd_hide(char *word)
+{
+    char *copy = strdup(word);
+
+    memset(word, '*', strlen(word));
+    return copy;
+}
+
+void noc_passwd_forget(char *secret)
+{
+    if (secret != NULL) {
+        explicit_bzero(secret, strlen(secret));
+        free(secret);
+    }
 }
 
 bool noc_passwd_take_password(
@@ -474,6 +491,19 @@ static int check_request(const struct request *request, const struct subcommand 
     return NOC_PASSWD_YES;
 }
 
+/* What was asked for fits: do it. */
+static int run_checked(const struct subcommand *form, struct request *request)
+{
+    if (request->is_batch) {
+        request->secret = noc_passwd_hide(request->words[request->count - 1]);
+        if (request->secret == NULL) {
+            return refuse("out of memory");
+        }
+        request->words[request->count - 1] = request->secret;
+    }
+    return form->run(request);
+}
+
 static const struct subcommand *find_subcommand(const char *word)
 {
     for (size_t i = 0; i < NOC_COUNT(subcommands); i++) {
@@ -489,7 +519,7 @@ static int run_form(struct request *request)
     const struct subcommand *form = &forms[request->is_delete ? 0 : request->is_update ? 1 : 2];
     int status = check_request(request, form, false);
 
-    return status == NOC_PASSWD_YES ? form->run(request) : status;
+    return status == NOC_PASSWD_YES ? run_checked(form, request) : status;
 }
 
 /* argv[optind] is the subcommand's word. */
@@ -510,7 +540,7 @@ static int run_subcommand(
         return status;
     }
     status = check_request(request, subcommand, true);
-    return status == NOC_PASSWD_YES ? subcommand->run(request) : status;
+    return status == NOC_PASSWD_YES ? run_checked(subcommand, request) : status;
 }
 
 static int run(int argc, char **argv, struct request *request)
@@ -553,6 +583,7 @@ int noc_cli_passwd(int argc, char **argv)
         return noc_cli_mosquitto_passwd(argc, argv);
     }
     status = run(argc, argv, &request);
+    noc_passwd_forget(request.secret);
     if (status == NOC_PASSWD_YES && request.wants_help) {
         fputs(usage, stdout);
     }

@@ -34,6 +34,13 @@ int noc_passwd_check_file(const char *path);
  */
 int noc_passwd_check_user(const char *path, const char *user, const char *argument);
 
+/*
+ * A secret leaves the list of processes: the word of the command line is written over, and a copy
+ * returned, to be given to noc_passwd_forget(), which takes NULL too. NULL: no memory.
+ */
+char *noc_passwd_hide(char *word);
+void noc_passwd_forget(char *secret);
+
 /* The password of -b, or from standard input, for the commands of our own. False: has said why. */
 struct noc_ask_password;
 bool noc_passwd_take_password(

@@ -264,7 +264,8 @@ int noc_passwd_check_file(const char *path)
     if (passwords == NULL) {
         return NOC_PASSWD_TROUBLE;
     }
-    printf("%s: %zu users, %s\n", path, noc_passwords_count(passwords),
+    printf("%s: %zu %s, %s\n", path, noc_passwords_count(passwords),
+        noc_passwords_count(passwords) == 1 ? "user" : "users",
         warnings == 0 ? "sound" : "not sound");
     noc_passwords_unref(passwords);
     return warnings == 0 ? NOC_PASSWD_YES : NOC_PASSWD_NO;

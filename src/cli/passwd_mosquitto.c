@@ -25,7 +25,8 @@ struct request {
     bool is_2_1;
     bool is_batch, is_new, is_delete, is_update;
     struct noc_password_recipe recipe;
-    const char *path, *user, *password;
+    const char *path, *user;
+    char *password; /* of the command line; NULL: none */
 };
 
 static const char usage[] =
@@ -159,7 +160,12 @@ static int read_words(int count, char **words, struct request *request)
     }
     request->path = words[0];
     request->user = needed > 1 ? words[1] : NULL;
-    request->password = needed > 2 ? words[2] : NULL;
+    if (needed > 2) {
+        request->password = noc_passwd_hide(words[2]);
+        if (request->password == NULL) {
+            return refuse("Out of memory.");
+        }
+    }
     return NOC_OK;
 }
 
@@ -400,6 +406,7 @@ int noc_cli_mosquitto_passwd(int argc, char **argv)
         return 1;
     }
     status = read_command_line(argc, argv, &request) == NOC_OK ? run(&request) : 1;
+    noc_passwd_forget(request.password);
     /* Where there is no standard output at all, nobody is to be told; a line for it is lost. */
     if (fflush(stdout) != 0 &&
         (errno != EBADF || (request.path != NULL && strcmp(request.path, "-") == 0))) {

@@ -198,8 +198,13 @@ static int write_config(const struct setup *setup, int dir_fd)
         "# listen on all addresses.\n"
         "allow_anonymous false\n"
         "password_file %s/passwd\n"
-        "log_dest stderr\n",
-        setup->absolute);
+        "log_dest stderr\n"
+        "\n"
+        "# Sessions, queues and retained messages survive a crash: noctule.db in this folder.\n"
+        "persistence true\n"
+        "persistence_location %s/\n"
+        "\n",
+        setup->absolute, setup->absolute);
     if (socket_path <= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
         fprintf(file, "control_socket %s/control.sock\n", setup->absolute);
     } else {

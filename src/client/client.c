@@ -27,20 +27,27 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
     uint8_t *in, size_t in_room, uint8_t *out, size_t out_room)
 {
     unsigned version = options->version == 0 ? NOC_V311 : options->version;
-    size_t more = NOC_WITH_WEBSOCKET && options->websocket != NULL ? WS_MORE : 0;
+    bool has_ws = NOC_WITH_WEBSOCKET && options->websocket != NULL;
+    unsigned head = has_ws ? NOC_ENGINE_WS_BASE : 0;
+    unsigned count = 0;
 
     memset(client, 0, sizeof *client);
     client->options = options;
     client->in = in;
     client->in_room = (uint32_t)in_room;
-    client->out = out;
-    client->out_room = (uint32_t)out_room;
+    if (NOC_WITH_WEBSOCKET) {
+        client->in_max = (uint32_t)in_room - head * (NOC_ENGINE_WS_HELD / NOC_ENGINE_WS_BASE);
+        client->has_ws = has_ws;
+    }
+    client->out = out + head;
+    client->out_room = (uint32_t)out_room - head;
     client->version = (uint8_t)version;
     if (is_left_out(options)) {
         return NOC_ENOTSUP;
     }
-    if (in_room < IN_MIN + more || out_room < OUT_MIN + more ||
-        version - NOC_V31 > NOC_V5 - NOC_V31 || (more > 0 && options->random == NULL) ||
+    if (in_room < IN_MIN + head * (WS_MORE / NOC_ENGINE_WS_BASE) ||
+        out_room < OUT_MIN + head * (WS_MORE / NOC_ENGINE_WS_BASE) ||
+        version - NOC_V31 > NOC_V5 - NOC_V31 || (has_ws && options->random == NULL) ||
         (sizeof(size_t) > sizeof(uint32_t) && (in_room | out_room) > INT32_MAX)) {
         return NOC_EINVAL;
     }
@@ -48,10 +55,10 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
         client->last_id = options->outbox->newest_id;
     }
     if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE) {
-        while (client->received_count < options->received_max &&
-               options->received[client->received_count] != 0) {
-            client->received_count++;
+        while (count < options->received_max && options->received[count] != 0) {
+            count++;
         }
+        client->received_count = (uint16_t)count;
     }
     return NOC_OK;
 }
@@ -59,9 +66,14 @@ int noc_client_init(struct noc_client *client, const struct noc_client_options *
 /* What was to go will not. */
 static void drop_output(struct noc_client *client)
 {
-    client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
+    if (NOC_WITH_WEBSOCKET) {
+        client->out_base = 0;
+    }
+    noc_engine_empty(client);
     client->flow_at = 0;
-    client->is_publishing = NOC_WITH_QOS && client->is_boxed;
+    if (client->publishing == NOC_PUBLISHING_OUT) {
+        client->publishing = NOC_PUBLISHING_NOT;
+    }
 }
 
 int noc_client_start(struct noc_client *client, uint32_t now_ms)
@@ -72,7 +84,7 @@ int noc_client_start(struct noc_client *client, uint32_t now_ms)
     if (client->state != NOC_CLIENT_IDLE) {
         return NOC_EINVAL;
     }
-    memset(&client->cause, 0, sizeof *client - offsetof(struct noc_client, cause));
+    memset(&client->state, 0, sizeof *client - offsetof(struct noc_client, state));
     drop_output(client);
     if (NOC_WITH_V5 && options->aliases != NULL) {
         memset(options->aliases->lengths, 0, options->aliases->count * sizeof(uint16_t));
@@ -80,11 +92,11 @@ int noc_client_start(struct noc_client *client, uint32_t now_ms)
     client->inflight_max = options->inflight_max == 0 ? INFLIGHT_MAX : options->inflight_max;
     client->now_ms = client->sent_ms = client->received_ms = client->asked_ms = now_ms;
     err = noc_engine_put_connect(client);
-    if (NOC_WITH_WEBSOCKET && err == NOC_OK && options->websocket != NULL) {
-        /* Now it is known that CONNECT fits. It is written again when there is a WebSocket. */
-        drop_output(client);
-        client->state = NOC_CLIENT_IDLE;
+    if (noc_engine_has_ws(client) && err == NOC_OK) {
         err = noc_engine_ws_start(client);
+    }
+    if (err == NOC_OK) {
+        client->state = noc_engine_has_ws(client) ? NOC_CLIENT_UPGRADING : NOC_CLIENT_CONNECTING;
     }
     return err;
 }
@@ -109,27 +121,18 @@ bool noc_client_is_idle(const struct noc_client *client)
 {
     const struct noc_outbox *box = noc_engine_box(client);
 
-    return client->out_at == client->out_end && client->ack_type == 0 && !client->is_publishing &&
-           (box == NULL || box->oldest_id == 0);
+    return client->out_at == client->out_end && client->ack_type == 0 &&
+           client->publishing == NOC_PUBLISHING_NOT && (box == NULL || box->oldest_id == 0);
 }
 
 /* ---- the end of a connection ---- */
 
-int noc_engine_event(struct noc_event *event, enum noc_event_kind kind)
-{
-    memset(event, 0, sizeof *event);
-    event->kind = kind;
-    return NOC_STEP_EVENT;
-}
-
 int noc_engine_close(struct noc_client *client, enum noc_cause_kind kind, unsigned code)
 {
-    if (client->state != NOC_CLIENT_CLOSING) {
-        client->state = NOC_CLIENT_CLOSING;
-        client->cause.kind = (uint16_t)kind;
-        client->cause.code = (uint16_t)code;
-        client->asked_ms = client->now_ms;
-    }
+    client->state = NOC_CLIENT_CLOSING;
+    client->cause.kind = (uint16_t)kind;
+    client->cause.code = (uint16_t)code;
+    client->asked_ms = client->now_ms;
     return NOC_STEP_ON;
 }
 
@@ -148,19 +151,23 @@ int noc_engine_closed(struct noc_client *client, struct noc_event *event)
     return NOC_STEP_EVENT;
 }
 
-int noc_engine_fail_text(struct noc_client *client, unsigned reason, const char *field)
+/* End the connection for what a step came to; tell a server of version 5 what was its fault. */
+NOC_APART static void give_up(struct noc_client *client, int done)
 {
+    enum noc_cause_kind kind = NOC_CAUSE_PROTOCOL;
+    unsigned code = (unsigned)done;
     uint8_t *at;
 
-    if (NOC_WITH_TEXTS) {
-        client->fault = field;
+    if (done < 0) {
+        kind = (enum noc_cause_kind) - done;
+        code = 0;
     }
-    if (noc_engine_is_v5(client) &&
+    if (noc_engine_is_v5(client) && (done > 0 || kind == NOC_CAUSE_AUTH) &&
         noc_engine_begin(client, NOC_DISCONNECT << 4, 1, 0, &at) == NOC_OK) {
-        *at = (uint8_t)reason;
+        *at = (uint8_t)(done > 0 ? code : NOC_RC_UNSPECIFIED);
         noc_engine_end(client, at + 1);
     }
-    return noc_engine_close(client, NOC_CAUSE_PROTOCOL, reason);
+    noc_engine_close(client, kind, code);
 }
 
 /* ---- time ---- */
@@ -187,67 +194,54 @@ static uint32_t time_left(const struct noc_client *client, uint32_t now_ms)
     return since < whole ? whole - since : 0;
 }
 
-/* Is a packet in the output buffer without its end? Then only that can follow. */
-static bool is_in_pieces(const struct noc_client *client)
-{
-    return client->flow_at > 0 || (client->is_publishing && !(NOC_WITH_QOS && client->is_boxed));
-}
-
 uint32_t noc_client_wait_ms(const struct noc_client *client, uint32_t now_ms)
 {
     if (client->state == NOC_CLIENT_IDLE) {
         return UINT32_MAX;
     }
-    if (client->is_lost || (NOC_WITH_QOS && client->is_held) ||
-        (client->out_at == client->out_end && (client->state == NOC_CLIENT_CLOSING ||
-                                                  (client->wants_out && !is_in_pieces(client))))) {
+    if (client->is_lost || noc_engine_is_held(client) ||
+        (client->out_at == client->out_end &&
+            (client->state == NOC_CLIENT_CLOSING ||
+                (client->wants_out && !noc_engine_is_in_pieces(client))))) {
         return 0;
     }
     return time_left(client, now_ms);
 }
 
-/* Write a PINGREQ; without room wait for that instead. */
-static int ping(struct noc_client *client)
-{
-    int err = noc_engine_put_empty(client, NOC_PINGREQ);
-
-    client->ping = err == NOC_OK ? NOC_PING_SENT : NOC_PING_STUCK;
-    client->asked_ms = client->now_ms;
-    return err;
-}
-
 int noc_client_ping(struct noc_client *client, uint32_t now_ms)
 {
-    uint8_t before = client->ping;
     int err;
 
     client->now_ms = now_ms;
     if (client->state != NOC_CLIENT_OPEN) {
         return NOC_ECLOSED;
     }
-    err = ping(client);
-    if (err != NOC_OK) {
-        client->ping = before;
+    err = noc_engine_put_empty(client, NOC_PINGREQ);
+    if (err == NOC_OK) {
+        client->ping = NOC_PING_SENT;
+        client->asked_ms = now_ms;
     }
     return err;
 }
 
 /* Do what is due. */
-static void check_time(struct noc_client *client)
+NOC_APART static void check_time(struct noc_client *client)
 {
     if (time_left(client, client->now_ms) > 0) {
         return;
     }
     if (client->state == NOC_CLIENT_OPEN && client->ping == NOC_PING_NONE) {
-        ping(client);
+        if (noc_client_ping(client, client->now_ms) != NOC_OK) {
+            client->ping = NOC_PING_STUCK;
+            client->asked_ms = client->now_ms;
+        }
         return;
     }
     client->is_lost = true; /* as good as that */
-    noc_engine_close(client,
-        client->state == NOC_CLIENT_OPEN         ? NOC_CAUSE_PING_TIMEOUT
-        : client->state == NOC_CLIENT_CONNECTING ? NOC_CAUSE_CONNECT_TIMEOUT
-                                                 : NOC_CAUSE_UPGRADE_TIMEOUT,
-        0);
+    if (client->state != NOC_CLIENT_CLOSING) {
+        noc_engine_close(
+            client, NOC_CAUSE_UPGRADE_TIMEOUT + client->state - NOC_CLIENT_UPGRADING, 0);
+    }
 }
 
 /* ---- the machine ---- */
@@ -256,14 +250,15 @@ static void check_time(struct noc_client *client)
 static int step_closing(struct noc_client *client, struct noc_event *event)
 {
     if (!client->is_lost) {
-        if ((noc_engine_has_ws(client) && !noc_engine_ws_bye(client)) ||
-            client->out_at != client->out_end) {
+        if (NOC_WITH_WEBSOCKET && client->is_ws_open && client->out_at == client->out_end) {
+            noc_engine_ws_bye(client);
+        }
+        if (client->out_at != client->out_end) {
             return NOC_STEP_WAIT;
         }
     }
-    noc_engine_event(event, NOC_EVENT_CLOSED);
-    if (NOC_WITH_WEBSOCKET && client->cause.kind == NOC_CAUSE_WEBSOCKET) {
-        event->payload = noc_slice(client->in, client->ws_held_n); /* see noc_client_room() */
+    if (NOC_WITH_WEBSOCKET) {
+        event->payload = noc_slice(client->in, client->ws_text_n); /* see noc_client_room() */
     }
     return noc_engine_closed(client, event);
 }
@@ -275,7 +270,7 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     if (client->state == NOC_CLIENT_CLOSING) {
         return step_closing(client, event);
     }
-    if (NOC_WITH_QOS && client->is_held) {
+    if (noc_engine_is_held(client)) {
         return noc_engine_take_held(client, event);
     }
     if (NOC_WITH_SUBSCRIBE && client->is_streaming) {
@@ -283,18 +278,19 @@ static int take_step(struct noc_client *client, struct noc_event *event)
     } else if (!NOC_WITH_WEBSOCKET || client->state != NOC_CLIENT_UPGRADING) {
         done = noc_engine_take(client, event);
     }
-    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client)) {
-        done = noc_engine_ws_take(client, event);
+    /* A close frame must not overtake a packet that waits for room for its answer. */
+    if (done == NOC_STEP_WAIT && noc_engine_has_ws(client) && !client->wants_out) {
+        done = noc_engine_ws_take(client);
     }
     if (done != NOC_STEP_WAIT) {
         return done;
     }
     if (client->is_lost) {
-        return noc_engine_close(client, NOC_CAUSE_LOST, 0);
+        return -NOC_CAUSE_LOST;
     }
     if (NOC_WITH_QOS) {
         noc_engine_pump(client);
-        if (client->is_held || client->state == NOC_CLIENT_CLOSING) {
+        if (noc_engine_is_held(client) || client->state == NOC_CLIENT_CLOSING) {
             return NOC_STEP_ON;
         }
     }
@@ -316,17 +312,22 @@ bool noc_client_next(struct noc_client *client, uint32_t now_ms, struct noc_even
         if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !noc_engine_settle(client)) {
             return false;
         }
+        memset(ret_event, 0, sizeof *ret_event);
         done = take_step(client, ret_event);
+        if ((unsigned)done > NOC_STEP_EVENT && done != NOC_STEP_ON) {
+            give_up(client, done);
+            done = NOC_STEP_ON;
+        }
     } while (done == NOC_STEP_ON);
     return done == NOC_STEP_EVENT;
 }
 
 /* ---- bytes ---- */
 
-/* The end of what came. */
+/* The end of what came. Without a WebSocket in_end is the same. */
 static uint32_t *end_of_input(struct noc_client *client)
 {
-    return noc_engine_has_ws(client) ? &client->raw_end : &client->in_end;
+    return NOC_WITH_WEBSOCKET ? &client->raw_end : &client->in_end;
 }
 
 uint8_t *noc_client_room(struct noc_client *client, size_t *ret_n)
@@ -335,14 +336,13 @@ uint8_t *noc_client_room(struct noc_client *client, size_t *ret_n)
 
     if (client->state == NOC_CLIENT_CLOSING || client->state == NOC_CLIENT_IDLE) {
         /* Nobody wants it any more. The reason of a WebSocket's end stands in front. */
-        client->in_at = client->in_end = *end = noc_engine_has_ws(client) ? NOC_ENGINE_WS_HELD : 0;
+        client->in_at = client->in_end = *end = NOC_WITH_WEBSOCKET ? NOC_ENGINE_WS_HELD : 0;
     } else if (gap > 0) {
         memmove(client->in, client->in + gap, *end - gap);
         client->in_at = 0;
         client->in_end -= gap;
         if (NOC_WITH_WEBSOCKET) {
             client->raw_end -= gap;
-            client->ws_held_at -= gap;
         }
     }
     *ret_n = client->in_room - *end;
@@ -353,6 +353,9 @@ void noc_client_received(struct noc_client *client, size_t n, uint32_t now_ms)
 {
     if (n > 0 && client->state != NOC_CLIENT_CLOSING) {
         *end_of_input(client) += (uint32_t)n;
+        if (!noc_engine_has_ws(client)) {
+            client->in_end = *end_of_input(client);
+        }
         client->received_ms = now_ms;
         if (client->state == NOC_CLIENT_OPEN) {
             client->asked_ms = now_ms; /* it is alive */
@@ -371,16 +374,18 @@ const uint8_t *noc_client_peek(struct noc_client *client, uint32_t now_ms, size_
         noc_engine_ws_seal(client);
         *ret_n = client->out_framed - client->out_at;
     }
-    return client->out + client->out_at;
+    return client->out + (int32_t)client->out_at;
 }
 
 void noc_client_sent(struct noc_client *client, size_t n, uint32_t now_ms)
 {
     if (n > 0) {
         client->out_at += (uint32_t)n;
-        client->sent_ms = now_ms;
+        if (!noc_engine_has_ws(client) || client->has_ws_data) {
+            client->sent_ms = now_ms; /* a pong keeps nothing alive [MQTT-3.1.2-20] */
+        }
         if (client->out_at == client->out_end) {
-            client->out_at = client->out_end = client->out_framed = noc_engine_out_base(client);
+            noc_engine_empty(client);
         }
         if (client->ping == NOC_PING_STUCK) {
             client->ping = NOC_PING_NONE;

@@ -8,9 +8,11 @@
  *
  *   after a reconnect    session present              none
  *   SENT                 PUBLISH with dup             PUBLISH
- *   RELEASED             PUBREL                       gone: the server had taken it over
+ *   RELEASED             PUBREL                       PUBLISH
  *
- * Nothing is sent twice in one connection [MQTT-4.4.0-1].
+ * Nothing is sent twice in one connection [MQTT-4.4.0-1]. A server that has lost the session may
+ * have lost what it had answered with PUBREC, too: it need not hand a message on before PUBREL
+ * (3.1.1, figure 4.3, method A). So that one begins anew as well; who had handed it on does so twice.
  */
 #include "client/engine.h"
 
@@ -18,25 +20,22 @@ enum { DUP = 8 };
 
 /* ---- out of the outbox ---- */
 
-/* Can the item at the cursor not be sent to this server, or is it done already? */
+/* Can the item at the cursor not be sent to this server? */
 static bool is_held(struct noc_client *client, const struct noc_outbox_item *item)
 {
     unsigned first = item->first;
 
-    client->held_reason = NOC_RC_SUCCESS;
-    if (item->state == NOC_OUTBOX_RELEASED) {
-        return client->is_anew;
+    if (item->size - 1 > client->server_packet_max - 1) {
+        client->held_reason = NOC_RC_PACKET_TOO_LARGE;
+    } else if ((first >> 1 & 3) + client->server_qos_less > 2) {
+        client->held_reason = NOC_RC_QOS_NOT_SUPPORTED;
+    } else if ((first & client->server_lacks & NOC_LACKS_RETAIN) != 0) {
+        client->held_reason = NOC_RC_RETAIN_NOT_SUPPORTED;
+    } else {
+        return false;
     }
-    if (noc_engine_is_v5(client)) {
-        if (item->size - 1 > client->server_packet_max - 1) {
-            client->held_reason = NOC_RC_PACKET_TOO_LARGE;
-        } else if ((first >> 1 & 3) + client->server_qos_less > 2) {
-            client->held_reason = NOC_RC_QOS_NOT_SUPPORTED;
-        } else if ((first & client->server_lacks & NOC_LACKS_RETAIN) != 0) {
-            client->held_reason = NOC_RC_RETAIN_NOT_SUPPORTED;
-        }
-    }
-    return client->held_reason != NOC_RC_SUCCESS;
+    client->is_held = true;
+    return true;
 }
 
 int noc_engine_take_held(struct noc_client *client, struct noc_event *event)
@@ -46,12 +45,11 @@ int noc_engine_take_held(struct noc_client *client, struct noc_event *event)
 
     client->is_held = false;
     if (box->ops->unsent(box, &item) != NOC_OK || box->ops->remove(box, &item) != NOC_OK) {
-        return noc_engine_close(client, NOC_CAUSE_OUTBOX, 0);
+        return -NOC_CAUSE_OUTBOX;
     }
-    noc_engine_event(event, NOC_EVENT_PUBLISHED);
     event->packet_id = item.packet_id;
     event->reason = client->held_reason;
-    return NOC_STEP_EVENT;
+    return noc_engine_event(event, NOC_EVENT_PUBLISHED);
 }
 
 /* Copy the item at the cursor, or a part of it. NOC_OK: it went as a whole. */
@@ -68,7 +66,7 @@ static int copy(struct noc_client *client, const struct noc_outbox_item *item)
     room = client->out_room - client->out_end;
     if (n > room) {
         /* In pieces goes only what never fits. */
-        if (room == 0 || n <= client->out_room - noc_engine_out_base(client)) {
+        if (room == 0 || n <= client->out_room) {
             return NOC_EAGAIN;
         }
         n = room;
@@ -92,14 +90,11 @@ static int copy(struct noc_client *client, const struct noc_outbox_item *item)
 static int send(struct noc_client *client, const struct noc_outbox_item *item)
 {
     if (client->flow_at == 0) {
-        if (is_held(client, item)) {
-            client->is_held = true;
-            return NOC_EAGAIN;
-        }
         if (item->state == NOC_OUTBOX_RELEASED) {
             return noc_engine_put_ack(client, NOC_PUBREL, item->packet_id, 0) ? NOC_OK : NOC_EAGAIN;
         }
-        if (client->inflight >= client->inflight_max) {
+        if ((noc_engine_is_v5(client) && is_held(client, item)) ||
+            client->inflight >= client->inflight_max) {
             return NOC_EAGAIN;
         }
     }
@@ -112,8 +107,8 @@ void noc_engine_pump(struct noc_client *client)
     struct noc_outbox_item item;
     int err = NOC_OK;
 
-    if (box == NULL || client->state != NOC_CLIENT_OPEN || client->is_lost || client->is_held ||
-        (client->is_publishing && !client->is_boxed)) {
+    if (box == NULL || client->state != NOC_CLIENT_OPEN || client->is_lost ||
+        noc_engine_is_held(client) || client->publishing == NOC_PUBLISHING_OUT) {
         return;
     }
     while (err == NOC_OK && (client->flow_at > 0 || !client->wants_out)) {
@@ -168,13 +163,13 @@ int noc_engine_take_ack(struct noc_client *client, unsigned type, struct noc_eve
             if (type == NOC_PUBCOMP && event->reason == NOC_RC_PACKET_ID_NOT_FOUND) {
                 event->reason = NOC_RC_SUCCESS; /* its PUBCOMP was lost: it is across, 4.3.3 */
             }
-            return NOC_STEP_EVENT;
+            return noc_engine_event(event, NOC_EVENT_PUBLISHED);
         }
     } else {
         reason = NOC_RC_PACKET_ID_NOT_FOUND; /* nobody knows it: say so, where that can be said */
     }
     if (err != NOC_OK && err != NOC_ENOENT) {
-        return noc_engine_close(client, NOC_CAUSE_OUTBOX, 0);
+        return -NOC_CAUSE_OUTBOX;
     }
     if (is_release) {
         noc_engine_put_ack(client, NOC_PUBREL, event->packet_id, reason); /* [MQTT-4.3.3-4] */

@@ -71,22 +71,12 @@ int noc_client_authenticate(struct noc_client *client)
     if (client->state != NOC_CLIENT_OPEN) {
         return NOC_ECLOSED;
     }
-    if (client->wants_out || client->out_at != client->out_end || client->flow_at > 0 ||
-        (client->is_publishing && !client->is_boxed)) {
+    if (client->wants_out || client->out_at != client->out_end || noc_engine_is_in_pieces(client)) {
         return NOC_EAGAIN;
     }
     err = put_auth(client, NOC_RC_REAUTHENTICATE, noc_slice(NULL, 0));
     client->is_authenticating = err == NOC_OK;
     return err;
-}
-
-/* The server, or the method, did not do: say goodbye. */
-static int give_up(struct noc_client *client)
-{
-    noc_engine_fail(client, NOC_RC_UNSPECIFIED, "authentication");
-    client->cause.kind = NOC_CAUSE_AUTH;
-    client->cause.code = 0;
-    return NOC_STEP_ON;
 }
 
 /* Is it the method that was asked for [MQTT-4.12.0-5]? */
@@ -95,22 +85,22 @@ static bool is_method(const struct noc_client *client, const struct noc_props *p
     return noc_slice_equal(props->auth_method, client->options->auth->method);
 }
 
-bool noc_engine_auth_finish(struct noc_client *client, const struct noc_props *props)
+int noc_engine_auth_finish(struct noc_client *client, const struct noc_props *props)
 {
     const struct noc_client_auth *auth = client->options->auth;
 
     client->is_authenticating = false;
     if (auth == NULL ||
         (is_method(client, props) && auth->finish(auth->context, props->auth_data) == NOC_OK)) {
-        return true;
+        return NOC_OK;
     }
-    give_up(client);
-    return false;
+    return noc_engine_fail(client, -NOC_CAUSE_AUTH, "authentication");
 }
 
 int noc_engine_take_auth(struct noc_client *client, struct noc_event *event)
 {
     bool is_open = client->state == NOC_CLIENT_OPEN;
+    int err;
 
     if (client->options->auth == NULL || is_open != client->is_authenticating ||
         !is_method(client, &event->props) || event->reason == NOC_RC_REAUTHENTICATE ||
@@ -123,7 +113,10 @@ int noc_engine_take_auth(struct noc_client *client, struct noc_event *event)
         if (data.at == NULL) {
             data.at = ""; /* empty: absent would begin anew */
         }
-        return put_auth(client, event->reason, data) == NOC_OK ? NOC_STEP_ON : give_up(client);
+        err = put_auth(client, event->reason, data);
+        return err == NOC_OK ? NOC_STEP_ON
+                             : noc_engine_fail(client, -NOC_CAUSE_AUTH, "authentication");
     }
-    return noc_engine_auth_finish(client, &event->props) ? NOC_STEP_EVENT : NOC_STEP_ON;
+    err = noc_engine_auth_finish(client, &event->props);
+    return err == NOC_OK ? noc_engine_event(event, NOC_EVENT_AUTHENTICATED) : err;
 }

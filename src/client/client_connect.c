@@ -177,8 +177,6 @@ int noc_engine_put_connect(struct noc_client *client)
         at = put_pair(at, &will->topic, false);
     }
     noc_engine_end(client, put_pair(at, &options->username, true));
-    client->state = NOC_CLIENT_CONNECTING;
-    client->asked_ms = client->now_ms;
     return NOC_OK;
 }
 
@@ -222,52 +220,55 @@ static int open(struct noc_client *client, bool has_session)
     struct noc_outbox *box = noc_engine_box(client);
 
     client->state = NOC_CLIENT_OPEN;
-    client->is_anew = !has_session;
     if (NOC_WITH_QOS && NOC_WITH_SUBSCRIBE && !has_session) {
-        while (client->received_count > 0) {
-            client->options->received[--client->received_count] = 0;
+        for (unsigned count = client->received_count; count > 0;) {
+            client->options->received[--count] = 0;
         }
+        client->received_count = 0;
     }
     return NOC_WITH_QOS && box != NULL ? box->ops->rewind(box, !has_session) : NOC_OK;
 }
 
-/* Decode the body into the event. False: it was wrong, and the connection has failed. */
-static bool decode_connack(
+/* Decode the body into the event. NOC_OK, or a reason to fail. */
+static int decode_connack(
     struct noc_client *client, const uint8_t *body, size_t n, struct noc_event *event)
 {
     bool is_v5 = noc_engine_is_v5(client);
+    int used;
 
     if (n < 2 || (!is_v5 && n > 2) || (client->version != NOC_V31 && body[0] > 1)) {
-        noc_engine_fail(client, NOC_RC_MALFORMED_PACKET, "CONNACK"); /* [MQTT-3.2.2-1] */
-        return false;
+        return noc_engine_fail(client, NOC_RC_MALFORMED_PACKET, "CONNACK"); /* [MQTT-3.2.2-1] */
     }
     event->reason = body[1];
     event->session_present = client->version != NOC_V31 && body[0] != 0;
     if (is_v5 && n == 2 && body[1] == 1) {
         event->reason = NOC_RC_UNSUPPORTED_VERSION; /* in the words of a server without version 5 */
-    } else if (is_v5 && (!noc_reason_is_listed(NOC_CONNACK, event->reason) ||
-                            noc_engine_take_props(
-                                client, NOC_CONNACK, body + 2, n - 2, &event->props) != n - 2)) {
-        if (client->state != NOC_CLIENT_CLOSING) {
-            noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "reason code"); /* [MQTT-3.2.2-8] */
+    } else if (is_v5) {
+        if (!noc_reason_is_listed(NOC_CONNACK, event->reason)) {
+            return noc_engine_fail(
+                client, NOC_RC_PROTOCOL_ERROR, "reason code"); /* [MQTT-3.2.2-8] */
         }
-        return false;
+        used = noc_engine_take_props(
+            client, NOC_CONNACK | NOC_PROPS_ALL, body + 2, n - 2, &event->props);
+        if (used < 0) {
+            return -used;
+        }
     }
     if ((!is_v5 && event->reason > 5) ||
         (event->session_present && (event->reason != 0 || !client->options->keep_session))) {
         /* [MQTT-3.2.2-4], [MQTT-3.2.2-6] */
-        noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "session present");
-        return false;
+        return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "session present");
     }
-    return true;
+    return NOC_OK;
 }
 
 int noc_engine_take_connack(
     struct noc_client *client, const uint8_t *body, size_t n, struct noc_event *event)
 {
-    noc_engine_event(event, NOC_EVENT_CONNECTED);
-    if (!decode_connack(client, body, n, event)) {
-        return NOC_STEP_ON;
+    int err = decode_connack(client, body, n, event);
+
+    if (err != NOC_OK) {
+        return err;
     }
     if (event->reason != 0) {
         noc_engine_close(client, NOC_CAUSE_REFUSED, event->reason);
@@ -275,14 +276,15 @@ int noc_engine_take_connack(
     }
     if (noc_engine_is_v5(client)) {
         take_limits(client, &event->props);
-        if (!noc_engine_auth_finish(client, &event->props)) {
-            return NOC_STEP_ON;
+        err = noc_engine_auth_finish(client, &event->props);
+        if (err != NOC_OK) {
+            return err;
         }
     }
     /* Version 3.1 does not tell; there a session is there if it was not to be cleaned. */
     if (open(client, client->version == NOC_V31 ? client->options->keep_session
                                                 : event->session_present) != NOC_OK) {
-        return noc_engine_close(client, NOC_CAUSE_OUTBOX, 0);
+        return -NOC_CAUSE_OUTBOX;
     }
-    return NOC_STEP_EVENT;
+    return noc_engine_event(event, NOC_EVENT_CONNECTED);
 }

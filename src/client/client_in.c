@@ -13,101 +13,93 @@ static int fail_packet(struct noc_client *client)
     return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet type");
 }
 
-size_t noc_engine_take_props(struct noc_client *client, unsigned type, const uint8_t *at, size_t n,
+int noc_engine_take_props(struct noc_client *client, unsigned type, const uint8_t *at, size_t n,
     struct noc_props *ret_props)
 {
     struct noc_fault fault;
     int used = noc_props_decode(type, at, n, ret_props, &fault);
 
     if (used < 0) {
-        noc_engine_fail_text(client,
+        used = -noc_engine_fail_text(client,
             used == NOC_EMALFORMED ? NOC_RC_MALFORMED_PACKET : NOC_RC_PROTOCOL_ERROR, fault.field);
-        return 0;
     }
-    return (size_t)used;
+    return used;
 }
 
-/* A reason code, perhaps, and properties, perhaps (version 5). False: the connection has failed. */
-static bool take_reason(
+/* A reason code, perhaps, and properties, perhaps (version 5). NOC_OK, or a reason to fail. */
+static int take_reason(
     struct noc_client *client, unsigned type, const uint8_t *at, size_t n, struct noc_event *event)
 {
+    int used = 0;
+
     if (n == 0) {
-        return true;
+        return NOC_OK;
     }
     if (!noc_engine_is_v5(client)) {
-        fail_malformed(client);
-        return false;
+        return fail_malformed(client);
     }
     event->reason = *at;
     if (!noc_reason_is_listed(type, event->reason)) {
-        noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "reason code");
-        return false;
+        return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "reason code");
     }
     if (n > 1) {
-        size_t used = noc_engine_take_props(client, type, at + 1, n - 1, &event->props);
-
-        if (used != 0 && used != n - 1) {
-            fail_malformed(client);
-        }
-        return used == n - 1;
+        used = noc_engine_take_props(client, type | NOC_PROPS_ALL, at + 1, n - 1, &event->props);
     }
-    return true;
+    return used < 0 ? -used : NOC_OK;
 }
 
-/* Reason codes, one for each filter. */
-static bool take_reasons(
+/* Reason codes, one for each filter. NOC_OK, or a reason to fail. */
+static int take_reasons(
     struct noc_client *client, unsigned type, const uint8_t *at, size_t n, struct noc_event *event)
 {
-    size_t used = 0;
+    int used;
 
     if (noc_engine_is_v5(client)) {
         used = noc_engine_take_props(client, type, at, n, &event->props);
-        if (used == 0) {
-            return false;
+        if (used < 0) {
+            return -used;
+        }
+        at += used;
+        n -= (size_t)used;
+    }
+    event->payload = noc_slice(at, n);
+    if ((n == 0) == (noc_engine_is_v5(client) || type == NOC_SUBACK)) {
+        return fail_malformed(client);
+    }
+    for (; n > 0; at++, n--) {
+        if (noc_engine_is_v5(client) ? !noc_reason_is_listed(type, *at)
+                                     : *at > 2 && *at != NOC_RC_UNSPECIFIED) {
+            return noc_engine_fail(
+                client, NOC_RC_PROTOCOL_ERROR, "reason code"); /* [MQTT-3.9.3-2] */
         }
     }
-    event->payload = noc_slice(at + used, n - used);
-    if ((event->payload.n == 0) == (noc_engine_is_v5(client) || type == NOC_SUBACK)) {
-        fail_malformed(client);
-        return false;
-    }
-    for (; used < n; used++) {
-        if (noc_engine_is_v5(client) ? !noc_reason_is_listed(type, at[used])
-                                     : at[used] > 2 && at[used] != NOC_RC_UNSPECIFIED) {
-            noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "reason code"); /* [MQTT-3.9.3-2] */
-            return false;
-        }
-    }
-    return true;
+    return NOC_OK;
 }
 
 /* What answers a packet of ours with a packet identifier, or is the server's in QoS 2. */
 static int take_reply(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
     struct noc_event *event)
 {
-    bool is_ack = type < NOC_SUBSCRIBE, is_good;
+    bool is_ack = type < NOC_SUBSCRIBE;
+    int err;
 
-    if (!(is_ack ? NOC_WITH_QOS : NOC_WITH_SUBSCRIBE) || type == NOC_SUBSCRIBE ||
-        type == NOC_UNSUBSCRIBE) {
-        return fail_packet(client);
-    }
     if (n < 2) {
         return fail_malformed(client);
     }
-    noc_engine_event(event, is_ack               ? NOC_EVENT_PUBLISHED
-                            : type == NOC_SUBACK ? NOC_EVENT_SUBSCRIBED
-                                                 : NOC_EVENT_UNSUBSCRIBED);
     event->packet_id = noc_get_u16(body);
     if (event->packet_id == 0) {
         return noc_engine_fail(client, NOC_RC_PROTOCOL_ERROR, "packet identifier");
     }
-    is_good = is_ack ? take_reason(client, type, body + 2, n - 2, event)
-                     : take_reasons(client, type, body + 2, n - 2, event);
-    if (!is_good) {
-        return NOC_STEP_ON;
+    if (NOC_WITH_SUBSCRIBE && (!NOC_WITH_QOS || !is_ack)) {
+        err = take_reasons(client, type, body + 2, n - 2, event);
+        return err != NOC_OK
+                   ? err
+                   : noc_engine_take_suback(client,
+                         type == NOC_SUBACK ? NOC_EVENT_SUBSCRIBED : NOC_EVENT_UNSUBSCRIBED, event);
     }
-    if (!is_ack) {
-        return noc_engine_take_suback(client, event);
+    err = take_reason(client, type, body + 2, n - 2, event);
+    if (err != NOC_OK) {
+        return err;
     }
     return type == NOC_PUBREL ? noc_engine_take_pubrel(client, event->packet_id)
                               : noc_engine_take_ack(client, type, event);
@@ -117,9 +109,10 @@ static int take_reply(struct noc_client *client, unsigned type, const uint8_t *b
 static int take_v5(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
     struct noc_event *event)
 {
-    noc_engine_event(event, NOC_EVENT_AUTHENTICATED);
-    if (!take_reason(client, type, body, n, event)) {
-        return NOC_STEP_ON;
+    int err = take_reason(client, type, body, n, event);
+
+    if (err != NOC_OK) {
+        return err;
     }
     if (type == NOC_AUTH) {
         return noc_engine_take_auth(client, event);
@@ -151,31 +144,40 @@ static bool can_answer(struct noc_client *client, unsigned type)
     return noc_engine_begin(client, type, NOC_ENGINE_ANSWER_MAX - 2, 0, &at) == NOC_OK;
 }
 
+/* What a server may send on an open connection, besides PUBLISH, a bit for each type; version 5. */
+enum {
+    ACKS = 1 << NOC_PUBACK | 1 << NOC_PUBREC | 1 << NOC_PUBREL | 1 << NOC_PUBCOMP,
+    SUBACKS = 1 << NOC_SUBACK | 1 << NOC_UNSUBACK,
+    REPLIES = (NOC_WITH_QOS ? ACKS : 0) | (NOC_WITH_SUBSCRIBE ? SUBACKS : 0),
+    IN_OPEN = REPLIES | 1 << NOC_PINGRESP,
+};
+
 static int dispatch(struct noc_client *client, unsigned type, const uint8_t *body, size_t n,
     struct noc_event *event)
 {
-    bool is_open = client->state == NOC_CLIENT_OPEN;
+    unsigned allowed = 1 << NOC_CONNACK, v5 = 1 << NOC_AUTH;
 
-    if (noc_engine_is_v5(client) && type == NOC_AUTH) {
-        return take_v5(client, type, body, n, event);
+    if (client->state == NOC_CLIENT_OPEN) {
+        allowed = IN_OPEN;
+        v5 |= 1 << NOC_DISCONNECT;
     }
-    if (is_open == (type == NOC_CONNACK)) {
+    if (noc_engine_is_v5(client)) {
+        allowed |= v5;
+    }
+    if ((allowed >> type & 1) == 0) {
         return fail_packet(client);
     }
     if (type == NOC_CONNACK) {
         return noc_engine_take_connack(client, body, n, event);
     }
-    if (type == NOC_PINGRESP && n == 0) {
+    if (type == NOC_PINGRESP) {
         client->ping = NOC_PING_NONE;
-        return noc_engine_event(event, NOC_EVENT_PONG);
+        return n > 0 ? fail_packet(client) : noc_engine_event(event, NOC_EVENT_PONG);
     }
-    if ((NOC_WITH_QOS || NOC_WITH_SUBSCRIBE) && type >= NOC_PUBACK && type <= NOC_UNSUBACK) {
-        return take_reply(client, type, body, n, event);
-    }
-    if (type == NOC_DISCONNECT && noc_engine_is_v5(client)) {
+    if (NOC_WITH_V5 && type > NOC_PINGRESP) {
         return take_v5(client, type, body, n, event);
     }
-    return fail_packet(client);
+    return REPLIES != 0 ? take_reply(client, type, body, n, event) : NOC_STEP_WAIT;
 }
 
 /*
@@ -209,22 +211,23 @@ int noc_engine_take(struct noc_client *client, struct noc_event *event)
     const uint8_t *packet = client->in + client->in_at;
     size_t n = client->in_end - client->in_at, size;
     struct noc_header header;
+    bool is_message, is_too_large;
     int used = read_header(packet, n, &header);
 
     if (used <= 0) {
         return used == 0 ? NOC_STEP_WAIT : fail_malformed(client);
     }
     size = (size_t)used + header.remaining;
-    if (size > noc_engine_in_max(client) || (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
-        /* No need to wait for what can't come whole, or at all. */
-        if (!NOC_WITH_SUBSCRIBE || header.type != NOC_PUBLISH || client->state != NOC_CLIENT_OPEN ||
-            (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
-            return noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "packet size");
-        }
-    } else if (size > n) {
+    is_message =
+        NOC_WITH_SUBSCRIBE && header.type == NOC_PUBLISH && client->state == NOC_CLIENT_OPEN;
+    is_too_large = size > noc_engine_in_max(client); /* to come in one piece */
+    if ((is_too_large && !is_message) || (NOC_WITH_V5 && size - 1 > client->packet_max - 1)) {
+        return noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "packet size");
+    }
+    if (size > n && !is_too_large) {
         return NOC_STEP_WAIT;
     }
-    if (NOC_WITH_SUBSCRIBE && header.type == NOC_PUBLISH && client->state == NOC_CLIENT_OPEN) {
+    if (is_message) {
         return noc_engine_take_publish(client, &header, n - (size_t)used, event);
     }
     if (!can_answer(client, header.type)) {

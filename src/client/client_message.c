@@ -165,12 +165,13 @@ int noc_engine_take_publish(
                    ? NOC_STEP_WAIT
                    : noc_engine_fail(client, NOC_RC_PACKET_TOO_LARGE, "topic and properties");
     }
-    noc_engine_event(event, NOC_EVENT_MESSAGE);
     reason = read_head(header, body, event);
     if (noc_engine_is_v5(client) && reason == 0 && head.props_n > 1) {
-        if (noc_engine_take_props(client, NOC_PUBLISH, body + head.n - head.props_n, head.props_n,
-                &event->props) == 0) {
-            return NOC_STEP_ON;
+        int used = noc_engine_take_props(
+            client, NOC_PUBLISH, body + head.n - head.props_n, head.props_n, &event->props);
+
+        if (used < 0) {
+            return -used;
         }
         if (event->props.topic_alias > 0) {
             reason =
@@ -188,7 +189,7 @@ int noc_engine_take_publish(
     }
     event->size = header->remaining - (uint32_t)head.n;
     event->payload = noc_slice(body + head.n, event->size);
-    client->chunk_left = 0;
+    event->kind = NOC_EVENT_MESSAGE;
     if (n < header->remaining) {
         n = head.n;
         event->kind = NOC_EVENT_MESSAGE_BEGIN;

@@ -6,11 +6,13 @@ void noc_engine_pack(struct noc_client *client)
 {
     uint32_t base = noc_engine_out_base(client), gap = client->out_at - base;
 
-    if (client->out_at > base) {
+    if ((int32_t)gap > 0) {
         memmove(client->out + base, client->out + client->out_at, client->out_end - client->out_at);
         client->out_at = base;
         client->out_end -= gap;
-        client->out_framed -= gap;
+        if (NOC_WITH_WEBSOCKET) {
+            client->out_framed -= gap;
+        }
     }
 }
 
@@ -31,12 +33,10 @@ int noc_engine_begin(
         return NOC_ETOOLARGE;
     }
     size -= later;
-    if (size > client->out_room - noc_engine_out_base(client)) {
+    if (size > client->out_room) {
         return NOC_ETOOLARGE;
     }
-    if (NOC_WITH_QOS
-            ? !is_boxed && (client->flow_at > 0 || (client->is_publishing && !client->is_boxed))
-            : client->is_publishing) {
+    if (!is_boxed && noc_engine_is_in_pieces(client)) {
         return NOC_EAGAIN;
     }
     if (size > client->out_room - client->out_end) {
@@ -75,7 +75,7 @@ size_t noc_engine_props_size(struct noc_slice props)
     return props.n > NOC_REMAINING_MAX ? props.n : noc_varint_size((uint32_t)props.n) + props.n;
 }
 
-uint16_t noc_engine_packet_id(struct noc_client *client)
+uint16_t noc_engine_packet_id(const struct noc_client *client)
 {
     const struct noc_outbox *box = noc_engine_box(client);
     uint16_t id = (uint16_t)(client->last_id + 1);
@@ -91,7 +91,6 @@ uint16_t noc_engine_packet_id(struct noc_client *client)
         (box != NULL && id == box->oldest_id)) {
         return 0;
     }
-    client->last_id = id;
     return id;
 }
 

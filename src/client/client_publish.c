@@ -40,13 +40,13 @@ static int judge_message(const struct noc_client *client, const struct noc_clien
             (message->retain && (client->server_lacks & NOC_LACKS_RETAIN) != 0))) {
         return NOC_ENOTSUP; /* [MQTT-3.2.2-14] */
     }
-    return client->is_publishing || client->wants_out ? NOC_EAGAIN : NOC_OK;
+    return client->publishing != NOC_PUBLISHING_NOT || client->wants_out ? NOC_EAGAIN : NOC_OK;
 }
 
 /* Give up a message in pieces. Returns err. */
 static int abandon(struct noc_client *client, int err)
 {
-    client->is_publishing = client->is_boxed = false;
+    client->publishing = NOC_PUBLISHING_NOT;
     client->publish_id = 0;
     return err;
 }
@@ -79,8 +79,9 @@ static int begin_boxed(struct noc_client *client, const uint8_t *end, uint16_t i
     if (err != NOC_OK) {
         return err;
     }
-    client->is_publishing = client->is_boxed = true;
+    client->publishing = NOC_PUBLISHING_BOXED;
     client->publish_id = id;
+    client->publish_left = (uint32_t)payload_n;
     return commit(client, box->ops->write(box, start, n));
 }
 
@@ -99,31 +100,31 @@ static unsigned find_alias(const struct noc_client *client,
     return alias;
 }
 
-/* Begin a message; inline_n bytes of payload, all or none, go into the output buffer with it. */
-static int begin(struct noc_client *client, const struct noc_client_message *message,
-    size_t inline_n, uint16_t *ret_packet_id)
+/* Begin a message. is_whole: only if all of one of QoS 0 finds room in the output buffer. */
+static int begin(struct noc_client *client, const struct noc_client_message *message, bool is_whole,
+    uint16_t *ret_packet_id)
 {
-    size_t later = message->payload.n - inline_n, props_n = message->props.n, n;
+    size_t payload_n = message->payload.n, props_n = message->props.n, n;
     struct noc_slice topic = message->topic;
     unsigned qos = message->qos, alias = 0;
-    uint16_t id = 0, last_id = client->last_id;
+    uint16_t id = 0;
     int err = judge_message(client, message);
     uint8_t *at;
 
     if (err != NOC_OK) {
         return err;
     }
-    if (message->payload.n > NOC_REMAINING_MAX || props_n > NOC_REMAINING_MAX) {
+    if ((payload_n | props_n) > NOC_REMAINING_MAX) { /* which is all ones */
         return NOC_ETOOLARGE;
     }
-    n = 2 + message->payload.n + (qos > 0 ? 2 : 0);
+    n = 2 + payload_n + (qos > 0 ? 2 : 0);
     if (noc_engine_is_v5(client)) {
         alias = find_alias(client, message, &topic);
         props_n += alias > 0 ? 3 : 0;
         n += noc_varint_size((uint32_t)props_n) + props_n;
     }
-    err = noc_engine_begin(
-        client, NOC_PUBLISH << 4 | qos << 1 | message->retain, n + topic.n, later, &at);
+    err = noc_engine_begin(client, NOC_PUBLISH << 4 | qos << 1 | message->retain, n + topic.n,
+        is_whole && qos == 0 ? 0 : payload_n, &at);
     if (err != NOC_OK) {
         return err;
     }
@@ -144,65 +145,66 @@ static int begin(struct noc_client *client, const struct noc_client_message *mes
         }
         at = noc_engine_put_raw(at, message->props.at, message->props.n);
     }
-    client->publish_left = (uint32_t)later;
     if (NOC_WITH_QOS && qos > 0) {
-        err = begin_boxed(client, at, id, later);
-        if (err != NOC_OK) {
-            client->last_id = last_id;
-        } else if (ret_packet_id != NULL) {
-            *ret_packet_id = id;
+        err = begin_boxed(client, at, id, payload_n);
+        if (err == NOC_OK) {
+            client->last_id = id;
+            if (ret_packet_id != NULL) {
+                *ret_packet_id = id;
+            }
         }
         return err;
     }
-    client->is_publishing = later > 0;
-    noc_engine_end(client, noc_engine_put_raw(at, message->payload.at, inline_n));
+    noc_engine_end(client, at);
+    client->publish_left = (uint32_t)payload_n;
+    client->publishing = payload_n > 0 ? NOC_PUBLISHING_OUT : NOC_PUBLISHING_NOT;
     return NOC_OK;
 }
 
 int noc_client_publish(
     struct noc_client *client, const struct noc_client_message *message, uint16_t *ret_packet_id)
 {
-    bool is_boxed = NOC_WITH_QOS && message->qos > 0;
-    int err = begin(client, message, is_boxed ? 0 : message->payload.n, ret_packet_id);
+    int err = begin(client, message, true, ret_packet_id);
 
-    if (is_boxed && err == NOC_OK && message->payload.n > 0) {
+    if (err == NOC_OK && message->payload.n > 0) {
         err = noc_client_publish_chunk(client, message->payload.at, message->payload.n);
-        return err < 0 ? err : NOC_OK;
     }
-    return err;
+    return err < 0 ? err : NOC_OK;
 }
 
 int noc_client_publish_begin(
     struct noc_client *client, const struct noc_client_message *message, uint16_t *ret_packet_id)
 {
-    return begin(client, message, 0, ret_packet_id);
+    return begin(client, message, false, ret_packet_id);
 }
 
 int noc_client_publish_chunk(struct noc_client *client, const void *bytes, size_t n)
 {
+    bool is_boxed = NOC_WITH_QOS && client->publishing == NOC_PUBLISHING_BOXED;
     struct noc_outbox *box = noc_engine_box(client);
     size_t room;
-    int err;
+    int err = NOC_OK;
 
-    if (!client->is_publishing) {
+    if (client->publishing == NOC_PUBLISHING_NOT) {
         return client->state == NOC_CLIENT_OPEN ? NOC_EINVAL : NOC_ECLOSED;
     }
     if (n > client->publish_left) {
         return NOC_EINVAL;
     }
-    if (NOC_WITH_QOS && client->is_boxed) {
-        client->publish_left -= (uint32_t)n;
-        err = commit(client, box->ops->write(box, bytes, n));
-        return err == NOC_OK ? (int)n : err;
+    if (!is_boxed) {
+        if (n > client->out_room - client->out_end) {
+            noc_engine_pack(client);
+        }
+        room = client->out_room - client->out_end;
+        n = n < room ? n : room;
+        noc_engine_put_raw(client->out + client->out_end, bytes, n);
+        client->out_end += (uint32_t)n;
     }
-    if (n > client->out_room - client->out_end) {
-        noc_engine_pack(client);
-    }
-    room = client->out_room - client->out_end;
-    n = n < room ? n : room;
-    noc_engine_put_raw(client->out + client->out_end, bytes, n);
-    client->out_end += (uint32_t)n;
     client->publish_left -= (uint32_t)n;
-    client->is_publishing = client->publish_left > 0;
-    return (int)n;
+    if (is_boxed) {
+        err = commit(client, box->ops->write(box, bytes, n));
+    } else if (client->publish_left == 0) {
+        client->publishing = NOC_PUBLISHING_NOT;
+    }
+    return err == NOC_OK ? (int)n : err;
 }

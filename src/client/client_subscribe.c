@@ -4,23 +4,10 @@
 #include "client/engine.h"
 #include "mqtt/topic.h"
 
-/* What is to be asked for: filters with options, stride bytes apart, or without. */
-struct ask {
-    const char *filters;
-    size_t stride, count;
-    struct noc_slice props;
-    unsigned type;
-};
-
-/* The filter; its options, if it has any, stand behind it. */
-static const struct noc_slice *filter_at(const struct ask *ask, size_t i)
+/* Options stand behind their filter, where it has any. */
+static uint8_t options_of(const struct noc_slice *filter)
 {
-    return (const struct noc_slice *)(const void *)(ask->filters + i * ask->stride);
-}
-
-static uint8_t options_at(const struct ask *ask, size_t i)
-{
-    return *(const uint8_t *)(filter_at(ask, i) + 1);
+    return *(const uint8_t *)(filter + 1);
 }
 
 _Static_assert(offsetof(struct noc_client_filter, filter) == 0 &&
@@ -60,31 +47,35 @@ static bool options_are_valid(
            ((options & NOC_SUB_NO_LOCAL) == 0 || !noc_filter_is_shared(filter));
 }
 
-/* Judge entry i of what is asked for. */
-static int judge_entry(const struct noc_client *client, const struct ask *ask, size_t i)
+/* Judge a filter, and its options if it is for SUBSCRIBE. */
+static int judge_entry(
+    const struct noc_client *client, unsigned type, const struct noc_slice *filter)
 {
-    struct noc_slice filter = *filter_at(ask, i);
     int err;
 
-    if (filter.n > UINT16_MAX || !noc_utf8_is_valid(filter)) {
+    /* Without shared filters noc_filter_is_valid() sees to the size. */
+    if ((NOC_WITH_V5 && filter->n > UINT16_MAX) || !noc_utf8_is_valid(*filter)) {
         return NOC_EINVAL;
     }
-    err = judge_filter(client, filter);
-    if (ask->type == NOC_UNSUBSCRIBE) {
+    err = judge_filter(client, *filter);
+    if (type == NOC_UNSUBSCRIBE) {
         /* What the server lacks is its business here: there is nothing to unsubscribe from. */
         return err == NOC_ENOTSUP ? NOC_OK : err;
     }
-    if (!options_are_valid(client, filter, options_at(ask, i))) {
+    if (!options_are_valid(client, *filter, options_of(filter))) {
         return NOC_EINVAL;
     }
-    return !NOC_WITH_QOS && (options_at(ask, i) & NOC_SUB_QOS) != 0 ? NOC_ENOTSUP : err;
+    return !NOC_WITH_QOS && (options_of(filter) & NOC_SUB_QOS) != 0 ? NOC_ENOTSUP : err;
 }
 
-static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_packet_id)
+/* SUBSCRIBE or UNSUBSCRIBE: count filters, with options or without. */
+static int put(struct noc_client *client, const void *filters, size_t count, struct noc_slice props,
+    unsigned type, uint16_t *ret_packet_id)
 {
-    unsigned options_n = ask->type == NOC_SUBSCRIBE ? 1 : 0;
+    size_t options_n = type == NOC_SUBSCRIBE, n = 2;
+    size_t stride = options_n > 0 ? sizeof(struct noc_client_filter) : sizeof(struct noc_slice);
+    const char *entry = filters;
     uint16_t id;
-    size_t n = 2;
     uint8_t *at;
     int err;
 
@@ -92,19 +83,21 @@ static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_p
         return NOC_ECLOSED;
     }
     if (noc_engine_is_v5(client)) {
-        n += noc_engine_props_size(ask->props);
+        n += noc_engine_props_size(props);
     }
-    for (size_t i = 0; i < ask->count; i++) {
-        err = judge_entry(client, ask, i);
+    for (size_t i = 0; i < count; i++, entry += stride) {
+        const struct noc_slice *filter = (const void *)entry;
+
+        err = judge_entry(client, type, filter);
         if (err != NOC_OK) {
             return err;
         }
-        n += 2 + filter_at(ask, i)->n + options_n;
+        n += 2 + filter->n + options_n;
     }
-    if (ask->count == 0) {
+    if (count == 0) {
         return NOC_EINVAL; /* [MQTT-3.8.3-2], [MQTT-3.10.3-2] */
     }
-    err = client->wants_out ? NOC_EAGAIN : noc_engine_begin(client, ask->type << 4 | 2, n, 0, &at);
+    err = client->wants_out ? NOC_EAGAIN : noc_engine_begin(client, type << 4 | 2, n, 0, &at);
     if (err != NOC_OK) {
         return err;
     }
@@ -114,15 +107,19 @@ static int put(struct noc_client *client, const struct ask *ask, uint16_t *ret_p
     }
     at = noc_put_u16(at, id);
     if (noc_engine_is_v5(client)) {
-        at = noc_engine_put_props(at, ask->props);
+        at = noc_engine_put_props(at, props);
     }
-    for (size_t i = 0; i < ask->count; i++) {
-        at = noc_engine_put(at, *filter_at(ask, i));
+    entry = filters;
+    for (size_t i = 0; i < count; i++, entry += stride) {
+        const struct noc_slice *filter = (const void *)entry;
+
+        at = noc_engine_put(at, *filter);
         if (options_n > 0) {
-            *at++ = options_at(ask, i);
+            *at++ = options_of(filter);
         }
     }
     noc_engine_end(client, at);
+    client->last_id = id;
     if (client->subscribe_count++ == 0) {
         client->subscribe_id = id;
     }
@@ -148,24 +145,21 @@ static bool has_subscription_id(struct noc_slice props)
 int noc_client_subscribe(struct noc_client *client, const struct noc_client_filter *filters,
     size_t count, struct noc_slice props, uint16_t *ret_packet_id)
 {
-    struct ask ask = {(const char *)filters, sizeof *filters, count, props, NOC_SUBSCRIBE};
-
     if (noc_engine_is_v5(client) && (client->server_lacks & NOC_LACKS_SUBSCRIPTION_IDS) != 0 &&
         has_subscription_id(props)) {
         return NOC_ENOTSUP;
     }
-    return put(client, &ask, ret_packet_id);
+    return put(client, filters, count, props, NOC_SUBSCRIBE, ret_packet_id);
 }
 
 int noc_client_unsubscribe(struct noc_client *client, const struct noc_slice *filters, size_t count,
     struct noc_slice props, uint16_t *ret_packet_id)
 {
-    struct ask ask = {(const char *)filters, sizeof *filters, count, props, NOC_UNSUBSCRIBE};
-
-    return put(client, &ask, ret_packet_id);
+    return put(client, filters, count, props, NOC_UNSUBSCRIBE, ret_packet_id);
 }
 
-int noc_engine_take_suback(struct noc_client *client, struct noc_event *event)
+int noc_engine_take_suback(
+    struct noc_client *client, enum noc_event_kind kind, struct noc_event *event)
 {
     if (client->subscribe_count == 0 || (uint16_t)(event->packet_id - client->subscribe_id) >
                                             (uint16_t)(client->last_id - client->subscribe_id)) {
@@ -174,5 +168,5 @@ int noc_engine_take_suback(struct noc_client *client, struct noc_event *event)
     if (--client->subscribe_count == 0) {
         client->subscribe_id = 0;
     }
-    return NOC_STEP_EVENT;
+    return noc_engine_event(event, kind);
 }

@@ -19,6 +19,13 @@ enum {
     NOC_PING_STUCK, /* nothing could be written for so long that PINGREQ found no room */
 };
 
+/* What noc_client.publishing tells. */
+enum {
+    NOC_PUBLISHING_NOT,
+    NOC_PUBLISHING_OUT,   /* pieces of a message go to the output buffer */
+    NOC_PUBLISHING_BOXED, /* they go to the outbox */
+};
+
 /* Bits of noc_client.server_lacks. */
 enum {
     NOC_LACKS_RETAIN = 1,
@@ -33,7 +40,11 @@ enum {
     NOC_ENGINE_ANSWER_MAX = 5, /* bytes of PUBREL and PUBCOMP */
 };
 
-/* What a step of the machine came to. */
+/*
+ * What a step of the machine came to. Two kinds of numbers besides these end the connection: a
+ * reason code from 0x80 on, for the server broke the protocol; and -NOC_CAUSE_LOST and those
+ * behind it.
+ */
 enum {
     NOC_STEP_WAIT = 0,  /* it needs more bytes, or room */
     NOC_STEP_EVENT = 1, /* an event was made */
@@ -47,13 +58,25 @@ static inline bool noc_engine_is_v5(const struct noc_client *client)
 
 static inline bool noc_engine_has_ws(const struct noc_client *client)
 {
-    return NOC_WITH_WEBSOCKET && client->options->websocket != NULL;
+    return NOC_WITH_WEBSOCKET && client->has_ws;
 }
 
 /* NULL where QoS 1 and 2 are compiled out. */
 static inline struct noc_outbox *noc_engine_box(const struct noc_client *client)
 {
     return NOC_WITH_QOS ? client->options->outbox : NULL;
+}
+
+/* Is a packet in the output buffer without its end? Then only that can follow. */
+static inline bool noc_engine_is_in_pieces(const struct noc_client *client)
+{
+    return (NOC_WITH_QOS && client->flow_at > 0) || client->publishing == NOC_PUBLISHING_OUT;
+}
+
+/* Must a message be told that waits in the outbox and that this server does not take? */
+static inline bool noc_engine_is_held(const struct noc_client *client)
+{
+    return NOC_WITH_QOS && NOC_WITH_V5 && client->is_held;
 }
 
 /* Show a packet that came or goes, or its beginning, to who wants to see it. */
@@ -65,35 +88,54 @@ static inline void noc_engine_trace(
     }
 }
 
-/* Where the output buffer begins. */
+/* Where what goes begins in the output buffer: behind CONNECT while that waits for the upgrade. */
 static inline uint32_t noc_engine_out_base(const struct noc_client *client)
 {
-    return noc_engine_has_ws(client) ? NOC_ENGINE_WS_BASE : 0;
+    return NOC_WITH_WEBSOCKET ? client->out_base : 0;
 }
 
 /* The largest packet that is sure to find room in the input buffer, whatever the frames around it. */
 static inline uint32_t noc_engine_in_max(const struct noc_client *client)
 {
-    return client->in_room - (noc_engine_has_ws(client) ? NOC_ENGINE_WS_HELD : 0u);
+    return NOC_WITH_WEBSOCKET ? client->in_max : client->in_room;
 }
+
+/* Nothing is in the output buffer any more. */
+static inline void noc_engine_empty(struct noc_client *client)
+{
+    client->out_at = client->out_end = noc_engine_out_base(client);
+    if (NOC_WITH_WEBSOCKET) {
+        client->out_framed = client->out_at;
+    }
+}
+
+/* An event, which begins each step as zero. Returns NOC_STEP_EVENT. */
+static inline int noc_engine_event(struct noc_event *event, enum noc_event_kind kind)
+{
+    event->kind = kind;
+    return NOC_STEP_EVENT;
+}
+
+/* The server broke the protocol, in that field. Returns the reason, which the step returns. */
+static inline int noc_engine_fail_text(struct noc_client *client, int reason, const char *field)
+{
+    if (NOC_WITH_TEXTS) {
+        client->fault = field;
+    }
+    return reason;
+}
+#define noc_engine_fail(client, reason, field) noc_engine_fail_text(client, reason, NOC_TEXT(field))
 
 /* ---- client.c ---- */
 
-/* Make it an event of that kind, all else zero. Returns NOC_STEP_EVENT. */
-int noc_engine_event(struct noc_event *event, enum noc_event_kind kind);
-
 /*
- * End the connection: what is in the output buffer still goes, then the event comes.
- * Returns NOC_STEP_ON.
+ * End the connection, which is not ending yet: what is in the output buffer still goes, then the
+ * event comes. Returns NOC_STEP_ON.
  */
 int noc_engine_close(struct noc_client *client, enum noc_cause_kind kind, unsigned code);
 
 /* The same at once: makes the event. */
 int noc_engine_closed(struct noc_client *client, struct noc_event *event);
-
-/* The server broke the protocol: tell it the reason (version 5), and end the connection. */
-int noc_engine_fail_text(struct noc_client *client, unsigned reason, const char *field);
-#define noc_engine_fail(client, reason, field) noc_engine_fail_text(client, reason, NOC_TEXT(field))
 
 /* ---- client_in.c ---- */
 
@@ -101,10 +143,10 @@ int noc_engine_fail_text(struct noc_client *client, unsigned reason, const char 
 int noc_engine_take(struct noc_client *client, struct noc_event *event);
 
 /*
- * Read properties at at[0..n), of a packet of that type. Returns the bytes they take. 0: they are
- * wrong, and the connection has failed.
+ * Read properties at at[0..n), of a packet of that type. Returns the bytes they take, or -1
+ * times the reason for which the connection fails.
  */
-size_t noc_engine_take_props(struct noc_client *client, unsigned type, const uint8_t *at, size_t n,
+int noc_engine_take_props(struct noc_client *client, unsigned type, const uint8_t *at, size_t n,
     struct noc_props *ret_props);
 
 /* ---- client_message.c ---- */
@@ -146,8 +188,8 @@ int noc_engine_auth_step(
 size_t noc_engine_auth_size(const struct noc_client *client, struct noc_slice answer);
 uint8_t *noc_engine_put_auth_props(
     const struct noc_client *client, uint8_t *at, struct noc_slice answer);
-/* Does that stand for success? If not, the connection is given up. */
-bool noc_engine_auth_finish(struct noc_client *client, const struct noc_props *props);
+/* Judge what came with success. NOC_OK, or what ends the connection. */
+int noc_engine_auth_finish(struct noc_client *client, const struct noc_props *props);
 /* AUTH, decoded into what is to be the event. Nothing may wait in the output buffer. */
 int noc_engine_take_auth(struct noc_client *client, struct noc_event *event);
 
@@ -188,23 +230,24 @@ uint8_t *noc_engine_put_props(uint8_t *at, struct noc_slice props);
 /* Bytes of properties with their length. */
 size_t noc_engine_props_size(struct noc_slice props);
 
-/* A packet identifier that is free; 0: none is. */
-uint16_t noc_engine_packet_id(struct noc_client *client);
+/* A packet identifier that is free; 0: none is. Who uses it makes it the last one. */
+uint16_t noc_engine_packet_id(const struct noc_client *client);
 
 /* ---- client_subscribe.c ---- */
 
-/* SUBACK or UNSUBACK, decoded into what is to be the event. */
-int noc_engine_take_suback(struct noc_client *client, struct noc_event *event);
+/* SUBACK or UNSUBACK, decoded into what is to be an event of that kind. */
+int noc_engine_take_suback(
+    struct noc_client *client, enum noc_event_kind kind, struct noc_event *event);
 
 /* ---- client_ws.c ---- */
 
-/* Write the upgrade request. NOC_OK, NOC_EINVAL or NOC_ETOOLARGE. */
+/* Write the upgrade request, which goes before CONNECT. NOC_OK, NOC_EINVAL or NOC_ETOOLARGE. */
 int noc_engine_ws_start(struct noc_client *client);
 /* Take the frames off what came. */
-int noc_engine_ws_take(struct noc_client *client, struct noc_event *event);
+int noc_engine_ws_take(struct noc_client *client);
 /* Put a frame around what is to go; what of it may be written ends at out_framed. */
 void noc_engine_ws_seal(struct noc_client *client);
-/* Say goodbye, once. False: no room yet. */
-bool noc_engine_ws_bye(struct noc_client *client);
+/* Say goodbye: the output buffer is empty. */
+void noc_engine_ws_bye(struct noc_client *client);
 
 #endif

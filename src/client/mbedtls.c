@@ -12,6 +12,11 @@
 #include <noctule/error.h>
 #include <noctule/tls.h>
 
+/* What version 3 calls private has its plain name in version 2. */
+#ifndef MBEDTLS_PRIVATE
+#define MBEDTLS_PRIVATE(field) field
+#endif
+
 static struct noc_mbedtls_transport *tls_of(struct noc_transport *transport)
 {
     return NOC_CONTAINER(transport, struct noc_mbedtls_transport, transport);
@@ -123,31 +128,61 @@ static bool is_waiting(int code)
     return code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
-/* ---- the four functions ---- */
+/* ---- the functions of a transport ---- */
 
 static void close_tls(struct noc_transport *transport)
 {
     struct noc_mbedtls_transport *tls = tls_of(transport);
 
     if (tls->is_open) {
-        if (tls->below_error == NOC_OK && tls->pending == 0) {
+        if (tls->below_error == NOC_OK && !tls->is_held) {
             (void)mbedtls_ssl_close_notify(tls->ssl);
         }
         mbedtls_ssl_free(tls->ssl);
     }
-    tls->is_open = false;
+    tls->is_open = tls->is_held = false;
     tls->pending = 0;
     tls->below->close(tls->below);
 }
 
+static void wait_tls(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    struct noc_transport *below = tls_of(transport)->below;
+
+    if (below->wait_writable != NULL) {
+        below->wait_writable(below, timeout_ms);
+    }
+}
+
+/* Is it an address? No name is written so: the last label of one is more than digits. */
+static bool is_address(const char *host)
+{
+    return host != NULL &&
+           (strchr(host, ':') != NULL || strspn(host, "0123456789.") == strlen(host));
+}
+
+/*
+ * One step of the handshake. mbedTLS has one text for the name that it sends (SNI) and for the one
+ * that it checks, and an address is never sent (RFC 6066, section 3): it is told that one late.
+ */
+static int step(struct noc_mbedtls_transport *tls)
+{
+    int code = 0;
+
+    if (tls->ssl->MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE &&
+        is_address(tls->host)) {
+        code = mbedtls_ssl_set_hostname(tls->ssl, tls->host);
+    }
+    return code != 0 ? code : mbedtls_ssl_handshake_step(tls->ssl);
+}
+
 static int shake_hands(struct noc_mbedtls_transport *tls)
 {
-    int code;
+    while (tls->ssl->MBEDTLS_PRIVATE(state) != MBEDTLS_SSL_HANDSHAKE_OVER) {
+        int code = step(tls);
 
-    for (;;) {
-        code = mbedtls_ssl_handshake(tls->ssl);
         if (code == 0) {
-            return NOC_OK;
+            continue;
         }
         if (!is_waiting(code)) {
             return fail(tls, code, false);
@@ -156,7 +191,11 @@ static int shake_hands(struct noc_mbedtls_transport *tls)
             return noc_fault_set(
                 &tls->fault, NOC_FAULT_TIMEOUT, code, NOC_EIO, "no answer in the TLS handshake");
         }
+        if (code == MBEDTLS_ERR_SSL_WANT_WRITE) {
+            wait_tls(&tls->transport, ms_left(tls));
+        }
     }
+    return NOC_OK;
 }
 
 static int open_tls(struct noc_transport *transport, uint32_t timeout_ms)
@@ -176,7 +215,7 @@ static int open_tls(struct noc_transport *transport, uint32_t timeout_ms)
     tls->is_open = true;
     code = mbedtls_ssl_setup(tls->ssl, tls->config);
     if (code == 0) {
-        code = mbedtls_ssl_set_hostname(tls->ssl, tls->host);
+        code = mbedtls_ssl_set_hostname(tls->ssl, is_address(tls->host) ? NULL : tls->host);
     }
     mbedtls_ssl_set_bio(tls->ssl, tls, send_below, receive_below, NULL);
     err = code == 0 ? shake_hands(tls) : fail(tls, code, true);
@@ -209,26 +248,36 @@ static int read_tls(struct noc_transport *transport, void *bytes, size_t n, uint
 
 /*
  * mbedTLS keeps the record that it could not send; the next call must stand for the
- * same bytes, and returns how many it is told: so it is told as many as it took.
+ * same bytes, and returns how many it is told: so it is told as many as it took. Who then comes with fewer
+ * of them has the rest counted the next time.
  */
 static int write_tls(struct noc_transport *transport, const void *bytes, size_t n)
 {
     struct noc_mbedtls_transport *tls = tls_of(transport);
-    int sent;
+    size_t told = n > INT_MAX ? INT_MAX : n;
 
     if (!tls->is_open) {
         return NOC_ECLOSED;
     }
-    if (tls->pending > 0) {
-        n = tls->pending;
+    if (tls->pending == 0 || tls->is_held) {
+        int sent;
+
+        told = tls->is_held ? tls->pending : told;
+        sent = mbedtls_ssl_write(tls->ssl, bytes, told);
+        tls->is_held = is_waiting(sent);
+        if (tls->is_held) {
+            tls->pending = told;
+            return 0;
+        }
+        tls->pending = 0;
+        if (sent < 0) {
+            return fail(tls, sent, true);
+        }
+        tls->pending = (size_t)sent;
     }
-    sent = mbedtls_ssl_write(tls->ssl, bytes, n > INT_MAX ? INT_MAX : n);
-    if (is_waiting(sent)) {
-        tls->pending = n;
-        return 0;
-    }
-    tls->pending = 0;
-    return sent < 0 ? fail(tls, sent, true) : sent;
+    n = n < tls->pending ? n : tls->pending;
+    tls->pending -= n;
+    return (int)n;
 }
 
 struct noc_transport *noc_mbedtls_init(struct noc_mbedtls_transport *tls,
@@ -236,7 +285,7 @@ struct noc_transport *noc_mbedtls_init(struct noc_mbedtls_transport *tls,
     struct noc_transport *below, uint32_t (*now_ms)(void))
 {
     memset(tls, 0, sizeof(*tls));
-    tls->transport = (struct noc_transport){open_tls, read_tls, write_tls, close_tls};
+    tls->transport = (struct noc_transport){open_tls, read_tls, write_tls, close_tls, wait_tls};
     tls->below = below;
     tls->config = config;
     tls->ssl = ssl;

@@ -298,8 +298,10 @@ static int fail_certificate(struct noc_openssl_transport *tls, X509 *certificate
         if (certificate != NULL) {
             print_names(certificate, names, sizeof(names));
         }
+        /* An address must be in it as one (IP:); many have it as a name, and look right so. */
         return noc_fault_set(&tls->fault, NOC_FAULT_NAME, (int)result, NOC_EDENIED,
-            "the server's certificate is for %s, not for %.80s", names, tls->host);
+            "the server's certificate is for %s, not for %.60s%s", names, tls->host,
+            result == X509_V_ERR_IP_ADDRESS_MISMATCH ? " as an IP address" : "");
     default:
         return noc_fault_set(&tls->fault, NOC_FAULT_CERTIFICATE, (int)result, NOC_EDENIED,
             "the server's certificate is not accepted: %s", X509_verify_cert_error_string(result));
@@ -420,7 +422,7 @@ static int judge(struct noc_openssl_transport *tls, int returned, bool is_open)
     }
 }
 
-/* ---- the four functions ---- */
+/* ---- the functions of a transport ---- */
 
 static void drop(struct noc_openssl_transport *tls)
 {
@@ -621,6 +623,15 @@ static int write_tls(struct noc_transport *transport, const void *bytes, size_t 
     return settle_pending(tls, n);
 }
 
+static void wait_tls(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    struct noc_transport *below = tls_of(transport)->below;
+
+    if (below->wait_writable != NULL) {
+        below->wait_writable(below, timeout_ms);
+    }
+}
+
 /* ---- set-up ---- */
 
 static int fail_setup(struct noc_openssl_transport *tls, const char *what, const char *name)
@@ -711,6 +722,47 @@ static int load_authorities(
     return NOC_OK;
 }
 
+struct passphrase {
+    const char *text; /* or NULL */
+    bool is_missing;  /* it was asked for, in vain */
+};
+
+/* OpenSSL's own would ask on the terminal, in the midst of whatever program this is part of. */
+static int give_passphrase(char *room, int size, int is_writing, void *context)
+{
+    struct passphrase *passphrase = context;
+    size_t n = passphrase->text == NULL ? 0 : strlen(passphrase->text);
+
+    if (n == 0 || n > (size_t)size) {
+        passphrase->is_missing = passphrase->text == NULL;
+        return -1;
+    }
+    memcpy(room, passphrase->text, n);
+    return (int)n;
+}
+
+static int load_key(struct noc_openssl_transport *tls, const struct noc_tls_client_options *options)
+{
+    struct passphrase passphrase = {options->passphrase, false};
+    int is_loaded;
+
+    if (options->passphrase != NULL || !options->asks_passphrase) {
+        SSL_CTX_set_default_passwd_cb(tls->ctx, give_passphrase);
+        SSL_CTX_set_default_passwd_cb_userdata(tls->ctx, &passphrase);
+    }
+    is_loaded = SSL_CTX_use_PrivateKey_file(tls->ctx, options->key, SSL_FILETYPE_PEM);
+    SSL_CTX_set_default_passwd_cb(tls->ctx, NULL);
+    if (is_loaded == 1) {
+        return NOC_OK;
+    }
+    if (!passphrase.is_missing) {
+        return fail_setup(tls, "load the key", options->key);
+    }
+    ERR_clear_error();
+    return noc_fault_set(&tls->fault, NOC_FAULT_SETUP, 0, NOC_EINVAL,
+        "cannot load the key '%s': it is encrypted, and no passphrase is given", options->key);
+}
+
 static int load_own(struct noc_openssl_transport *tls, const struct noc_tls_client_options *options)
 {
     if ((options->cert == NULL) != (options->key == NULL)) {
@@ -722,10 +774,7 @@ static int load_own(struct noc_openssl_transport *tls, const struct noc_tls_clie
     if (SSL_CTX_use_certificate_chain_file(tls->ctx, options->cert) != 1) {
         return fail_setup(tls, "load the certificate", options->cert);
     }
-    if (SSL_CTX_use_PrivateKey_file(tls->ctx, options->key, SSL_FILETYPE_PEM) != 1) {
-        return fail_setup(tls, "load the key", options->key);
-    }
-    return NOC_OK;
+    return load_key(tls, options);
 }
 
 static unsigned show_psk(SSL *ssl, const char *hint, char *identity, unsigned max_identity,
@@ -813,7 +862,7 @@ int noc_openssl_init(struct noc_openssl_transport *tls,
     int err;
 
     memset(tls, 0, sizeof(*tls));
-    tls->transport = (struct noc_transport){open_tls, read_tls, write_tls, close_tls};
+    tls->transport = (struct noc_transport){open_tls, read_tls, write_tls, close_tls, wait_tls};
     tls->below = below;
     tls->host = options->host;
     tls->keylog_fd = -1;

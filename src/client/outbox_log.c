@@ -14,6 +14,8 @@
  * with a good checksum is what a power cut left; then the log is copied at once, because
  * storage can't be written twice. In the same way the log goes on after a write that failed.
  *
+ * A message that is released is kept whole: without its session it begins anew, and a record says so.
+ *
  * Only the removal of a message that was released (its PUBREC had come) may be lost in a power
  * cut; its PUBREL is then repeated, which does no harm. All else is synchronised.
  *
@@ -39,8 +41,8 @@ enum {
 enum record_kind {
     KIND_MESSAGE = 0x4d,
     KIND_RELEASED = 0x52,
-    KIND_REMOVED = 0x58,
-    KIND_COPIED = 0x43
+    KIND_ANEW = 0x41, /* it was released, and is not any more */
+    KIND_REMOVED = 0x58
 };
 
 static const uint8_t magic[4] = {'n', 'o', 'c', '1'};
@@ -111,6 +113,14 @@ static void encode_head(const struct noc_log_outbox *log, const struct record *r
     noc_put_u32(generation, log->generation);
     crc = crc_add(crc_add(UINT32_MAX, generation, sizeof generation), at, HEAD - CHECKSUM);
     noc_put_u32(at + HEAD - CHECKSUM, crc_end(crc));
+}
+
+static int write_head(const struct noc_log_outbox *log, const struct record *record)
+{
+    uint8_t head[HEAD];
+
+    encode_head(log, record, head);
+    return storage_write(log, log->tail, head, HEAD);
 }
 
 /* Bytes of a record. */
@@ -188,18 +198,17 @@ static int read_is_whole(
     return err;
 }
 
-/* What has become of a message: KIND_MESSAGE, KIND_RELEASED or KIND_REMOVED. */
+/* What has become of a message: KIND_MESSAGE, or what was last written of it. */
 static int read_fate(
     const struct noc_log_outbox *log, const struct record *message, uint8_t *ret_fate)
 {
     struct record record;
     uint32_t at = message->at + record_size(message);
-    uint8_t fate = message->kind == KIND_COPIED ? KIND_RELEASED : KIND_MESSAGE;
+    uint8_t fate = KIND_MESSAGE;
     int err;
 
     while ((err = read_record(log, at, &record)) == NOC_OK && fate != KIND_REMOVED) {
-        if (record.packet_id == message->packet_id &&
-            (record.kind == KIND_RELEASED || record.kind == KIND_REMOVED)) {
+        if (record.packet_id == message->packet_id && record.kind != KIND_MESSAGE) {
             fate = record.kind;
         }
         at += record_size(&record);
@@ -215,7 +224,7 @@ static int find_alive(
     int err;
 
     while ((err = read_record(log, at, ret_record)) == NOC_OK) {
-        bool is_there = ret_record->kind == KIND_COPIED;
+        bool is_there = false;
 
         if (ret_record->kind == KIND_MESSAGE) {
             err = read_is_whole(log, ret_record, &is_there);
@@ -235,15 +244,13 @@ static int find_alive(
 static int log_item(const struct noc_log_outbox *log, const struct record *record, uint8_t fate,
     struct noc_outbox_item *ret_item)
 {
-    ret_item->first = 0;
     ret_item->position = record->at;
     ret_item->size = record->size;
     ret_item->packet_id = record->packet_id;
     ret_item->state = (uint8_t)(fate == KIND_RELEASED    ? NOC_OUTBOX_RELEASED
                                 : record->at < log->sent ? NOC_OUTBOX_SENT
                                                          : NOC_OUTBOX_WAITING);
-    return fate == KIND_RELEASED ? NOC_OK
-                                 : storage_read(log, record->at + HEAD, &ret_item->first, 1);
+    return storage_read(log, record->at + HEAD, &ret_item->first, 1);
 }
 
 /* ---- the other region ---- */
@@ -300,23 +307,14 @@ static int copy_bytes(const struct noc_log_outbox *to, uint32_t to_at,
 
 /* Copy a message; n bytes behind its head: all there are, or as many as were written. */
 static int copy_record(struct noc_log_outbox *to, const struct noc_log_outbox *from,
-    const struct record *record, uint8_t fate, uint32_t n)
+    const struct record *record, uint32_t n)
 {
-    struct record copied = *record;
-    uint8_t head[HEAD];
-    int err;
+    int err = write_head(to, record);
 
-    if (fate == KIND_RELEASED) {
-        copied.kind = KIND_COPIED;
-        copied.size = 0;
-        n = 0;
-    }
-    encode_head(to, &copied, head);
-    err = storage_write(to, to->tail, head, HEAD);
     if (err == NOC_OK) {
         err = copy_bytes(to, to->tail + HEAD, from, record->at + HEAD, n);
     }
-    to->tail += record_size(&copied);
+    to->tail += record_size(record);
     return err;
 }
 
@@ -342,8 +340,14 @@ static int log_compact(struct noc_log_outbox *log)
         if (record.at >= from.sent && to.sent == 0) {
             to.sent = to.tail;
         }
-        err = copy_record(&to, &from, &record, fate, padded(record.size) + CHECKSUM);
+        err = copy_record(&to, &from, &record, padded(record.size) + CHECKSUM);
         at = record.at + record_size(&record);
+        if (err == NOC_OK && fate == KIND_RELEASED) {
+            record.kind = KIND_RELEASED;
+            record.size = 0;
+            err = write_head(&to, &record);
+            to.tail += HEAD;
+        }
     }
     to.cursor = to.cursor == 0 ? to.tail : to.cursor;
     to.sent = to.sent == 0 ? to.tail : to.sent;
@@ -354,7 +358,7 @@ static int log_compact(struct noc_log_outbox *log)
         record = (struct record){.at = from.begun, .size = from.size, .kind = KIND_MESSAGE};
         record.packet_id = from.begun_id;
         to.begun = to.tail;
-        err = copy_record(&to, &from, &record, KIND_MESSAGE, from.written & ~UINT32_C(3));
+        err = copy_record(&to, &from, &record, from.written & ~UINT32_C(3));
     }
     if (err == NOC_OK) {
         err = storage_sync(&to);
@@ -386,14 +390,12 @@ static int make_room(struct noc_log_outbox *log, uint32_t n)
 static int put_fate(struct noc_log_outbox *log, uint16_t packet_id, enum record_kind kind)
 {
     struct record record = {.packet_id = packet_id, .kind = (uint8_t)kind};
-    uint8_t head[HEAD];
     int err = make_room(log, HEAD);
 
     if (err != NOC_OK) {
         return err;
     }
-    encode_head(log, &record, head);
-    err = storage_write(log, log->tail, head, HEAD);
+    err = write_head(log, &record);
     if (err != NOC_OK) {
         log->is_torn = true;
         return err;
@@ -408,7 +410,6 @@ static int log_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
     struct noc_log_outbox *log = log_of(box);
     struct record record = {.size = size, .packet_id = packet_id, .kind = KIND_MESSAGE};
     uint32_t reserve = (log->count + 1) * RESERVE, n;
-    uint8_t head[HEAD];
     int err;
 
     if (size > log->storage->region_bytes ||
@@ -423,8 +424,7 @@ static int log_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
     if (log->tail + n > log->storage->region_bytes) {
         return NOC_EFULL;
     }
-    encode_head(log, &record, head);
-    err = storage_write(log, log->tail, head, HEAD);
+    err = write_head(log, &record);
     if (err != NOC_OK) {
         log->is_torn = true;
         return err;
@@ -521,15 +521,43 @@ static void log_cancel(struct noc_outbox *box)
     log_of(box)->has_dead = true;
 }
 
+/* None is released any more, and storage knows it: after a restart, too, they must go as a whole. */
+static int undo_releases(struct noc_log_outbox *log)
+{
+    struct record record;
+    uint32_t at = log->head;
+    bool is_written = false;
+    uint8_t fate, region;
+    int err;
+
+    while ((err = find_alive(log, at, &record, &fate)) == NOC_OK && record.at < log->sent) {
+        at = record.at + record_size(&record);
+        if (fate == KIND_RELEASED) {
+            region = log->region;
+            err = put_fate(log, record.packet_id, KIND_ANEW);
+            if (err != NOC_OK) {
+                return err;
+            }
+            is_written = true;
+            at = log->region == region ? at : log->head; /* all has moved */
+        }
+    }
+    if (err != NOC_OK && err != NOC_ENOENT) {
+        return err;
+    }
+    return is_written ? storage_sync(log) : NOC_OK;
+}
+
 static int log_rewind(struct noc_outbox *box, bool is_anew)
 {
     struct noc_log_outbox *log = log_of(box);
+    int err = is_anew ? undo_releases(log) : NOC_OK;
 
     log->cursor = log->head;
     if (is_anew) {
         log->sent = log->head;
     }
-    return NOC_OK;
+    return err;
 }
 
 static int log_unsent(struct noc_outbox *box, struct noc_outbox_item *ret_item)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An outbox in memory. An entry is eight bytes of head and the packet, rounded up to four.
- * What is removed in the middle stays as a dead entry until all in front of it
- * are gone, or room is needed.
  *
- *   0        head                 sent            cursor                  tail
- *   | gone .. | entry | dead | entry | ... entry ... | entry | entry | begun  :
- *             +-------- sent before ---+----- sent --+---- waiting ---+
+ *   0       head                  cursor                tail
+ *   | gone  | entry | entry | ... | entry | ... | entry | begun  :
+ *
+ * There are no holes: when an entry behind the head is removed, those in front of it move up.
+ * They are few: no more than are in flight. When there is no room behind the tail, all move to
+ * the front.
  */
 #include <noctule/outbox.h>
 
@@ -14,12 +15,11 @@
 
 #include "base/macros.h"
 
-enum { LIVE = 0, RELEASED = 1, DEAD = 2 };
-
 struct entry {
     uint32_t size; /* of the packet */
     uint16_t packet_id;
-    uint16_t mark; /* LIVE ... */
+    uint8_t state; /* enum noc_outbox_state */
+    uint8_t first; /* the packet's first byte, once it is committed */
     uint8_t packet[];
 };
 
@@ -39,15 +39,6 @@ static struct entry *entry_at(const struct noc_ring_outbox *ring, uint32_t offse
     return (struct entry *)(void *)(ring->bytes + offset);
 }
 
-/* The first entry at or behind offset that is not dead; tail: none. */
-static uint32_t skip_dead(const struct noc_ring_outbox *ring, uint32_t offset)
-{
-    while (offset < ring->tail && entry_at(ring, offset)->mark == DEAD) {
-        offset += entry_size(entry_at(ring, offset)->size);
-    }
-    return offset;
-}
-
 static int ring_item(
     const struct noc_ring_outbox *ring, uint32_t offset, struct noc_outbox_item *ret_item)
 {
@@ -56,55 +47,36 @@ static int ring_item(
     if (offset >= ring->tail) {
         return NOC_ENOENT;
     }
-    ret_item->position = offset;
-    ret_item->size = entry->size;
-    ret_item->packet_id = entry->packet_id;
-    ret_item->first = entry->packet[0];
-    ret_item->state = (uint8_t)(entry->mark == RELEASED ? NOC_OUTBOX_RELEASED
-                                : offset < ring->sent   ? NOC_OUTBOX_SENT
-                                                        : NOC_OUTBOX_WAITING);
+    *ret_item = (struct noc_outbox_item){.position = offset,
+        .size = entry->size,
+        .packet_id = entry->packet_id,
+        .state = entry->state,
+        .first = entry->first};
     return NOC_OK;
-}
-
-/* Move what is alive to the front. */
-static void ring_compact(struct noc_ring_outbox *ring)
-{
-    uint32_t to = 0, size, cursor = 0, sent = 0;
-
-    for (uint32_t at = ring->head; at < ring->tail; at += size) {
-        size = entry_size(entry_at(ring, at)->size);
-        if (entry_at(ring, at)->mark == DEAD) {
-            continue;
-        }
-        memmove(ring->bytes + to, ring->bytes + at, size);
-        to += size;
-        cursor = at < ring->cursor ? to : cursor;
-        sent = at < ring->sent ? to : sent;
-    }
-    ring->head = 0;
-    ring->tail = to;
-    ring->cursor = cursor;
-    ring->sent = sent;
 }
 
 static int ring_begin(struct noc_outbox *box, uint16_t packet_id, uint32_t size)
 {
     struct noc_ring_outbox *ring = ring_of(box);
     struct entry *entry;
+    uint32_t n = entry_size(size);
 
-    if (size > ring->size || entry_size(size) > ring->size) {
+    if (n > ring->size || n < size) {
         return NOC_ETOOLARGE;
     }
-    if (entry_size(size) > ring->size - ring->tail) {
-        ring_compact(ring);
-    }
-    if (entry_size(size) > ring->size - ring->tail) {
-        return NOC_EFULL;
+    if (n > ring->size - ring->tail) {
+        ring->tail -= ring->head;
+        ring->cursor -= ring->head;
+        memmove(ring->bytes, ring->bytes + ring->head, ring->tail);
+        ring->head = 0;
+        if (n > ring->size - ring->tail) {
+            return NOC_EFULL;
+        }
     }
     entry = entry_at(ring, ring->tail);
     entry->size = size;
     entry->packet_id = packet_id;
-    entry->mark = LIVE;
+    entry->state = NOC_OUTBOX_WAITING;
     ring->written = ring->tail + (uint32_t)sizeof *entry;
     return NOC_OK;
 }
@@ -120,21 +92,17 @@ static int ring_write(struct noc_outbox *box, const void *bytes, size_t n)
     return NOC_OK;
 }
 
-/* Skip the dead at the front. */
-static void find_head(struct noc_ring_outbox *ring)
-{
-    ring->head = skip_dead(ring, ring->head);
-    ring->box.oldest_id = ring->head < ring->tail ? entry_at(ring, ring->head)->packet_id : 0;
-}
-
 static int ring_commit(struct noc_outbox *box)
 {
     struct noc_ring_outbox *ring = ring_of(box);
-    const struct entry *entry = entry_at(ring, ring->tail);
+    struct entry *entry = entry_at(ring, ring->tail);
 
+    entry->first = entry->packet[0];
     box->newest_id = entry->packet_id;
+    if (box->oldest_id == 0) {
+        box->oldest_id = entry->packet_id;
+    }
     ring->tail += entry_size(entry->size);
-    find_head(ring);
     return NOC_OK;
 }
 
@@ -147,9 +115,12 @@ static int ring_rewind(struct noc_outbox *box, bool is_anew)
 {
     struct noc_ring_outbox *ring = ring_of(box);
 
-    ring->cursor = 0;
-    if (is_anew) {
-        ring->sent = 0;
+    ring->cursor = ring->head;
+    for (uint32_t at = ring->head; is_anew && at < ring->tail;) {
+        struct entry *entry = entry_at(ring, at);
+
+        entry->state = NOC_OUTBOX_WAITING;
+        at += entry_size(entry->size);
     }
     return NOC_OK;
 }
@@ -158,21 +129,18 @@ static int ring_unsent(struct noc_outbox *box, struct noc_outbox_item *ret_item)
 {
     struct noc_ring_outbox *ring = ring_of(box);
 
-    if (ring->cursor < ring->head) {
-        ring->cursor = ring->head;
-    }
-    ring->cursor = skip_dead(ring, ring->cursor);
     return ring_item(ring, ring->cursor, ret_item);
 }
 
 static int ring_pass(struct noc_outbox *box)
 {
     struct noc_ring_outbox *ring = ring_of(box);
+    struct entry *entry = entry_at(ring, ring->cursor);
 
-    ring->cursor += entry_size(entry_at(ring, ring->cursor)->size);
-    if (ring->sent < ring->cursor) {
-        ring->sent = ring->cursor;
+    if (entry->state == NOC_OUTBOX_WAITING) {
+        entry->state = NOC_OUTBOX_SENT;
     }
+    ring->cursor += entry_size(entry->size);
     return NOC_OK;
 }
 
@@ -181,8 +149,7 @@ static int ring_find(struct noc_outbox *box, uint16_t packet_id, struct noc_outb
     struct noc_ring_outbox *ring = ring_of(box);
     uint32_t offset = ring->head;
 
-    while (offset < ring->tail && (entry_at(ring, offset)->packet_id != packet_id ||
-                                      entry_at(ring, offset)->mark == DEAD)) {
+    while (offset < ring->tail && entry_at(ring, offset)->packet_id != packet_id) {
         offset += entry_size(entry_at(ring, offset)->size);
     }
     return ring_item(ring, offset, ret_item);
@@ -197,14 +164,22 @@ static int ring_read(
 
 static int ring_release(struct noc_outbox *box, const struct noc_outbox_item *item)
 {
-    entry_at(ring_of(box), item->position)->mark = RELEASED;
+    entry_at(ring_of(box), item->position)->state = NOC_OUTBOX_RELEASED;
     return NOC_OK;
 }
 
 static int ring_remove(struct noc_outbox *box, const struct noc_outbox_item *item)
 {
-    entry_at(ring_of(box), item->position)->mark = DEAD;
-    find_head(ring_of(box));
+    struct noc_ring_outbox *ring = ring_of(box);
+    uint32_t n = entry_size(item->size), head = ring->head;
+    uint8_t *oldest = ring->bytes + head;
+
+    memmove(oldest + n, oldest, item->position - head);
+    ring->head = head + n;
+    if (ring->cursor <= item->position) {
+        ring->cursor += n; /* what it stands on has moved, or is the one that goes */
+    }
+    box->oldest_id = ring->head < ring->tail ? entry_at(ring, ring->head)->packet_id : 0;
     return NOC_OK;
 }
 
@@ -223,7 +198,6 @@ struct noc_outbox *noc_ring_outbox_init(struct noc_ring_outbox *ring, void *byte
         .release = ring_release,
         .remove = ring_remove,
     };
-
     size_t gap = (0 - (uintptr_t)bytes) % 4;
 
     memset(ring, 0, sizeof *ring);
@@ -231,7 +205,8 @@ struct noc_outbox *noc_ring_outbox_init(struct noc_ring_outbox *ring, void *byte
     if (n > gap) {
         n -= gap;
         ring->bytes = (uint8_t *)bytes + gap;
-        ring->size = (uint32_t)(n > INT32_MAX ? INT32_MAX : n) & ~UINT32_C(3);
+        /* Where an address has four bytes no block has more than that. */
+        ring->size = (uint32_t)(sizeof n > 4 && n > INT32_MAX ? INT32_MAX : n) & ~UINT32_C(3);
     }
     return &ring->box;
 }

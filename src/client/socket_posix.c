@@ -520,7 +520,7 @@ static int socks_connect(struct noc_posix_transport *posix, const struct deadlin
     return read_all(posix, answer, rest, deadline);
 }
 
-/* ---- the four functions ---- */
+/* ---- the functions of a transport ---- */
 
 static void close_posix(struct noc_transport *transport)
 {
@@ -612,11 +612,19 @@ static int write_posix(struct noc_transport *transport, const void *bytes, size_
     return errno == EAGAIN ? 0 : fail_io(posix, errno);
 }
 
+static void wait_posix(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    const struct deadline deadline = deadline_in(timeout_ms);
+
+    (void)wait_for(posix_of(transport)->fd, POLLOUT, &deadline);
+}
+
 struct noc_transport *noc_posix_init(
     struct noc_posix_transport *posix, const struct noc_posix_options *options)
 {
     memset(posix, 0, sizeof(*posix));
-    posix->transport = (struct noc_transport){open_posix, read_posix, write_posix, close_posix};
+    posix->transport =
+        (struct noc_transport){open_posix, read_posix, write_posix, close_posix, wait_posix};
     posix->options = options;
     posix->fd = -1;
     return &posix->transport;

@@ -39,6 +39,14 @@ static int turn_read(struct noc_client *client, struct noc_transport *transport,
     return got;
 }
 
+static bool has_room(struct noc_client *client)
+{
+    size_t n;
+
+    (void)noc_client_room(client, &n);
+    return n > 0;
+}
+
 void noc_client_turn(struct noc_client *client, struct noc_transport *transport,
     uint32_t (*now_ms)(void), uint32_t timeout_ms)
 {
@@ -50,11 +58,19 @@ void noc_client_turn(struct noc_client *client, struct noc_transport *transport,
     }
     written = turn_write(client, transport, now_ms);
     wait_ms = written < 0 ? 0 : noc_client_wait_ms(client, now_ms());
+    wait_ms = wait_ms < timeout_ms ? wait_ms : timeout_ms;
+    if (written == 0 && !has_room(client)) {
+        /* What came waits for what is to go, so only that helps. */
+        if (transport->wait_writable != NULL) {
+            transport->wait_writable(transport, wait_ms);
+        }
+        return;
+    }
     if (written == 0 && wait_ms > TURN_RETRY_MS) {
         wait_ms = TURN_RETRY_MS;
     }
     do {
-        got = turn_read(client, transport, now_ms, wait_ms < timeout_ms ? wait_ms : timeout_ms);
+        got = turn_read(client, transport, now_ms, wait_ms);
         /* Why it takes no more may be said in what has come: a DISCONNECT. */
     } while (written < 0 && got > 0);
     if (written < 0 || got < 0) {

@@ -211,16 +211,19 @@ struct noc_config {
     int mailbox_high;          /* a worker with more mail than this, in KiB begun, is behind */
     bool queue_qos0_messages;
     bool retain_available;
+    int retain_expiry_interval_min; /* 0: never */
     bool set_tcp_nodelay;
     bool allow_duplicate_messages; /* not active yet */
     int sys_interval_s;            /* 0: no $SYS */
 
-    /* Persistence: read, not active yet. */
     bool persistence;
-    char *persistence_location;
-    char *persistence_file;
-    int autosave_interval_s;
-    bool autosave_on_changes;
+    char *persistence_location; /* NULL or empty: the working directory */
+    char *persistence_file;     /* Mosquitto's */
+    int persistence_sync;       /* 0: always, 1: every persistence_sync_ms, 2: never */
+    uint32_t persistence_sync_ms;
+    int persistence_on_error; /* 0: stop, 1: recover, 2: empty */
+    uint64_t persistence_max_size;
+    int64_t persistent_client_expiration_s; /* 0: never */
 
     /* Where every value came from; see noc_config_explain(). Private. */
     struct noc_config_list files;

@@ -33,14 +33,13 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/*
- * The edits (insert, delete, replace, swap neighbours) that lead from a to b,
- * case aside. Both have at most NAME_MAX_BYTES bytes.
- */
-static size_t edit_distance(struct noc_slice a, struct noc_slice b)
+size_t noc_option_distance(struct noc_slice a, struct noc_slice b)
 {
     size_t rows[3][NAME_MAX_BYTES + 1];
 
+    if (a.n > NAME_MAX_BYTES || b.n > NAME_MAX_BYTES) {
+        return SIZE_MAX;
+    }
     for (size_t k = 0; k <= b.n; k++) {
         rows[0][k] = k;
     }
@@ -81,7 +80,7 @@ const struct noc_option *noc_option_nearest(struct noc_slice name)
             name.n >= n + least) {
             continue;
         }
-        distance = edit_distance(name, noc_slice_of(noc_options[i].name));
+        distance = noc_option_distance(name, noc_slice_of(noc_options[i].name));
         if (distance < least) {
             least = distance;
             nearest = &noc_options[i];

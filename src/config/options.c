@@ -65,6 +65,8 @@ static const struct noc_option_word bridge_protocols[] = {
 static const struct noc_option_word bridge_reloads[] = {{"lazy", 0}, {"immediate", 1}, {NULL, 0}};
 static const struct noc_option_word bridge_starts[] = {
     {"automatic", 0}, {"lazy", 1}, {"once", 2}, {NULL, 0}};
+static const struct noc_option_word on_errors[] = {
+    {"stop", 0}, {"recover", 1}, {"empty", 2}, {NULL, 0}};
 static const struct noc_option_word sync_modes[] = {
     {"extra", 0}, {"full", 1}, {"normal", 2}, {"off", 3}, {NULL, 0}};
 
@@ -139,10 +141,10 @@ const struct noc_option noc_options[] = {
         "Users with other kinds of hash can't use it."),
     STRING("auto_id_prefix", SECURITY, 0, NOW, SECURITY(auto_id_prefix), 50, "auto-", "1.3", "TEXT",
         "How a client id begins that the broker makes up."),
-    INT("autosave_interval", GLOBAL, INACTIVE | CLAMP, NOW, GLOBAL(autosave_interval_s), 0, INT_MAX,
-        "1800", "0.5", "SECONDS", "How often the database is saved; 0: at the end only."),
-    BOOL("autosave_on_changes", GLOBAL, INACTIVE, NOW, GLOBAL(autosave_on_changes), "false", "1.0",
-        "Does autosave_interval count changes instead of seconds?"),
+    CUSTOM("autosave_interval", GLOBAL, CLAMP, RESTART, noc_store_autosave, NULL, "0.5", "SECONDS",
+        "Without a meaning here: with persistence true what is acknowledged is stored before."),
+    CUSTOM("autosave_on_changes", GLOBAL, 0, RESTART, noc_store_autosave, NULL, "1.0", "true|false",
+        "Without a meaning here, as autosave_interval."),
     BOOL("check_retain_source", GLOBAL, INACTIVE, RESTART, NOC_NO_FIELD, "true", "1.5",
         "Are the publisher's rights checked again before a retained message is delivered?"),
     STRING("clientid_prefixes", GLOBAL, INACTIVE | GUARD, NOW, NOC_NO_FIELD, 0, NULL, "0.10",
@@ -218,15 +220,35 @@ const struct noc_option noc_options[] = {
     CUSTOM("per_listener_settings", GLOBAL, 0, RESTART, noc_store_per_listener_settings, "false",
         "1.5", "true|false",
         "Do the security options hold for the listener above them only? Comes before them."),
-    BOOL("persistence", GLOBAL, INACTIVE, NOW, GLOBAL(persistence), "false", "0.2",
-        "Are sessions and messages kept over a restart?"),
-    STRING("persistence_file", GLOBAL, INACTIVE, NOW, GLOBAL(persistence_file), 0, "mosquitto.db",
-        "0.6", "NAME", "Name of the database's file."),
-    PATH("persistence_location", GLOBAL, INACTIVE, NOW, GLOBAL(persistence_location), NULL, "0.6",
-        "Folder of the database."),
-    ROW("persistent_client_expiration", GLOBAL, DURATION, INACTIVE, NOW, NOC_NO_FIELD, 0, 0, NULL,
-        NULL, NULL, "1.4", "NUMBER UNIT",
-        "When the session of a client that stays away ends; units are h, d, w, m and y."),
+    BOOL("persistence", GLOBAL, 0, RESTART, GLOBAL(persistence), "false", "0.2",
+        "Are sessions, their messages and retained messages kept over a restart? What is "
+        "acknowledged then survives a crash, in the file noctule.db."),
+    STRING("persistence_file", GLOBAL, 0, RESTART, GLOBAL(persistence_file), 0, "mosquitto.db",
+        "0.6", "NAME",
+        "Name of Mosquitto's database: when it is there and noctule.db is not, it is taken over, "
+        "and "
+        "left as it is."),
+    PATH("persistence_location", GLOBAL, 0, RESTART, GLOBAL(persistence_location), NULL, "0.6",
+        "Folder of the store's file noctule.db; without one the working directory."),
+    SIZE("persistence_max_size", GLOBAL, OWN, RESTART, GLOBAL(persistence_max_size), 0, "0",
+        "Noctule 0.1",
+        "The largest size of the store's file. Past it, and on a full disk, messages that would "
+        "have "
+        "to be stored are refused (MQTT 5) or wait, for half a minute at most. 0: no limit."),
+    WORD("persistence_on_error", GLOBAL, OWN, RESTART, GLOBAL(persistence_on_error), on_errors,
+        "stop", "Noctule 0.1",
+        "What to do about a store that can't be read: stop; recover sets the file aside and goes "
+        "on "
+        "with what is whole in it; empty sets it aside and begins anew."),
+    CUSTOM("persistence_sync", GLOBAL, OWN, RESTART, noc_store_persistence_sync, "always",
+        "Noctule 0.1", "always|interval MILLISECONDS|off",
+        "When is what was written made safe from a power cut? always: before it is acknowledged. "
+        "With interval a power cut may take what was acknowledged in that time, with off anything; "
+        "a crash of the broker alone takes nothing."),
+    ROW("persistent_client_expiration", GLOBAL, DURATION, 0, RESTART,
+        GLOBAL(persistent_client_expiration_s), 0, 0, NULL, NULL, NULL, "1.4", "NUMBER UNIT",
+        "When the session of a client that stays away ends, if it does not say so itself; units "
+        "are h, d, w, m and y."),
     PATH("pid_file", GLOBAL, 0, RESTART, GLOBAL(pid_file), NULL, "1.0",
         "File into which the process id is written."),
     CUSTOM("plugin", GLOBAL, INACTIVE | GUARD | REPEATABLE, RESTART, noc_store_plugin, NULL, "2.0",
@@ -239,9 +261,11 @@ const struct noc_option noc_options[] = {
         "Are QoS 0 messages kept, too, for a session without a connection?"),
     BOOL("retain_available", GLOBAL, 0, NEW, GLOBAL(retain_available), "true", "1.6",
         "May clients publish retained messages?"),
-    INT("retain_expiry_interval", GLOBAL, INACTIVE, NEW, NOC_NO_FIELD, 1, 10000000, NULL, "2.1",
-        "MINUTES", "How often expired retained messages are looked for."),
-    BOOL("retained_persistence", GLOBAL, INACTIVE | ALIAS, NOW, GLOBAL(persistence), "false", "0.2",
+    INT("retain_expiry_interval", GLOBAL, 0, RESTART, GLOBAL(retain_expiry_interval_min), 1,
+        10000000, NULL, "2.1", "MINUTES",
+        "How often expired retained messages are looked for, to free their memory; without it one "
+        "goes when somebody asks for it, or at the next start. Nobody ever gets one."),
+    BOOL("retained_persistence", GLOBAL, ALIAS, RESTART, GLOBAL(persistence), "false", "0.2",
         "The older name of persistence."),
     CUSTOM("retry_interval", GLOBAL, REPEATABLE, RESTART, noc_store_retry_interval, NULL, "0.5",
         "SECONDS", "No longer available; accepted and ignored."),

@@ -98,6 +98,12 @@ const struct noc_option *noc_option_find(struct noc_slice name);
 /* The name nearest to an unknown one, or NULL when none is near enough to be meant. */
 const struct noc_option *noc_option_nearest(struct noc_slice name);
 
+/*
+ * The edits (insert, delete, replace, swap neighbours) that lead from one name to the other, case
+ * aside. SIZE_MAX: one of them is too long to be a name.
+ */
+size_t noc_option_distance(struct noc_slice a, struct noc_slice b);
+
 /* Words for messages and lists: "global", "bool", "at once". */
 const char *noc_option_scope_text(enum noc_option_scope scope);
 const char *noc_option_type_text(enum noc_option_type type);

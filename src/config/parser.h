@@ -205,6 +205,10 @@ int noc_store_port(
     struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value);
 int noc_store_protocol(
     struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value);
+int noc_store_autosave(
+    struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value);
+int noc_store_persistence_sync(
+    struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value);
 int noc_store_retry_interval(
     struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value);
 int noc_store_topic(

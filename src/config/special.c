@@ -428,6 +428,39 @@ int noc_store_message_size_limit(
     return noc_parser_store(parser, option, value);
 }
 
+/* Mosquitto's, for a database that is written as a whole now and then. */
+int noc_store_autosave(
+    struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value)
+{
+    noc_parser_say(parser, NOC_CONFIG_NOTICE,
+        "Note: %s has no effect: with persistence true everything is stored as it happens.",
+        option->name);
+    return NOC_OK;
+}
+
+int noc_store_persistence_sync(
+    struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value)
+{
+    struct noc_config *config = parser->config;
+    struct noc_slice word = noc_slice_cut_word(&value), number = noc_slice_cut_word(&value);
+    int64_t ms = 0;
+
+    if (is_word(word, "always") && number.n == 0) {
+        config->persistence_sync = 0;
+    } else if (is_word(word, "off") && number.n == 0) {
+        config->persistence_sync = 2;
+    } else if (is_word(word, "interval") && noc_number_read(number, &ms) && ms > 0 &&
+               ms <= 3600000) {
+        config->persistence_sync = 1;
+        config->persistence_sync_ms = (uint32_t)ms;
+    } else {
+        noc_parser_say(parser, NOC_CONFIG_ERROR,
+            "%s: use always, interval MILLISECONDS (1 to 3600000) or off.", option->name);
+        return NOC_EINVAL;
+    }
+    return NOC_OK;
+}
+
 int noc_store_retry_interval(
     struct noc_config_parser *parser, const struct noc_option *option, struct noc_slice value)
 {

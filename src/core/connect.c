@@ -20,7 +20,9 @@
 #include "core/alias.h"
 #include "core/deliver.h"
 #include "core/goodbye.h"
+#include "core/journal.h"
 #include "core/mail.h"
+#include "core/receipt.h"
 #include "core/replay.h"
 #include "mqtt/topic.h"
 
@@ -585,8 +587,25 @@ static void log_will(const struct noc_link *link)
     noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(view->will.topic));
 }
 
+/*
+ * The CONNACK of a session that is new or has a will, or in whose place one ended, waits until that is stored: else
+ * a crash could take back what the client was told. Without memory for the wait the link ends.
+ */
+static void close_gate(struct noc_link *link)
+{
+    struct noc_receipt *receipt = noc_receipt_new(link);
+
+    if (receipt == NULL) {
+        noc_link_end_soon(link);
+        return;
+    }
+    noc_journal_await(link->shard, &receipt->here);
+    noc_link_close_gate(link, receipt);
+}
+
 /* Join link and session. The session is new, or goes on. */
-static void attach(struct noc_link *link, struct noc_session *session, bool session_present)
+static void attach(
+    struct noc_link *link, struct noc_session *session, bool session_present, bool must_wait)
 {
     struct noc_shard *shard = link->shard;
 
@@ -603,12 +622,16 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
     if (session_present) {
         noc_session_set_connected(session, true);
     }
+    noc_journal_session(session, must_wait);
     settle_limits(link);
     log_connected(link);
     if (shard->ops->opened != NULL) {
         shard->ops->opened(link);
     }
     log_will(link);
+    if (must_wait) {
+        close_gate(link);
+    }
     accept_client(link, session_present);
     free(link->connect);
     link->connect = NULL;
@@ -624,8 +647,11 @@ static void attach(struct noc_link *link, struct noc_session *session, bool sess
     noc_replay_wake(link);
 }
 
-/* The session to go on with; NULL: memory is out. */
-static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
+/*
+ * The session to go on with; NULL: memory is out. *ret_over: something that was stored is over, the
+ * session or its will.
+ */
+static struct noc_session *session_for(struct noc_link *link, bool *ret_present, bool *ret_over)
 {
     struct noc_shard *shard = link->shard;
     struct noc_home *home = link->connect->home;
@@ -636,6 +662,7 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
         session = noc_session_find(shard, home);
     }
     if (session != NULL && (link->connect->view.clean_start || session->expiry_s == 0)) {
+        *ret_over = session->durable != NULL && session->durable->is_written;
         noc_session_end(session); /* [MQTT-3.1.2-4]; or it was over, but for its will */
         session = NULL;
     }
@@ -646,6 +673,7 @@ static struct noc_session *session_for(struct noc_link *link, bool *ret_present)
     if (session->has_will && session->will_due_ms <= shard->now_ms) {
         noc_session_fire_will(session); /* due, but another worker was behind */
     }
+    *ret_over = session->has_will;
     noc_session_clear_will(session); /* its delay had not passed [MQTT-3.1.3-9] */
     return session;
 }
@@ -675,7 +703,7 @@ void noc_link_arrive(struct noc_link *link)
 {
     struct noc_shard *shard = link->shard;
     struct noc_home *home = link->connect->home;
-    bool is_present = false;
+    bool is_present = false, is_over = false, is_new, has_will;
     struct noc_session *session = noc_session_find(shard, home);
 
     if (is_late(link, session)) {
@@ -689,10 +717,13 @@ void noc_link_arrive(struct noc_link *link)
         noc_link_refuse(link, NOC_RC_SERVER_UNAVAILABLE, NOC_END_REFUSED, "shutting down");
         return;
     }
-    session = session_for(link, &is_present);
+    session = session_for(link, &is_present, &is_over);
+    is_new = session != NULL && session->durable == NULL && expiry_of(&link->connect->view) > 0;
+    has_will = link->connect->view.has_will && expiry_of(&link->connect->view) > 0;
     if (session != NULL) {
         session->listener = link->listener;
-        if (keep_username(session, link) != NOC_OK || keep_will(link, session) != NOC_OK) {
+        if (keep_username(session, link) != NOC_OK || keep_will(link, session) != NOC_OK ||
+            (is_new && noc_journal_open(session) != NOC_OK)) {
             if (!is_present) {
                 noc_session_free(session);
             }
@@ -705,5 +736,6 @@ void noc_link_arrive(struct noc_link *link)
         noc_link_refuse(link, NOC_RC_QUOTA_EXCEEDED, NOC_END_MEMORY, NULL);
         return;
     }
-    attach(link, session, is_present);
+    attach(link, session, is_present,
+        shard->journal != NULL && (is_over || has_will || noc_journal_is_unknown(session)));
 }

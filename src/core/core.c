@@ -9,6 +9,7 @@ int noc_core_init(
 {
     *core = (struct noc_core){.shard_count = shard_count, .seed = seed, .limits = *limits};
     atomic_init(&core->is_memory_short, false);
+    atomic_init(&core->is_store_full, false);
     atomic_init(&core->log_mask, NOC_LOG_DEFAULT);
     core->reclaim = noc_reclaim_new(shard_count);
     if (core->reclaim == NULL) {

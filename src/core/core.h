@@ -28,6 +28,7 @@
 #include <noctule/slice.h>
 
 struct noc_link;
+struct noc_operations;
 struct noc_shard;
 
 /* The Mosquitto release whose defaults and forms are followed. */
@@ -46,6 +47,8 @@ struct noc_limits {
     uint16_t max_inflight_messages; /* per session and direction; 0: none */
     uint64_t max_inflight_bytes;    /* per session, outgoing; 0: none */
     uint16_t max_keepalive_s;       /* 0: none */
+    int64_t absent_expiry_s;        /* of sessions that do not expire by themselves; 0: none */
+    uint32_t retained_sweep_s;      /* expired retained messages are looked for so often; 0: not */
     uint32_t max_output_bytes;      /* per connection, before QoS 0 is dropped */
     uint32_t connect_timeout_ms;    /* until CONNECT is complete */
     uint32_t mailbox_high;          /* weight of a mailbox (mail.h), past which its feeders pause */
@@ -109,6 +112,7 @@ struct noc_core {
 
     /* Any thread. */
     atomic_bool is_memory_short; /* set by whoever watches memory_limit */
+    atomic_bool is_store_full;   /* set by whoever runs the store */
     atomic_uint log_mask;        /* levels of line that are wanted */
 };
 
@@ -171,6 +175,12 @@ struct noc_shard_ops {
      * of the turn, not before. Its session is gone from it.
      */
     void (*close)(struct noc_link *link);
+
+    /*
+     * A batch for the store; it is noc_journal_committed()'s, to be called on this thread, in a later
+     * call. NULL only where no shard has a journal.
+     */
+    void (*store)(struct noc_shard *shard, struct noc_operations *batch);
 
     /* A timer of the glue's own (kind NOC_TIMER_GLUE or above) is due. */
     void (*tick)(struct noc_shard *shard, struct noc_timer *timer);

@@ -23,7 +23,10 @@
 
 #include "base/hash.h"
 #include "core/alias.h"
+#include "core/journal.h"
 #include "core/link.h"
+#include "core/receipt.h"
+#include "core/replay.h"
 
 /* ---- dropping ---- */
 
@@ -252,13 +255,22 @@ static int send_publish(
 
 /* ---- window and queue ---- */
 
+static bool ids_are_free(const struct noc_session *session)
+{
+    uint64_t next = session->queue.count > 0 ? noc_ring_at(&session->queue, 0)->sequence
+                                             : session->next_sequence;
+
+    return session->window.count == 0 ||
+           next - noc_ring_at(&session->window, 0)->sequence < NOC_WINDOW_SPAN;
+}
+
 bool noc_session_has_window(const struct noc_session *session)
 {
     uint64_t most = session->shard->core->limits.max_inflight_bytes;
 
     return session->link != NULL && !noc_link_is_failing(session->link) &&
            session->again_count == 0 && session->open_count < session->link->window_max &&
-           session->window.count < 65000 &&
+           ids_are_free(session) &&
            (most == 0 || session->open_count == 0 || session->window_bytes < most);
 }
 
@@ -290,11 +302,11 @@ static void count_held(struct noc_session *session, int messages, int64_t bytes)
 }
 
 /*
- * Give the message the next packet id and send it. The session keeps it for
- * redelivery only if it outlives the connection. NOC_ENOMEM: nothing happened.
+ * Send the message under the packet id of its sequence number. The session keeps it for
+ * redelivery only if it outlives the connection. *ret_entry: its place. NOC_ENOMEM: nothing happened.
  */
-static int send_in_window(
-    struct noc_session *session, struct noc_publication *publication, struct sending *sending)
+static int send_in_window(struct noc_session *session, struct noc_publication *publication,
+    struct sending *sending, uint64_t sequence, struct noc_outgoing **ret_entry)
 {
     struct noc_outgoing *entry;
     bool is_kept = noc_session_is_durable(session);
@@ -307,7 +319,7 @@ static int send_in_window(
     if (entry == NULL) {
         return NOC_ENOMEM;
     }
-    sending->packet_id = session->next_id;
+    sending->packet_id = noc_packet_id(sequence);
     err = is_kept ? copy_ids(&entry->ids, sending->ids, sending->id_count) : NOC_OK;
     if (err == NOC_OK) {
         err = send_publish(session->link, publication, sending);
@@ -317,6 +329,7 @@ static int send_in_window(
         session->window.count--;
         return err;
     }
+    entry->sequence = sequence;
     entry->qos = sending->qos;
     entry->retain = sending->retain;
     entry->state = sending->qos == 1 ? NOC_OUT_WAIT_PUBACK : NOC_OUT_WAIT_PUBREC;
@@ -324,11 +337,42 @@ static int send_in_window(
     if (is_kept) {
         entry->message = noc_message_ref(publication->message);
     }
-    session->next_id = session->next_id == UINT16_MAX ? 1 : (uint16_t)(session->next_id + 1);
     session->open_count++;
     session->window_bytes += entry->payload_n;
     count_held(session, 1, entry->payload_n);
+    *ret_entry = entry;
     return NOC_OK;
+}
+
+/*
+ * Is there a number for one more message? Past half of them they begin anew as soon as none is in use, with
+ * the packet id that is next.
+ */
+static bool has_number(struct noc_session *session)
+{
+    if (NOC_UNLIKELY(session->next_sequence > NOC_SEQUENCE_MAX / 2) && session->window.count == 0 &&
+        session->queue.count == 0) {
+        session->next_sequence %= 65535;
+        noc_journal_renumbered(session);
+    }
+    return session->next_sequence <= NOC_SEQUENCE_MAX;
+}
+
+/* A message that is new to the session, with nothing before it in the queue. */
+static void send_new(
+    struct noc_session *session, struct noc_publication *publication, struct sending *sending)
+{
+    struct noc_outgoing *entry;
+    int err = has_number(session)
+                  ? send_in_window(session, publication, sending, session->next_sequence, &entry)
+                  : NOC_ENOMEM;
+
+    if (err == NOC_OK) {
+        session->next_sequence++;
+        noc_journal_put(session, entry, publication);
+    } else if (err == NOC_ENOMEM) {
+        drop(session);
+    }
 }
 
 static void enqueue(
@@ -340,7 +384,7 @@ static void enqueue(
 
     if ((limits->max_queued_messages > 0 && session->queue.count >= limits->max_queued_messages) ||
         (limits->max_queued_bytes > 0 && session->queue_bytes + n > limits->max_queued_bytes) ||
-        noc_publication_message(publication) == NULL) {
+        !has_number(session) || noc_publication_message(publication) == NULL) {
         drop(session);
         return;
     }
@@ -355,12 +399,23 @@ static void enqueue(
         return;
     }
     entry->message = noc_message_ref(publication->message);
+    entry->sequence = session->next_sequence++;
     entry->payload_n = (uint32_t)n;
     entry->qos = sending->qos;
     entry->retain = sending->retain;
     session->queue_bytes += n;
     session->queued_qos0 += sending->qos == 0;
     count_held(session, 1, (int64_t)n);
+    noc_journal_put(session, entry, publication);
+}
+
+/*
+ * A message of QoS 2 is sent only when it is stored: a client that has it under a packet id which a
+ * crash made us forget would take the next one with that id for the same.
+ */
+static bool must_be_stored_first(const struct noc_session *session, uint8_t qos)
+{
+    return qos == 2 && noc_journal_keeps(session);
 }
 
 void noc_session_deliver(struct noc_session *session, struct noc_publication *publication,
@@ -381,8 +436,8 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
             } else if (shard->core->limits.queue_qos0) {
                 enqueue(session, publication, &sending);
             }
-        } else if (session->queued_qos0 > 0) {
-            enqueue(session, publication, &sending); /* behind those [MQTT-4.6.0-6] */
+        } else if (session->queued_qos0 > 0 || publication->release != NULL) {
+            enqueue(session, publication, &sending); /* behind those [MQTT-4.6.0-6], or held */
         } else if (noc_link_is_failing(link) ||
                    link->out.bytes >= shard->core->limits.max_output_bytes ||
                    send_publish(link, publication, &sending) == NOC_ENOMEM) {
@@ -391,10 +446,9 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
         return;
     }
     if (session->queue.count == 0 && noc_session_has_window(session) &&
-        link->out.bytes < shard->core->limits.max_output_bytes) {
-        if (send_in_window(session, publication, &sending) == NOC_ENOMEM) {
-            drop(session);
-        }
+        link->out.bytes < shard->core->limits.max_output_bytes &&
+        !must_be_stored_first(session, qos) && publication->release == NULL) {
+        send_new(session, publication, &sending);
         return;
     }
     enqueue(session, publication, &sending);
@@ -404,14 +458,15 @@ void noc_session_replay(
     struct noc_session *session, struct noc_publication *publication, uint8_t qos, uint32_t id)
 {
     struct sending sending = {.qos = qos, .retain = true, .ids = &id, .id_count = id != 0};
-    int err;
 
     if (!noc_session_may_read(session, publication->parts.topic)) {
         return;
     }
-    err = qos == 0 ? send_publish(session->link, publication, &sending)
-                   : send_in_window(session, publication, &sending);
-    if (err == NOC_ENOMEM) {
+    if (qos > 0 && (session->queue.count > 0 || must_be_stored_first(session, qos))) {
+        enqueue(session, publication, &sending); /* the window is in the order of numbers */
+    } else if (qos > 0) {
+        send_new(session, publication, &sending);
+    } else if (send_publish(session->link, publication, &sending) == NOC_ENOMEM) {
         drop(session);
     }
 }
@@ -431,6 +486,7 @@ static struct noc_outgoing dequeue(struct noc_session *session)
 /* The entry's flow is over. */
 static void finish(struct noc_session *session, struct noc_outgoing *entry)
 {
+    noc_journal_finished(session, entry);
     count_held(session, -1, -(int64_t)entry->payload_n);
     session->window_bytes -= entry->payload_n;
     session->open_count--;
@@ -451,14 +507,6 @@ void noc_session_complete(struct noc_session *session, struct noc_outgoing *entr
 {
     finish(session, entry);
     drop_holes(session);
-}
-
-/* The packet id of an entry: ids rise by one from the head on. */
-static uint16_t id_at(const struct noc_session *session, uint32_t at)
-{
-    uint32_t first = (session->next_id + 65534u - session->window.count) % 65535u;
-
-    return (uint16_t)((first + at) % 65535u + 1);
 }
 
 /*
@@ -487,7 +535,7 @@ static void send_again(struct noc_session *session)
         sending = (struct sending){.qos = entry->qos,
             .retain = entry->retain,
             .dup = true, /* [MQTT-3.3.1-1] */
-            .packet_id = id_at(session, i),
+            .packet_id = noc_packet_id(entry->sequence),
             .ids = ids_of(&entry->ids),
             .id_count = entry->ids.count};
         err = send_publish(link, &publication, &sending);
@@ -503,6 +551,33 @@ static void send_again(struct noc_session *session)
     drop_holes(session);
 }
 
+/* Send the head of the queue; it is gone from there, whatever becomes of it. */
+static void send_head(struct noc_session *session)
+{
+    struct noc_outgoing entry = dequeue(session), *sent = NULL;
+    struct noc_publication publication = {
+        .parts = noc_message_parts(entry.message), .message = entry.message};
+    struct sending sending = {.qos = entry.qos,
+        .retain = entry.retain,
+        .ids = ids_of(&entry.ids),
+        .id_count = entry.ids.count};
+    int err = !noc_session_may_read(session, publication.parts.topic) ? NOC_EDENIED
+              : entry.qos == 0
+                  ? send_publish(session->link, &publication, &sending)
+                  : send_in_window(session, &publication, &sending, entry.sequence, &sent);
+
+    if (err == NOC_ENOMEM) {
+        drop(session);
+    }
+    if (sent != NULL) {
+        sent->kept = entry.kept;
+        sent->part = entry.part;
+    } else {
+        noc_journal_finished(session, &entry);
+    }
+    noc_outgoing_done(&entry);
+}
+
 void noc_session_pump(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
@@ -515,33 +590,28 @@ void noc_session_pump(struct noc_session *session)
     }
     while (session->queue.count > 0 &&
            session->link->out.bytes < shard->core->limits.max_output_bytes) {
-        struct noc_outgoing *head = noc_ring_at(&session->queue, 0);
-        struct noc_publication publication;
-        struct noc_outgoing entry;
-        struct sending sending;
-        int err;
+        const struct noc_outgoing *head = noc_ring_at(&session->queue, 0);
 
         if (head->qos > 0 && !noc_session_has_window(session)) {
             return;
         }
-        entry = dequeue(session);
-        publication = (struct noc_publication){
-            .parts = noc_message_parts(entry.message), .message = entry.message};
-        sending = (struct sending){.qos = entry.qos,
-            .retain = entry.retain,
-            .ids = ids_of(&entry.ids),
-            .id_count = entry.ids.count};
-        err = !noc_session_may_read(session, publication.parts.topic) ? NOC_EDENIED
-              : entry.qos == 0 ? send_publish(session->link, &publication, &sending)
-                               : send_in_window(session, &publication, &sending);
-        if (err == NOC_ENOMEM) {
-            drop(session);
+        if (head->kept == NOC_KEPT_HELD ||
+            (must_be_stored_first(session, head->qos) && head->kept != NOC_KEPT_SAFE)) {
+            return;
         }
-        noc_outgoing_done(&entry);
+        send_head(session);
     }
     if (session->queue.count == 0 &&
         session->link->out.bytes <= shard->core->limits.max_output_bytes / 2) {
         drops_are_over(session);
+    }
+}
+
+void noc_session_go_on(struct noc_session *session)
+{
+    noc_session_pump(session);
+    if (session->link != NULL) {
+        noc_replay_wake(session->link);
     }
 }
 
@@ -557,8 +627,8 @@ void noc_session_redeliver(struct noc_session *session)
             uint8_t packet[8];
 
             noc_link_send(session->link, packet,
-                noc_ack_encode(session->link->version, NOC_PUBREL, id_at(session, i), 0, packet,
-                    sizeof packet));
+                noc_ack_encode(session->link->version, NOC_PUBREL, noc_packet_id(entry->sequence),
+                    0, packet, sizeof packet));
         }
     }
     noc_session_pump(session);
@@ -571,6 +641,7 @@ uint32_t noc_session_trim(struct noc_session *session)
     for (uint32_t i = 0; i < most; i++) {
         struct noc_outgoing entry = dequeue(session);
 
+        noc_journal_finished(session, &entry);
         noc_outgoing_done(&entry);
         drop(session);
     }
@@ -585,6 +656,7 @@ void noc_session_drop_messages(struct noc_session *session)
     while (session->queue.count > 0) {
         struct noc_outgoing entry = dequeue(session);
 
+        noc_part_release(session->shard, entry.part);
         noc_outgoing_done(&entry);
     }
     while (session->window.count > 0) {
@@ -592,6 +664,7 @@ void noc_session_drop_messages(struct noc_session *session)
 
         if (entry->state != NOC_OUT_DONE) {
             count_held(session, -1, -(int64_t)entry->payload_n);
+            noc_part_release(session->shard, entry->part);
         }
         noc_outgoing_done(entry);
         noc_ring_drop_head(&session->window);

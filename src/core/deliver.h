@@ -35,6 +35,9 @@ void noc_route_or_drop(struct noc_shard *shard, struct noc_publication *publicat
 /* Would anybody get a message with this topic? (For the reason code of PUBREC.) */
 bool noc_route_has_takers(struct noc_shard *shard, struct noc_slice topic);
 
+/* Would a session get it whose messages are kept? */
+bool noc_route_has_keepers(struct noc_shard *shard, struct noc_slice topic);
+
 /* Deliver to this shard's plain subscriptions on the nodes; once per session. */
 void noc_deliver(struct noc_shard *shard, struct noc_publication *publication,
     struct noc_node *const *nodes, unsigned node_count);
@@ -64,6 +67,9 @@ bool noc_session_may_read(struct noc_session *session, struct noc_slice topic);
 /* Has the session room for one more QoS >= 1 message in flight? */
 bool noc_session_has_window(const struct noc_session *session);
 
+/* Send the PUBREL of an entry whose PUBREC has come. */
+void noc_flow_release(struct noc_link *link, const struct noc_outgoing *entry);
+
 /* The client has acknowledged the entry for good: it goes, and so do holes at the head. */
 void noc_session_complete(struct noc_session *session, struct noc_outgoing *entry);
 
@@ -76,6 +82,9 @@ static inline void noc_session_sent_again(struct noc_session *session, struct no
 
 /* Send again what is due, then from the queue, while the window and the output have room. */
 void noc_session_pump(struct noc_session *session);
+
+/* What it waited for is stored: the same, and its replays. */
+void noc_session_go_on(struct noc_session *session);
 
 /* A connection has come to a session that was there: send in-flight messages again, then pump. */
 void noc_session_redeliver(struct noc_session *session);

@@ -6,19 +6,32 @@
  *   WAIT_PUBACK --PUBACK--> DONE
  *   WAIT_PUBREC --PUBREC--> WAIT_PUBCOMP --PUBCOMP--> DONE
  *               --PUBREC with an error---------------> DONE
+ *
+ * Of a session that is kept the PUBREC is stored before the PUBREL is sent (journal.h):
+ * WAIT_RECORD and RECORDING stand in between.
  */
 #include "core/deliver.h"
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/replay.h"
 
 /* The entry of a packet id, or NULL. */
 static struct noc_outgoing *find(const struct noc_session *session, uint16_t packet_id)
 {
-    /* Ids run from 1 to 65535 and rise by one: the head's id is count behind the next. */
-    uint32_t first = (session->next_id + 65534u - session->window.count) % 65535u + 1;
-    uint32_t at = (packet_id + 65535u - first) % 65535u;
+    const struct noc_ring *window = &session->window;
+    uint64_t first;
+    uint32_t at;
 
-    return packet_id == 0 || at >= session->window.count ? NULL : noc_ring_at(&session->window, at);
+    if (window->count == 0 || packet_id == 0) {
+        return NULL;
+    }
+    /* The one sequence number with this id, from the head's on. */
+    first = noc_ring_at(window, 0)->sequence;
+    first += (packet_id + 65535u - noc_packet_id(first)) % 65535u;
+    at = noc_ring_find(window, first);
+    return at == window->count || noc_ring_at(window, at)->sequence != first
+               ? NULL
+               : noc_ring_at(window, at);
 }
 
 /* The flow is over: the window has room for the next one. */
@@ -41,8 +54,7 @@ static void send_pubrel(struct noc_link *link, uint16_t packet_id, uint8_t reaso
 
 static void on_pubrec(struct noc_link *link, struct noc_outgoing *entry, const struct noc_ack *ack)
 {
-    if (entry == NULL ||
-        (entry->state != NOC_OUT_WAIT_PUBREC && entry->state != NOC_OUT_WAIT_PUBCOMP)) {
+    if (entry == NULL || entry->state < NOC_OUT_WAIT_PUBREC) {
         send_pubrel(link, ack->packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
         return;
     }
@@ -54,8 +66,16 @@ static void on_pubrec(struct noc_link *link, struct noc_outgoing *entry, const s
         noc_session_sent_again(link->session, entry); /* never sent again [MQTT-4.3.3-6] */
         noc_outgoing_done(entry);
         entry->state = NOC_OUT_WAIT_PUBCOMP;
+        noc_journal_received(link->session, entry);
     }
-    send_pubrel(link, ack->packet_id, NOC_RC_SUCCESS);
+    if (entry->state == NOC_OUT_WAIT_PUBCOMP) { /* else the store must know first */
+        noc_flow_release(link, entry);
+    }
+}
+
+void noc_flow_release(struct noc_link *link, const struct noc_outgoing *entry)
+{
+    send_pubrel(link, noc_packet_id(entry->sequence), NOC_RC_SUCCESS);
 }
 
 static void unexpected(struct noc_link *link, const char *what, uint16_t packet_id)

@@ -12,11 +12,16 @@
 #include "core/alias.h"
 #include "core/deliver.h"
 #include "core/goodbye.h"
+#include "core/journal.h"
 #include "core/mail.h"
+#include "core/receipt.h"
 #include "core/replay.h"
 
 /* What a stranger may leave undecoded while memory is short: a common CONNECT in two pieces. */
 #define STRANGER_SHORT_MAX 1024u
+
+/* How long a client of 3.1.1, which can't be told, waits for space in the store. */
+#define SPACE_WAIT_MS 30000u
 
 /* ---- life ---- */
 
@@ -28,6 +33,8 @@ void noc_link_init(struct noc_link *link)
     noc_list_init(&link->replaying);
     noc_list_init(&link->paused);
     noc_list_init(&link->failing);
+    noc_list_init(&link->receipts);
+    noc_list_init(&link->gates);
     noc_list_init(&link->link_in_shard);
     noc_list_append(&shard->links, &link->link_in_shard);
     noc_timer_init(&link->timer, NOC_TIMER_LINK);
@@ -60,6 +67,7 @@ static void leave_shard(struct noc_link *link)
 void noc_link_done(struct noc_link *link)
 {
     leave_shard(link);
+    noc_link_forget_receipts(link);
     noc_alias_done(link);
     noc_outq_reset(&link->out, &link->shard->blocks);
     free(link->partial);
@@ -90,11 +98,7 @@ void noc_link_mark_dirty(struct noc_link *link)
     }
 }
 
-/*
- * End the link when this turn's work is done: whoever calls may be in the middle of
- * something that needs link and session.
- */
-static void end_soon(struct noc_link *link)
+void noc_link_end_soon(struct noc_link *link)
 {
     if (!noc_list_is_linked(&link->failing) && link->state != NOC_LINK_CLOSING) {
         noc_list_append(&link->shard->failing, &link->failing);
@@ -128,12 +132,12 @@ void noc_link_send(struct noc_link *link, const uint8_t *bytes, size_t n)
     }
     if (!noc_link_takes(link, n)) {
         link->is_answer_too_large = true;
-        end_soon(link);
+        noc_link_end_soon(link);
         return;
     }
     at = noc_outq_reserve(&link->out, &shard->blocks, n);
     if (at == NULL) {
-        end_soon(link);
+        noc_link_end_soon(link);
         return;
     }
     memcpy(at, bytes, n);
@@ -150,7 +154,7 @@ void noc_link_commit_answer(struct noc_link *link, size_t n)
     if (link->is_blocked) {
         link->answers_n += (uint32_t)n;
         if (link->answers_n > shard->core->limits.max_output_bytes) {
-            end_soon(link);
+            noc_link_end_soon(link);
         }
     }
 }
@@ -190,7 +194,11 @@ void noc_link_tick(struct noc_link *link)
         out_of_time(link);
         return;
     }
-    if (link->keepalive_s == 0) {
+    if (link->is_paused_for_space && shard->now_ms - link->paused_ms >= SPACE_WAIT_MS) {
+        noc_link_end(link, NOC_END_MEMORY, "there is no space to store what it sends");
+        return;
+    }
+    if (link->keepalive_s == 0 && !link->is_paused_for_space) {
         return;
     }
     if (link->is_paused) {
@@ -246,6 +254,48 @@ static void check_work(struct noc_link *link)
         shard->work - shard->work_before > NOC_WORK_LITTLE && link->state == NOC_LINK_OPEN &&
         !link->is_paused) {
         pause(link, shard->number);
+    }
+}
+
+/* Too many of its answers wait for the store: it does, too. */
+static void check_receipts(struct noc_link *link)
+{
+    if (NOC_UNLIKELY(link->receipt_count >= NOC_RECEIPTS_MAX) && link->state == NOC_LINK_OPEN &&
+        !link->is_paused) {
+        pause(link, link->shard->number);
+        noc_list_remove(&link->paused);
+        noc_list_append(&link->shard->unanswered, &link->paused);
+        link->is_paused_for_receipts = true;
+    }
+}
+
+void noc_link_go_on_after_receipts(struct noc_link *link)
+{
+    if (link->is_paused_for_receipts && link->receipt_count <= NOC_RECEIPTS_MAX / 2) {
+        link->is_paused_for_receipts = false;
+        noc_list_remove(&link->paused);
+        noc_list_append(&link->shard->held, &link->paused);
+    }
+}
+
+void noc_link_wait_for_space(struct noc_link *link)
+{
+    struct noc_shard *shard = link->shard;
+
+    pause(link, shard->number);
+    noc_list_remove(&link->paused);
+    noc_list_append(&shard->spaceless, &link->paused);
+    link->is_paused_for_space = true;
+    noc_timer_set(&shard->timers, &link->timer, shard->now_ms + 1000);
+}
+
+void noc_link_go_on_with_space(struct noc_shard *shard)
+{
+    struct noc_list *at;
+
+    while (!noc_shard_is_store_full(shard) && (at = noc_list_take(&shard->spaceless)) != NULL) {
+        NOC_CONTAINER(at, struct noc_link, paused)->is_paused_for_space = false;
+        noc_list_append(&shard->held, at);
     }
 }
 
@@ -355,6 +405,7 @@ static void on_disconnect(struct noc_link *link, struct noc_slice body)
     if (disconnect.reason == NOC_RC_SUCCESS) {
         noc_session_clear_will(session); /* [MQTT-3.14.4-3] */
     }
+    noc_journal_session(session, true);
     noc_link_end(link, NOC_END_DISCONNECT, NULL);
 }
 
@@ -503,10 +554,15 @@ static size_t decode(struct noc_link *link, const uint8_t *bytes, size_t n, size
         }
         at += whole;
         dispatch(link, &header, bytes + at - header.remaining);
+        if (NOC_UNLIKELY(link->is_paused_for_space)) {
+            noc_shard_count(link->shard, NOC_COUNT_PACKETS_RECEIVED, -1);
+            return at - whole; /* once more, when there is space */
+        }
         if (link->shard->fed != 0) {
             check_fed(link);
         }
         check_work(link);
+        check_receipts(link);
     }
     return at;
 }
@@ -691,6 +747,7 @@ void noc_link_end(struct noc_link *link, enum noc_end end, const char *text)
     leave_shard(link);
     noc_list_append(&shard->links, &link->link_in_shard);
     drop_partial(link);
+    noc_link_forget_receipts(link);
     if (session != NULL) {
         link->session = NULL;
         session->link = NULL;

@@ -76,17 +76,22 @@ struct noc_link {
     bool is_told_by_glue;      /* the glue's: it logs itself how this ends before the CONNECT */
 
     struct noc_list link_in_shard, dirty, replaying, paused, failing;
+    struct noc_list receipts;    /* answers that wait: see receipt.h */
+    struct noc_list gates;       /* the receipt that the output waits for */
     struct noc_session *session; /* OPEN */
     struct noc_outq out;
     uint8_t state;   /* enum noc_link_state */
     uint8_t version; /* 0 before CONNECT */
     uint8_t refusal; /* the reason that the CONNACK refused it for; 0: none */
     bool is_bridge;
-    bool is_judged_at_once;   /* it was judged within noc_link_feed() */
-    bool is_paused;           /* waits for another worker's mailbox, or for its next turn */
-    bool is_goodbye_sent;     /* DISCONNECT went out */
-    bool is_answer_too_large; /* an answer is more than the client takes: it ends */
-    uint8_t paused_for;       /* that worker; this one: its next turn */
+    bool is_judged_at_once;      /* it was judged within noc_link_feed() */
+    bool is_paused;              /* waits for another worker's mailbox, or for its next turn */
+    bool is_paused_for_receipts; /* in shard->unanswered */
+    bool is_paused_for_space;    /* in shard->spaceless */
+    bool is_gated;               /* nothing goes out until the CONNACK may */
+    bool is_goodbye_sent;        /* DISCONNECT went out */
+    bool is_answer_too_large;    /* an answer is more than the client takes: it ends */
+    uint8_t paused_for;          /* that worker; this one: its next turn */
     uint16_t keepalive_s;
     uint16_t window_max;  /* outgoing QoS >= 1 at once */
     uint16_t receive_max; /* incoming QoS 2 at once; as announced */
@@ -97,6 +102,8 @@ struct noc_link {
     uint64_t connected_ms;
     uint64_t ticket;                     /* AUTH */
     uint64_t denied_until_ms;            /* before this a denied publish is not logged again */
+    uint32_t receipt_count;              /* of receipts */
+    uint32_t reasons_waiting;            /* of these, SUBACK and UNSUBACK */
     uint32_t answers_n;                  /* bytes of answers since the socket took no more */
     uint32_t denied;                     /* denied ones since then */
     struct noc_pending_connect *connect; /* AUTH, MOVING */
@@ -149,6 +156,23 @@ static inline bool noc_link_is_failing(const struct noc_link *link)
 
 /* End the links that could not be answered in this turn. */
 void noc_link_end_failing(struct noc_shard *shard);
+
+/*
+ * End the link when this turn's work is done: whoever calls may be in the middle of
+ * something that needs link and session.
+ */
+void noc_link_end_soon(struct noc_link *link);
+
+/* It was paused as too many of its answers waited, and now fewer do: it goes on. */
+void noc_link_go_on_after_receipts(struct noc_link *link);
+
+/*
+ * The store has no space for the packet that is worked off, and the client can't be told: the packet
+ * is put back, and nothing is decoded until there is space. After 30 s the link ends. The second: whoever waited
+ * goes on, if there is.
+ */
+void noc_link_wait_for_space(struct noc_link *link);
+void noc_link_go_on_with_space(struct noc_shard *shard);
 
 /* Its timer fired. */
 void noc_link_tick(struct noc_link *link);

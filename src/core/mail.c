@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "core/deliver.h"
+#include "core/journal.h"
 #include "core/link.h"
+#include "core/receipt.h"
+#include "core/release.h"
 
 /* A message whose parts are no larger than this travels copied, unless it is built already. */
 #define INLINE_MAX 1024u
@@ -110,13 +113,15 @@ static struct noc_record *add_message(struct noc_shard *shard, unsigned to,
 }
 
 /* Fill in the message of a record; data is where its parts go. */
-static void put_message(
-    struct noc_record_message *what, uint8_t *data, struct noc_publication *publication)
+static void put_message(struct noc_record_message *what, uint8_t *data,
+    struct noc_publication *publication, struct noc_part *part, struct noc_release *release)
 {
     const struct noc_message_parts *parts = &publication->parts;
 
     *what = (struct noc_record_message){
         .message = noc_message_ref(publication->message),
+        .part = part,
+        .release = release,
         .expires_ms = parts->expires_ms,
         .publisher_number = parts->publisher_number,
         .topic_n = (uint32_t)parts->topic.n,
@@ -140,7 +145,7 @@ static void put_message(
 }
 
 int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
-    struct noc_node *const *nodes, unsigned node_count)
+    struct noc_part *part, struct noc_node *const *nodes, unsigned node_count)
 {
     size_t nodes_n = node_count * sizeof *nodes;
     struct noc_record *record = add_message(shard, to, NOC_RECORD_PUBLISH, nodes_n, publication);
@@ -152,13 +157,13 @@ int noc_mail_publish(struct noc_shard *shard, unsigned to, struct noc_publicatio
     data = (uint8_t *)(record + 1);
     memcpy(data, nodes, nodes_n);
     record->as.publish.node_count = node_count;
-    put_message(&record->as.publish.what, data + nodes_n, publication);
+    put_message(&record->as.publish.what, data + nodes_n, publication, part, publication->release);
     return NOC_OK;
 }
 
 int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication *publication,
-    struct noc_node *node, struct noc_group *group, const struct noc_member *member, uint32_t start,
-    uint32_t attempt)
+    struct noc_part *part, struct noc_node *node, struct noc_group *group,
+    const struct noc_member *member, uint32_t start, uint32_t attempt)
 {
     struct noc_record *record = add_message(shard, to, NOC_RECORD_SHARED, 0, publication);
 
@@ -171,7 +176,19 @@ int noc_mail_shared(struct noc_shard *shard, unsigned to, struct noc_publication
     record->as.shared.start = start;
     record->as.shared.attempt = attempt;
     record->as.shared.was_connected = member->is_connected;
-    put_message(&record->as.shared.what, (uint8_t *)(record + 1), publication);
+    put_message(
+        &record->as.shared.what, (uint8_t *)(record + 1), publication, part, publication->release);
+    return NOC_OK;
+}
+
+int noc_mail_part(struct noc_shard *shard, struct noc_part *part)
+{
+    struct noc_record *record = add(shard, part->home, NOC_RECORD_PART, 0, 0);
+
+    if (record == NULL) {
+        return NOC_ENOMEM;
+    }
+    record->as.part = part;
     return NOC_OK;
 }
 
@@ -316,6 +333,7 @@ static void tell_waiting(struct noc_shard *shard)
 
 static void work_off_backlog(struct noc_shard *shard)
 {
+    noc_part_post_late(shard);
     if (shard->resume_owed != 0) {
         tell_waiting(shard);
     }
@@ -370,7 +388,8 @@ int noc_shard_call_mt(struct noc_core *core, unsigned worker, noc_shard_call_fn 
 /* The publication of a record, which keeps its storage. */
 static struct noc_publication open_message(const struct noc_record_message *what, const char *data)
 {
-    struct noc_publication publication = {.message = what->message};
+    struct noc_publication publication = {
+        .message = what->message, .part = what->part, .release = what->release, .is_by_mail = true};
 
     if (what->message != NULL) {
         publication.parts = noc_message_parts(what->message);
@@ -402,6 +421,24 @@ static void resume_paused(struct noc_shard *shard, unsigned worker)
     }
 }
 
+/* Mail under a release stays until there is room for the end of this worker's part of it. */
+static bool can_work_off(struct noc_shard *shard, const struct noc_record *record)
+{
+    bool is_released = (record->kind == NOC_RECORD_PUBLISH && record->as.publish.what.release) ||
+                       (record->kind == NOC_RECORD_SHARED && record->as.shared.what.release);
+
+    return !is_released || noc_journal_reserve(shard) == NOC_OK;
+}
+
+/* All that this worker makes of a publication has been made. */
+static void settle_publication(struct noc_shard *shard, const struct noc_publication *publication)
+{
+    noc_part_release(shard, publication->part);
+    if (publication->release != NULL) {
+        noc_release_close(shard, publication->release);
+    }
+}
+
 static void work_off(struct noc_shard *shard, struct noc_record *record)
 {
     struct noc_node *const *nodes = (struct noc_node *const *)(void *)(record + 1);
@@ -412,11 +449,13 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         publication = open_message(
             &record->as.publish.what, (const char *)(nodes + record->as.publish.node_count));
         noc_deliver(shard, &publication, nodes, record->as.publish.node_count);
+        settle_publication(shard, &publication);
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_SHARED:
         publication = open_message(&record->as.shared.what, (const char *)(record + 1));
         noc_deliver_shared_mail(shard, &publication, record);
+        settle_publication(shard, &publication); /* unless it has gone on to another worker */
         noc_publication_done(&publication);
         break;
     case NOC_RECORD_ADOPT:
@@ -428,6 +467,9 @@ static void work_off(struct noc_shard *shard, struct noc_record *record)
         break;
     case NOC_RECORD_RESUME:
         resume_paused(shard, record->as.resume);
+        break;
+    case NOC_RECORD_PART:
+        noc_part_returned(shard, record->as.part);
         break;
     case NOC_RECORD_CALL:
         record->as.call.function(shard, record->as.call.argument);
@@ -470,7 +512,8 @@ void noc_mail_drain(struct noc_shard *shard)
             struct noc_record *record =
                 (struct noc_record *)(void *)(batch->data + shard->current_at);
 
-            if (records++ >= NOC_DRAIN_MAX || shard->work > NOC_WORK_MAX) {
+            if (records++ >= NOC_DRAIN_MAX || shard->work > NOC_WORK_MAX ||
+                !can_work_off(shard, record)) {
                 return;
             }
             shard->current_at += record->size;
@@ -502,6 +545,7 @@ static void drop_record(struct noc_shard *shard, struct noc_record *record)
     case NOC_RECORD_CALL:
         record->as.call.function(NULL, record->as.call.argument);
         break;
+    case NOC_RECORD_PART:
     case NOC_RECORD_RESUME:
         break;
     }

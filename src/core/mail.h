@@ -28,6 +28,7 @@ enum noc_record_kind {
     NOC_RECORD_ADOPT,       /* a link comes to you */
     NOC_RECORD_RETIRE,      /* a node or group that no later mail names */
     NOC_RECORD_RESUME,      /* my mailbox is below low water again */
+    NOC_RECORD_PART,        /* a part of a receipt of yours is released */
     NOC_RECORD_CALL,        /* run this */
 };
 
@@ -41,6 +42,8 @@ struct noc_batch {
 /* A message on its way: built, or its parts behind the record. */
 struct noc_record_message {
     struct noc_message *message; /* counted; NULL: the parts follow */
+    struct noc_part *part;       /* to be released when it is safe there; NULL: nobody waits */
+    struct noc_release *release; /* under which it is to be stored; NULL: none */
     uint64_t expires_ms, publisher_number;
     uint32_t topic_n, props_n, payload_n;
     uint8_t qos;
@@ -68,6 +71,7 @@ struct noc_record {
             struct noc_home *home;
         } adopt;
         struct noc_retire *retire;
+        struct noc_part *part;
         unsigned resume; /* the worker that is below low water */
         struct {
             noc_shard_call_fn *function;
@@ -81,18 +85,29 @@ struct noc_record {
 struct noc_publication {
     struct noc_message_parts parts;
     struct noc_message *message; /* NULL until somebody needs it; owned */
+    struct noc_link *asker;      /* whose answer waits until it is safe; NULL: nobody's */
+    struct noc_receipt
+        *receipt;          /* of the asker, made when there is something to wait for; its own */
+    struct noc_part *part; /* what is made of it here waits with this; NULL: nobody waits */
+    struct noc_release *release; /* what is made of it is stored under this; NULL: by itself */
+    bool is_by_mail;             /* part and release came with it from another worker */
 };
 
 /* The built message, borrowed from the publication, or NULL when memory is out. */
 struct noc_message *noc_publication_message(struct noc_publication *publication);
 void noc_publication_done(struct noc_publication *publication);
 
-/* Each adds a record for another worker to this turn's batch. NOC_ENOMEM: nothing was added. */
+/*
+ * Each adds a record for another worker to this turn's batch. NOC_ENOMEM: nothing was added. A part
+ * (NULL: none) goes along, and so does the publication's release.
+ */
 NOC_MUST_CHECK int noc_mail_publish(struct noc_shard *shard, unsigned to,
-    struct noc_publication *publication, struct noc_node *const *nodes, unsigned node_count);
+    struct noc_publication *publication, struct noc_part *part, struct noc_node *const *nodes,
+    unsigned node_count);
 NOC_MUST_CHECK int noc_mail_shared(struct noc_shard *shard, unsigned to,
-    struct noc_publication *publication, struct noc_node *node, struct noc_group *group,
-    const struct noc_member *member, uint32_t start, uint32_t attempt);
+    struct noc_publication *publication, struct noc_part *part, struct noc_node *node,
+    struct noc_group *group, const struct noc_member *member, uint32_t start, uint32_t attempt);
+NOC_MUST_CHECK int noc_mail_part(struct noc_shard *shard, struct noc_part *part);
 NOC_MUST_CHECK int noc_mail_adopt(
     struct noc_shard *shard, unsigned to, struct noc_link *link, struct noc_home *home);
 NOC_MUST_CHECK int noc_mail_resume(struct noc_shard *shard, unsigned to);

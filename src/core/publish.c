@@ -10,6 +10,9 @@
 #include "core/alias.h"
 #include "core/deliver.h"
 #include "core/goodbye.h"
+#include "core/journal.h"
+#include "core/receipt.h"
+#include "core/release.h"
 
 /* Payload bytes of QoS 2 messages that a client may leave without their PUBREL; one is always let in. */
 #define INCOMING_BYTES_MAX (64u << 20)
@@ -23,29 +26,12 @@ static void log_publish(const struct noc_link *link, const char *what,
         publish->packet_id, NOC_SLICE_ARG(topic), (unsigned long)publish->payload.n);
 }
 
-/* All acknowledgements to publishers go out here, in order of arrival. */
-static void acknowledge(struct noc_link *link, unsigned type, uint16_t packet_id, uint8_t reason)
-{
-    uint8_t packet[8];
-
-    if (noc_shard_logs(link->shard, NOC_LOG_DEBUG)) {
-        /* A PUBCOMP without its reason, as Mosquitto has it. */
-        noc_shard_log(link->shard, NOC_LOG_DEBUG,
-            type == NOC_PUBCOMP ? "Sending %s to %.*s (m%d)" : "Sending %s to %.*s (m%d, rc%d)",
-            type == NOC_PUBACK   ? "PUBACK"
-            : type == NOC_PUBREC ? "PUBREC"
-                                 : "PUBCOMP",
-            NOC_SLICE_ARG(noc_link_name(link)), packet_id, reason);
-    }
-    noc_link_send(link, packet,
-        noc_ack_encode(link->version, type, packet_id, reason, packet, sizeof packet));
-}
-
 /* The answer to a message that is not taken, or has been: by its QoS. */
 static void answer(struct noc_link *link, const struct noc_publish *publish, uint8_t reason)
 {
     if (publish->qos > 0) {
-        acknowledge(link, publish->qos == 1 ? NOC_PUBACK : NOC_PUBREC, publish->packet_id, reason);
+        noc_link_acknowledge(
+            link, NULL, publish->qos == 1 ? NOC_PUBACK : NOC_PUBREC, publish->packet_id, reason);
     }
 }
 
@@ -161,11 +147,59 @@ static bool is_removal(
     return message != NULL;
 }
 
+/*
+ * Is the store full, and would the message have to be stored before it is acknowledged? What takes
+ * a retained message away is never refused, nor what is ours already.
+ */
+static bool lacks_space(
+    const struct noc_link *link, const struct noc_publish *publish, struct noc_slice topic)
+{
+    struct noc_session *session = link->session;
+
+    if (NOC_LIKELY(!noc_shard_is_store_full(link->shard)) || publish->qos == 0 ||
+        (publish->qos == 2 && noc_map64_get(&session->incoming, publish->packet_id) != NULL) ||
+        is_removal(link, publish, topic)) {
+        return false;
+    }
+    return publish->retain || (publish->qos == 2 && noc_journal_keeps(session)) ||
+           noc_route_has_keepers(link->shard, topic);
+}
+
+/*
+ * Enter a message of QoS 2 under its packet id. Of a session that is kept its PUBREC waits until
+ * both are stored. False: no memory, nothing has changed.
+ */
+static bool store_incoming(struct noc_link *link, uint16_t packet_id,
+    struct noc_publication *publication, struct noc_receipt **ret_receipt)
+{
+    struct noc_session *session = link->session;
+    bool is_kept = noc_journal_keeps(session);
+
+    if (is_kept) {
+        *ret_receipt = noc_receipt_new(link);
+    }
+    if ((is_kept && *ret_receipt == NULL) || noc_publication_message(publication) == NULL ||
+        noc_map64_set(&session->incoming, packet_id, publication->message) != NOC_OK) {
+        noc_receipt_throw_away(*ret_receipt);
+        return false;
+    }
+    if (is_kept) {
+        if (noc_journal_incoming(session, packet_id, publication->message) != NOC_OK) {
+            (void)noc_map64_take(&session->incoming, packet_id);
+            noc_receipt_throw_away(*ret_receipt);
+            return false;
+        }
+        noc_journal_await(link->shard, &(*ret_receipt)->here);
+    }
+    return true;
+}
+
 /* QoS 2: keep it until its PUBREL. */
 static void keep_incoming(
     struct noc_link *link, const struct noc_publish *publish, struct noc_publication *publication)
 {
     struct noc_session *session = link->session;
+    struct noc_receipt *receipt = NULL;
     uint8_t reason = NOC_RC_SUCCESS;
 
     if (session->incoming.count >= link->receive_max ||
@@ -177,14 +211,13 @@ static void keep_incoming(
     if (!publish->retain && !noc_route_has_takers(link->shard, publication->parts.topic)) {
         reason = NOC_RC_NO_MATCHING_SUBSCRIBERS;
     }
-    if (noc_publication_message(publication) == NULL ||
-        noc_map64_set(&session->incoming, publish->packet_id, publication->message) != NOC_OK) {
+    if (!store_incoming(link, publish->packet_id, publication, &receipt)) {
         refuse_for_memory(link, publish);
         return;
     }
     session->incoming_bytes += publish->payload.n;
     (void)noc_message_ref(publication->message);
-    answer(link, publish, reason);
+    noc_link_acknowledge(link, receipt, NOC_PUBREC, publish->packet_id, reason);
 }
 
 /* Give it to whom it is for, and acknowledge. */
@@ -197,14 +230,32 @@ static void take(
         keep_incoming(link, publish, publication);
         return;
     }
+    publication->asker = publish->qos == 1 ? link : NULL;
     routed = noc_route(link->shard, publication);
     if (routed == NOC_ROUTED_NOT || (routed == NOC_ROUTED_IN_PART && publish->qos == 1)) {
+        noc_receipt_throw_away(publication->receipt);
         refuse_for_memory(link, publish);
     } else if (publish->qos == 1) {
-        answer(link, publish,
+        noc_link_acknowledge(link, publication->receipt, NOC_PUBACK, publish->packet_id,
             routed == NOC_ROUTED || publish->retain ? NOC_RC_SUCCESS
                                                     : NOC_RC_NO_MATCHING_SUBSCRIBERS);
     }
+}
+
+/* A message of QoS 2 came again before its PUBREL; what came first may not be stored yet. */
+static void answer_again(struct noc_link *link, const struct noc_publish *publish)
+{
+    struct noc_receipt *receipt = NULL;
+
+    if (noc_journal_keeps(link->session)) {
+        receipt = noc_receipt_new(link);
+        if (receipt == NULL) {
+            noc_link_end_soon(link);
+            return;
+        }
+        noc_journal_await(link->shard, &receipt->here);
+    }
+    noc_link_acknowledge(link, receipt, NOC_PUBREC, publish->packet_id, NOC_RC_SUCCESS);
 }
 
 /* Decode it and resolve its alias. False: the link has ended. */
@@ -234,15 +285,58 @@ static bool open_publish(struct noc_link *link, unsigned flags, struct noc_slice
     return check_features(link, publish);
 }
 
-void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice body)
+/*
+ * Is it refused, for its size, or for want of rights, space or memory? Then it was answered. topic: as the client
+ * names it; full: below the mount point.
+ */
+static bool refuse(struct noc_link *link, const struct noc_publish *publish, struct noc_slice topic,
+    struct noc_slice full, bool is_without_space)
 {
     struct noc_shard *shard = link->shard;
     uint32_t most = shard->core->limits.message_size_limit;
+
+    if (most > 0 && publish->payload.n > most) {
+        noc_shard_log(shard, NOC_LOG_WARNING,
+            "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
+            NOC_SLICE_ARG(noc_link_name(link)), (unsigned long)publish->payload.n,
+            NOC_SLICE_ARG(topic), (unsigned long)most);
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
+        answer(link, publish, NOC_RC_IMPLEMENTATION_SPECIFIC);
+    } else if (!may_write(link, full)) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
+        noc_link_log_denied(link, full);
+        log_publish(link, "Denied", publish, topic);
+        answer(link, publish, NOC_RC_NOT_AUTHORIZED);
+    } else if (is_without_space) {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_REFUSED, 1);
+        answer(link, publish, NOC_RC_QUOTA_EXCEEDED);
+    } else if (noc_shard_is_memory_short(shard) && !is_removal(link, publish, full)) {
+        refuse_for_memory(link, publish);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice body)
+{
+    struct noc_shard *shard = link->shard;
     struct noc_publication publication;
     struct noc_publish publish;
     struct noc_slice topic;
+    bool is_without_space;
 
     if (!open_publish(link, flags, body, &publish, &topic)) {
+        return;
+    }
+    if (make_publication(link, &publish, topic, &publication) != NOC_OK) {
+        noc_link_end(link, NOC_END_MEMORY, NULL);
+        return;
+    }
+    is_without_space = lacks_space(link, &publish, publication.parts.topic);
+    if (is_without_space && link->version != NOC_V5) {
+        noc_link_wait_for_space(link); /* it can't be told: the packet comes here again */
+        noc_publication_done(&publication);
         return;
     }
     noc_shard_count(shard, NOC_COUNT_PUBLISH_RECEIVED, 1);
@@ -250,32 +344,13 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
     if (noc_shard_logs(shard, NOC_LOG_DEBUG)) {
         log_publish(link, "Received", &publish, topic);
     }
-    if (make_publication(link, &publish, topic, &publication) != NOC_OK) {
-        noc_link_end(link, NOC_END_MEMORY, NULL);
-        return;
-    }
     if (publish.qos == 2 && noc_map64_get(&link->session->incoming, publish.packet_id) != NULL) {
         /*
          * Sent again [MQTT-4.3.3-10]: it is ours already, whatever would be said to it today. A
          * refusal would free its identifier for another message while this one still waits.
          */
-        answer(link, &publish, NOC_RC_SUCCESS);
-    } else if (most > 0 && publish.payload.n > most) {
-        noc_shard_log(shard, NOC_LOG_WARNING,
-            "Client %.*s: payload of %lu bytes for '%.*s' is over message_size_limit %lu, dropped.",
-            NOC_SLICE_ARG(noc_link_name(link)), (unsigned long)publish.payload.n,
-            NOC_SLICE_ARG(topic), (unsigned long)most);
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DROPPED, 1);
-        answer(link, &publish, NOC_RC_IMPLEMENTATION_SPECIFIC);
-    } else if (!may_write(link, publication.parts.topic)) {
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
-        noc_link_log_denied(link, publication.parts.topic);
-        log_publish(link, "Denied", &publish, topic);
-        answer(link, &publish, NOC_RC_NOT_AUTHORIZED);
-    } else if (noc_shard_is_memory_short(shard) &&
-               !is_removal(link, &publish, publication.parts.topic)) {
-        refuse_for_memory(link, &publish);
-    } else {
+        answer_again(link, &publish);
+    } else if (!refuse(link, &publish, topic, publication.parts.topic, is_without_space)) {
         take(link, &publish, &publication);
     }
     noc_publication_done(&publication);
@@ -283,26 +358,100 @@ void noc_link_on_publish(struct noc_link *link, unsigned flags, struct noc_slice
 
 /* ---- the acknowledgements of QoS 2 from a publisher ---- */
 
-/* PUBREL: the message is ours now; route it, once [MQTT-4.3.3-11]. */
+/*
+ * Of a session that is kept the end of the packet id is stored together with what becomes of
+ * the message, and before the PUBCOMP: see release.h. False: no memory, nothing has happened.
+ */
+static bool begin_release(struct noc_link *link, struct noc_publication *publication)
+{
+    publication->receipt = noc_receipt_new(link);
+    if (publication->receipt == NULL) {
+        return false;
+    }
+    publication->part = &publication->receipt->here;
+    publication->release = noc_release_new(link->shard);
+    /* Room for the end of the packet id and of the release, so that they can't fail. */
+    return publication->release != NULL && noc_journal_reserve(link->shard) == NOC_OK;
+}
+
+/* The message is where it belongs: so is the end of its packet id, now. */
+static void end_release(
+    struct noc_link *link, uint16_t packet_id, const struct noc_publication *publication)
+{
+    struct noc_release *release = publication->release;
+
+    if (noc_journal_reserve(link->shard) != NOC_OK ||
+        noc_journal_incoming_end(link->session, packet_id, &release->ticket) != NOC_OK) {
+        noc_shard_log(link->shard, NOC_LOG_ERROR,
+            "Out of memory: a message of %.*s may be delivered again after a crash.",
+            NOC_SLICE_ARG(noc_link_name(link)));
+    }
+    release->part = publication->part;
+    noc_part_hold(release->part);
+    release->session_number = link->session->number;
+    noc_journal_release_begins(link->session);
+    noc_release_close(link->shard, release);
+}
+
+/* Route it, once [MQTT-4.3.3-11]. False: no memory, its PUBREL will come again. */
+static bool release_message(
+    struct noc_link *link, const struct noc_ack *ack, struct noc_publication *publication)
+{
+    bool is_kept = noc_journal_keeps(link->session);
+    bool is_wanted = ack->reason < NOC_RC_UNSPECIFIED;
+
+    if ((is_kept && !begin_release(link, publication)) ||
+        (is_wanted && noc_route(link->shard, publication) == NOC_ROUTED_NOT)) {
+        noc_release_free(publication->release);
+        noc_receipt_throw_away(publication->receipt);
+        return false;
+    }
+    if (is_kept) {
+        end_release(link, ack->packet_id, publication);
+    }
+    return true;
+}
+
+/*
+ * There is no such message. But it may be under a release, and a crash takes it back: the answer has to wait,
+ * so that the client does not forget it before.
+ */
+static void answer_unknown(struct noc_link *link, uint16_t packet_id)
+{
+    struct noc_receipt *receipt = NULL;
+
+    if (noc_journal_is_releasing(link->session)) {
+        receipt = noc_receipt_new(link);
+        if (receipt == NULL) {
+            noc_link_end_soon(link);
+            return;
+        }
+        noc_journal_await_releases(link->session, &receipt->here);
+    }
+    noc_link_acknowledge(link, receipt, NOC_PUBCOMP, packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
+}
+
+/* PUBREL: the message is ours now. */
 void noc_link_on_pubrel(struct noc_link *link, const struct noc_ack *ack)
 {
     struct noc_session *session = link->session;
     struct noc_publication publication = {
-        .message = noc_message_ref(noc_map64_get(&session->incoming, ack->packet_id))};
+        .message = noc_message_ref(noc_map64_get(&session->incoming, ack->packet_id)),
+        .asker = link};
 
     if (publication.message == NULL) {
-        acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_PACKET_ID_NOT_FOUND);
+        answer_unknown(link, ack->packet_id);
         return;
     }
     publication.parts = noc_message_parts(publication.message);
-    if (ack->reason < NOC_RC_UNSPECIFIED &&
-        noc_route(link->shard, &publication) == NOC_ROUTED_NOT) {
+    if (!release_message(link, ack, &publication)) {
         /* It can't be refused any more: it stays, and its PUBREL will come again. */
         noc_link_end(link, NOC_END_MEMORY, NULL);
     } else {
         session->incoming_bytes -= publication.parts.payload.n;
         noc_message_unref(noc_map64_take(&session->incoming, ack->packet_id));
-        acknowledge(link, NOC_PUBCOMP, ack->packet_id, NOC_RC_SUCCESS);
+        noc_link_acknowledge(
+            link, publication.receipt, NOC_PUBCOMP, ack->packet_id, NOC_RC_SUCCESS);
     }
     noc_publication_done(&publication);
 }

@@ -161,7 +161,11 @@ void noc_replay_detached(struct noc_session *session)
             return;
         }
         next = at->next;
-        if (replay->now.qos == 0 && replay->again > 0) {
+        /*
+         * One pass goes on, the newest: only that has what was retained after the one at hand
+         * began and did not come live, being the client's own (No Local).
+         */
+        if (replay->again > 0 && (replay->now.qos == 0 || replay->next.qos > 0)) {
             start_over(session, replay);
         }
         replay->again = 0;
@@ -190,10 +194,12 @@ void noc_replay_wake(struct noc_link *link)
 static unsigned room_for(const struct noc_link *link, const struct noc_replay *replay)
 {
     const struct noc_session *session = link->session;
+    const struct noc_limits *limits = &link->shard->core->limits;
+    unsigned most = NOC_REPLAY_STEP;
 
-    if (link->out.bytes >= link->shard->core->limits.max_output_bytes / 2 ||
-        noc_link_is_failing(link)) {
-        return 0;
+    if (link->out.bytes >= limits->max_output_bytes / 2 || noc_link_is_failing(link) ||
+        link->reasons_waiting > 0) {
+        return 0; /* behind the SUBACK, too, where that waits */
     }
     if (replay->now.qos == 0) {
         return NOC_REPLAY_STEP;
@@ -201,12 +207,15 @@ static unsigned room_for(const struct noc_link *link, const struct noc_replay *r
     if (session->queue.count > 0 || !noc_session_has_window(session)) {
         return 0;
     }
-    if (link->shard->core->limits.max_inflight_bytes > 0) {
+    if (limits->max_inflight_bytes > 0 || limits->max_queued_bytes > 0) {
         return 1; /* There is no telling how many of them the bytes allow. */
     }
-    return link->window_max - session->open_count < NOC_REPLAY_STEP
+    if (limits->max_queued_messages > 0 && limits->max_queued_messages < most) {
+        most = limits->max_queued_messages; /* they may have to wait there for the store */
+    }
+    return link->window_max - session->open_count < most
                ? (unsigned)(link->window_max - session->open_count)
-               : NOC_REPLAY_STEP;
+               : most;
 }
 
 static void deliver(
@@ -217,7 +226,7 @@ static void deliver(
     uint8_t qos = replay->now.qos < message->qos ? replay->now.qos : message->qos;
 
     if (message->expires_ms <= shard->now_ms) {
-        noc_retained_remove_if(shard->core->retained, shard->number, message);
+        noc_sweep_expired(shard, message);
     } else if (message->retained_version <= replay->now.version) {
         noc_session_replay(link->session, &publication, qos, replay->now.id);
     }

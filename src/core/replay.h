@@ -28,7 +28,10 @@ NOC_MUST_CHECK int noc_replay_start(struct noc_session *session, struct noc_slic
 /* The subscription has gone: what is left of its replay is not sent any more. */
 void noc_replay_cancel(struct noc_session *session, struct noc_slice filter);
 
-/* The connection has gone, and with it what would have come with QoS 0. */
+/*
+ * The connection has gone, and with it what would have come with QoS 0. Of several replays of one
+ * filter one goes on, from its beginning or where it stood: the newest with QoS.
+ */
 void noc_replay_detached(struct noc_session *session);
 
 /* The link is new, or has room again. */

@@ -208,20 +208,30 @@ uint64_t noc_retained_version(const struct noc_retained *retained)
     return atomic_load_explicit(&retained->version, memory_order_seq_cst);
 }
 
-void noc_retained_remove_if(
+void noc_retained_raise_version(struct noc_retained *retained, uint64_t version)
+{
+    if (noc_retained_version(retained) < version) {
+        atomic_store(&retained->version, version);
+    }
+}
+
+bool noc_retained_remove_if(
     struct noc_retained *retained, unsigned worker, const struct noc_message *message)
 {
     struct noc_slice topic = noc_message_topic(message);
     uint64_t hash = topic_hash(retained, topic);
     struct noc_retained_slot *slot;
+    bool is_it;
 
     noc_lock_take(&retained->lock);
     slot = find(retained, topic, hash);
-    if (slot != NULL && message_of(slot) == message) {
+    is_it = slot != NULL && message_of(slot) == message;
+    if (is_it) {
         remove_locked(retained, worker, slot);
         (void)raise_version_locked(retained);
     }
     noc_lock_release(&retained->lock);
+    return is_it;
 }
 
 void noc_retained_counts_mt(

@@ -52,11 +52,14 @@ NOC_MUST_CHECK int noc_retained_set(struct noc_retained *retained, unsigned work
  */
 uint64_t noc_retained_version(const struct noc_retained *retained);
 
+/* Versions go on behind this one, if they are not past it already. Before workers run. */
+void noc_retained_raise_version(struct noc_retained *retained, uint64_t version);
+
 /*
  * Remove the topic's message if it is still the given one (an expired one that
- * somebody came across). Nothing happens otherwise.
+ * somebody came across). Nothing happens otherwise, and false is returned.
  */
-void noc_retained_remove_if(
+bool noc_retained_remove_if(
     struct noc_retained *retained, unsigned worker, const struct noc_message *message);
 
 /* The topic's message with a reference added, or NULL. By a worker, online. */

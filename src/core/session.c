@@ -6,8 +6,10 @@
 
 #include "base/hash.h"
 #include "core/deliver.h"
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/mail.h"
+#include "core/release.h"
 #include "core/replay.h"
 
 /* While another worker is behind, a will looks again after this long. */
@@ -73,7 +75,6 @@ struct noc_session *noc_session_new(struct noc_shard *shard, struct noc_home *ho
     session->home = home;
     session->id_hash = home->hash;
     session->number = noc_shard_new_number(shard);
-    session->next_id = 1;
     session->expires_ms = NOC_NEVER_MS;
     session->will_due_ms = NOC_NEVER_MS;
     noc_timer_init(&session->timer, NOC_TIMER_SESSION);
@@ -137,6 +138,7 @@ void noc_session_free(struct noc_session *session)
     }
     free(session->subs);
     noc_session_drop_messages(session);
+    noc_journal_forget(session);
     noc_replay_done(session);
     free(session->window.at);
     free(session->queue.at);
@@ -146,12 +148,51 @@ void noc_session_free(struct noc_session *session)
     free(session);
 }
 
+/*
+ * Publish the will, if there is one, and forget it. Of a session that is kept that is stored whole: the
+ * caller tells under the release that the will is gone, and closes it. NULL: there is none.
+ */
+static struct noc_release *publish_will(struct noc_session *session)
+{
+    struct noc_shard *shard = session->shard;
+    struct noc_message *will = session->will.message;
+    struct noc_publication publication = {0};
+    struct noc_acl_subject subject = {
+        noc_session_id(session), noc_slice(session->username, session->username_n)};
+
+    if (!session->has_will) {
+        return NULL;
+    }
+    session->has_will = false;
+    session->will_due_ms = NOC_NEVER_MS;
+    publication.parts = noc_message_parts(will);
+    if (session->will.has_expiry) {
+        publication.parts.expires_ms = shard->now_ms + (uint64_t)session->will.expiry_s * 1000;
+    }
+    if (session->durable != NULL && noc_journal_reserve(shard) == NOC_OK) {
+        publication.release = noc_release_new(shard);
+    }
+    if (noc_acl_allows(shard->acls[session->listener->number], &subject, NOC_ACCESS_WRITE,
+            publication.parts.topic)) {
+        noc_route_or_drop(shard, &publication);
+    } else {
+        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
+    }
+    noc_publication_done(&publication);
+    noc_message_unref(will);
+    return publication.release;
+}
+
 void noc_session_end(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
     struct noc_home *home = session->home;
+    struct noc_release *release = publish_will(session);
 
-    noc_session_fire_will(session);
+    noc_journal_close(session, release == NULL ? NULL : &release->ticket);
+    if (release != NULL) {
+        noc_release_close(shard, release);
+    }
     noc_session_free(session);
     (void)noc_directory_leave_mt(shard->core->directory, home);
 }
@@ -169,29 +210,15 @@ void noc_session_clear_will(struct noc_session *session)
 
 void noc_session_fire_will(struct noc_session *session)
 {
-    struct noc_shard *shard = session->shard;
-    struct noc_publication publication;
-    struct noc_acl_subject subject = {
-        noc_session_id(session), noc_slice(session->username, session->username_n)};
+    struct noc_release *release = publish_will(session);
 
-    if (!session->has_will) {
-        return;
+    if (release != NULL) {
+        release->is_will = true;
+        if (noc_journal_will_is_held(session, &release->ticket) == NOC_OK) {
+            release->session_number = session->number;
+        }
+        noc_release_close(session->shard, release);
     }
-    /* Nobody else has seen the message yet, so this is still building it. */
-    publication.message = session->will.message;
-    session->has_will = false;
-    session->will_due_ms = NOC_NEVER_MS;
-    if (session->will.has_expiry) {
-        publication.message->expires_ms = shard->now_ms + (uint64_t)session->will.expiry_s * 1000;
-    }
-    publication.parts = noc_message_parts(publication.message);
-    if (noc_acl_allows(shard->acls[session->listener->number], &subject, NOC_ACCESS_WRITE,
-            publication.parts.topic)) {
-        noc_route_or_drop(shard, &publication);
-    } else {
-        noc_shard_count(shard, NOC_COUNT_PUBLISH_DENIED, 1);
-    }
-    noc_publication_done(&publication);
 }
 
 static void arm(struct noc_session *session)
@@ -206,6 +233,17 @@ static void arm(struct noc_session *session)
     }
 }
 
+/* When it ends if its connection is lost now. */
+static uint64_t expiry_from(const struct noc_session *session, uint64_t now_ms)
+{
+    uint64_t never_s = (uint64_t)session->shard->core->limits.absent_expiry_s;
+
+    if (session->expiry_s != NOC_NEVER_S) {
+        return now_ms + (uint64_t)session->expiry_s * 1000;
+    }
+    return never_s == 0 ? NOC_NEVER_MS : now_ms + never_s * 1000;
+}
+
 void noc_session_detached(struct noc_session *session)
 {
     struct noc_shard *shard = session->shard;
@@ -215,9 +253,7 @@ void noc_session_detached(struct noc_session *session)
         noc_session_end(session);
         return;
     }
-    session->expires_ms = session->expiry_s == NOC_NEVER_S
-                              ? NOC_NEVER_MS
-                              : shard->now_ms + (uint64_t)session->expiry_s * 1000;
+    session->expires_ms = expiry_from(session, shard->now_ms);
     if (session->has_will) {
         session->will_due_ms = shard->now_ms + (uint64_t)session->will.delay_s * 1000;
         if (session->will.delay_s == 0 && !waits) {
@@ -225,6 +261,23 @@ void noc_session_detached(struct noc_session *session)
         }
     }
     noc_session_set_connected(session, false);
+    arm(session);
+    noc_journal_detached(session);
+}
+
+void noc_session_lost(struct noc_session *session)
+{
+    uint64_t now_ms = session->shard->now_ms;
+
+    noc_session_absent(
+        session, expiry_from(session, now_ms), now_ms + (uint64_t)session->will.delay_s * 1000);
+    noc_journal_detached(session);
+}
+
+void noc_session_absent(struct noc_session *session, uint64_t expires_ms, uint64_t will_due_ms)
+{
+    session->expires_ms = expires_ms;
+    session->will_due_ms = session->has_will ? will_due_ms : NOC_NEVER_MS;
     arm(session);
 }
 
@@ -253,6 +306,7 @@ void noc_session_tick(struct noc_session *session)
     }
     if (session->will_due_ms <= shard->now_ms) {
         noc_session_fire_will(session);
+        noc_journal_session(session, false);
     }
     arm(session);
 }
@@ -430,6 +484,25 @@ void noc_session_set_connected(struct noc_session *session, bool on)
 struct noc_outgoing *noc_ring_at(const struct noc_ring *ring, uint32_t index)
 {
     return &ring->at[(ring->head + index) & (ring->room - 1)];
+}
+
+uint32_t noc_ring_find(const struct noc_ring *ring, uint64_t sequence)
+{
+    uint32_t low = 0, high = ring->count;
+
+    if (high > 0 && noc_ring_at(ring, 0)->sequence >= sequence) {
+        return 0; /* mostly it is the head that is looked for */
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (noc_ring_at(ring, middle)->sequence < sequence) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 struct noc_outgoing *noc_ring_push(struct noc_ring *ring)

@@ -9,19 +9,23 @@
  *   outgoing         in-flight window, in order of packet id; then the queue
  *   incoming         QoS 2 messages that wait for their PUBREL
  *
- * The window is a ring in the order of sending. Packet ids rise by one, so an
- * id's place follows from the head's id; what has been completed out of order
- * stays as a hole until the head passes it:
+ * Outgoing messages are numbered as they come to the session: their sequence numbers rise
+ * through window and queue, and a packet id follows from its sequence number
+ * (noc_packet_id()). So sending a message changes nothing that must be stored, and a flow goes on
+ * under its id after a restart. The window is a ring in the order of sending; what has been
+ * completed out of order stays as a hole until the head passes it:
  *
- *   head                                       tail
- *   [id 7 wait PUBACK][8 done][9 wait PUBCOMP][10 wait PUBACK] -> next id 11
+ *   window                                         queue
+ *   [6 wait PUBACK][7 done][9 wait PUBCOMP]        [10][11][14] ...   next is 15
  */
 
 #include "base/list.h"
 #include "base/timer.h"
 #include "core/shard.h"
 
+struct noc_durable; /* journal.h */
 struct noc_link;
+struct noc_part; /* receipt.h */
 struct noc_replays;
 
 #define NOC_NEVER_S UINT32_MAX /* session expiry: does not expire */
@@ -40,9 +44,12 @@ struct noc_outgoing {
     struct noc_message
         *message; /* NULL: the session ends with its connection, or PUBREL was sent */
     struct noc_sub_ids ids;
-    uint32_t payload_n; /* counts towards max_inflight_bytes and max_queued_bytes */
+    uint64_t sequence;
+    struct noc_part *part; /* waits until this is safe: see journal.h; NULL: nobody does */
+    uint32_t payload_n;    /* counts towards max_inflight_bytes and max_queued_bytes */
     uint8_t qos;
-    uint8_t state; /* enum noc_outgoing_state */
+    uint8_t state; /* enum noc_outgoing_state; of the window */
+    uint8_t kept;  /* enum noc_kept */
     bool retain;
     bool is_due_again; /* in flight when the connection ended, not sent on this one yet */
 };
@@ -51,7 +58,18 @@ enum noc_outgoing_state {
     NOC_OUT_DONE = 0,
     NOC_OUT_WAIT_PUBACK,
     NOC_OUT_WAIT_PUBREC,
+    NOC_OUT_WAIT_RECORD, /* PUBREC has come, and must be stored before PUBREL is sent */
+    NOC_OUT_RECORDING,   /* the same, and the store has it */
     NOC_OUT_WAIT_PUBCOMP,
+};
+
+/* How far the store has an outgoing message. */
+enum noc_kept {
+    NOC_KEPT_NOT = 0, /* it need not */
+    NOC_KEPT_PENDING, /* it is to be written, unless it is over before */
+    NOC_KEPT_HELD,    /* it is written under a release (release.h), and not sent before */
+    NOC_KEPT_TAKEN,   /* it is being written */
+    NOC_KEPT_SAFE,    /* it survives */
 };
 
 /* A first-in first-out ring of them. All zero is empty and holds no memory. */
@@ -102,10 +120,12 @@ struct noc_session {
 
     struct noc_ring window, queue;
     uint64_t window_bytes, queue_bytes;
-    uint32_t queued_qos0; /* of the queue: messages of QoS 0, none of which may be overtaken */
-    uint32_t open_count;  /* in the window and not done */
-    uint32_t again_count; /* of these, due to be sent again */
-    uint16_t next_id;     /* packet id that the next one gets */
+    uint32_t queued_qos0;   /* of the queue: messages of QoS 0, none of which may be overtaken */
+    uint32_t open_count;    /* in the window and not done */
+    uint32_t again_count;   /* of these, due to be sent again */
+    uint64_t next_sequence; /* that the next one gets */
+
+    struct noc_durable *durable; /* what the journal knows of it; NULL: nothing is stored */
 
     struct noc_replays *replays; /* to go on with; NULL: none; see replay.h */
 
@@ -118,7 +138,7 @@ struct noc_session {
 };
 
 /* Timer kinds of a shard. */
-enum { NOC_TIMER_LINK = 1, NOC_TIMER_SESSION = 2, NOC_TIMER_GLUE = 3 };
+enum { NOC_TIMER_LINK = 1, NOC_TIMER_SESSION, NOC_TIMER_SWEEP, NOC_TIMER_GLUE };
 
 /* The shard's session of this id, or NULL. */
 struct noc_session *noc_session_find(struct noc_shard *shard, const struct noc_home *home);
@@ -155,6 +175,15 @@ static inline bool noc_session_is_durable(const struct noc_session *session)
 /* The connection has gone: start the clocks of expiry and will. */
 void noc_session_detached(struct noc_session *session);
 
+/*
+ * Its connection was lost with the process: the same, but its will and its end wait for the first turn, when
+ * all sessions are there to get the will.
+ */
+void noc_session_lost(struct noc_session *session);
+
+/* It has been without a connection for a while: its clocks go on towards these. */
+void noc_session_absent(struct noc_session *session, uint64_t expires_ms, uint64_t will_due_ms);
+
 /* Its timer fired. */
 void noc_session_tick(struct noc_session *session);
 
@@ -186,6 +215,18 @@ bool noc_session_unsubscribe(
 void noc_session_set_connected(struct noc_session *session, bool on);
 
 /* ---- rings ---- */
+
+/* Packet ids come round after 65535 messages: the window must not reach as far. */
+#define NOC_WINDOW_SPAN 65000u
+
+/* The packet id of a sequence number: 1 to 65535, rising by one. */
+static inline uint16_t noc_packet_id(uint64_t sequence)
+{
+    return (uint16_t)(sequence % 65535 + 1);
+}
+
+/* The place of the first entry that is numbered so or higher; ring->count: there is none. */
+uint32_t noc_ring_find(const struct noc_ring *ring, uint64_t sequence);
 
 /* Append a zeroed entry; NULL: out of memory. */
 struct noc_outgoing *noc_ring_push(struct noc_ring *ring);

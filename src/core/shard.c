@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "core/deliver.h"
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/mail.h"
+#include "core/receipt.h"
+#include "core/release.h"
 #include "core/replay.h"
 
 /* Blocks of output that a worker keeps for later: 2 MiB of them. */
@@ -47,12 +50,17 @@ int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned numb
         noc_list_init(&shard->paused[i]);
     }
     noc_list_init(&shard->held);
+    noc_list_init(&shard->unanswered);
+    noc_list_init(&shard->spaceless);
+    noc_list_init(&shard->receipts);
     core->shards[number] = shard;
+    noc_sweep_init(shard);
     return NOC_OK;
 }
 
 void noc_shard_close_links(struct noc_shard *shard)
 {
+    shard->is_done = true;
     noc_reclaim_online(shard->core->reclaim, shard->number);
     noc_mail_drop(shard);
     while (!noc_list_is_empty(&shard->links)) {
@@ -79,6 +87,10 @@ void noc_shard_done(struct noc_shard *shard)
         noc_session_free(NOC_CONTAINER(shard->sessions.next, struct noc_session, link_in_shard));
     }
     noc_mail_drop(shard);
+    noc_receipts_done(shard);
+    noc_releases_done(shard);
+    noc_journal_free(shard);
+    noc_sweep_done(shard);
     noc_reclaim_offline(shard->core->reclaim, shard->number);
     for (unsigned i = 0; i < shard->core->limits.listener_count; i++) {
         noc_acl_unref(shard->acls[i]);
@@ -137,6 +149,7 @@ void noc_shard_begin(struct noc_shard *shard, uint64_t now_ms)
         }
     }
     trim_heaviest(shard);
+    noc_link_go_on_with_space(shard);
 }
 
 void noc_shard_drain_mail(struct noc_shard *shard)
@@ -155,7 +168,9 @@ static void tick_due(struct noc_shard *shard)
     while ((at = noc_list_take(&shard->due)) != NULL) {
         struct noc_timer *timer = NOC_CONTAINER(at, struct noc_timer, link);
 
-        if (timer->kind == NOC_TIMER_LINK) {
+        if (timer->kind == NOC_TIMER_SWEEP) {
+            noc_sweep_tick(shard);
+        } else if (timer->kind == NOC_TIMER_LINK) {
             noc_link_tick(NOC_CONTAINER(timer, struct noc_link, timer));
         } else {
             shard->ops->tick(shard, timer);
@@ -168,6 +183,7 @@ void noc_shard_settle(struct noc_shard *shard)
     tick_due(shard);
     noc_replay_run(shard);
     noc_link_end_failing(shard);
+    noc_journal_run(shard, false);
     noc_mail_post(shard);
 }
 
@@ -180,6 +196,8 @@ struct noc_link *noc_shard_next_dirty(struct noc_shard *shard)
 
 uint64_t noc_shard_end(struct noc_shard *shard)
 {
+    uint64_t most_ms;
+
     noc_reclaim_quiescent(shard->core->reclaim, shard->number);
     /* Giving back may have written retire notices. */
     noc_mail_post(shard);
@@ -188,8 +206,14 @@ uint64_t noc_shard_end(struct noc_shard *shard)
         shard->current != NULL) {
         return 0;
     }
-    return noc_timers_wait_ms(
-        &shard->timers, noc_reclaim_has_deferred(shard->core->reclaim, shard->number) ? 5 : 1000);
+    most_ms = noc_journal_wait_ms(shard);
+    if (most_ms > 1000) {
+        most_ms = 1000;
+    }
+    if (most_ms > 5 && noc_reclaim_has_deferred(shard->core->reclaim, shard->number)) {
+        most_ms = 5;
+    }
+    return noc_timers_wait_ms(&shard->timers, most_ms);
 }
 
 bool noc_shard_sleep(struct noc_shard *shard)

@@ -23,6 +23,7 @@
 #include "core/mailbox.h"
 #include "core/map64.h"
 #include "core/outq.h"
+#include "core/sweep.h"
 
 /* In a turn: records of mail, and retained messages that replays look at; of one at a time. */
 enum { NOC_DRAIN_MAX = 8192, NOC_REPLAY_VISITS = 4096, NOC_REPLAY_STEP = 64 };
@@ -69,6 +70,7 @@ struct noc_shard {
     _Alignas(NOC_CACHE_LINE) uint64_t now_ms;
     struct noc_timers timers;
     struct noc_block_pool blocks;
+    struct noc_sweep sweep;     /* of retained messages */
     struct noc_list due;        /* timers of links and glue that fired in this turn */
     struct noc_list dirty;      /* links with output of this turn */
     struct noc_list failing;    /* links to be ended at the end of the turn */
@@ -84,6 +86,12 @@ struct noc_shard {
     uint64_t outgoing_to;                        /* the receivers, one bit each */
     struct noc_list paused[NOC_WORKERS_MAX];     /* links that wait for that worker */
     struct noc_list held;                        /* links that go on in the next turn */
+    struct noc_list unanswered;                  /* links with too many answers that wait */
+    struct noc_list spaceless;                   /* links that wait for space in the store */
+    struct noc_journal *journal;                 /* NULL: nothing is stored */
+    struct noc_list receipts;                    /* answers that wait: receipt.h */
+    struct noc_map64 releases;                   /* what is held under each: release.h */
+    struct noc_part *late_parts;                 /* released, but no memory for the mail yet */
     struct noc_batch *current;                   /* batch being drained, and where */
     uint32_t current_at;                         /* byte of it */
     struct noc_retire *retire_backlog;           /* notices that found no memory yet */
@@ -105,6 +113,7 @@ struct noc_shard {
     size_t scratch_room;
     bool hands_over; /* new sessions go to a worker that has less to do */
     bool is_stopping;
+    bool is_done; /* no thread runs it any more */
 };
 
 NOC_MUST_CHECK int noc_shard_init(struct noc_shard *shard, struct noc_core *core, unsigned number,
@@ -165,6 +174,12 @@ void noc_shard_log(struct noc_shard *shard, enum noc_log_level level, const char
 static inline bool noc_shard_is_memory_short(const struct noc_shard *shard)
 {
     return atomic_load_explicit(&shard->core->is_memory_short, memory_order_relaxed);
+}
+
+/* No space for what would have to be stored before it is acknowledged. */
+static inline bool noc_shard_is_store_full(const struct noc_shard *shard)
+{
+    return atomic_load_explicit(&shard->core->is_store_full, memory_order_relaxed);
 }
 
 /* Replace the ACL of a listener's clients; the reference is taken, NULL is none. */

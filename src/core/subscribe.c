@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/journal.h"
 #include "core/link.h"
+#include "core/receipt.h"
 #include "core/replay.h"
 #include "mqtt/topic.h"
 
@@ -93,6 +95,12 @@ static uint8_t subscribe_one(struct noc_link *link, const struct target *target,
         options |= NOC_SUB_NO_LOCAL | NOC_SUB_RETAIN_AS_PUBLISHED;
     }
     err = noc_session_subscribe(session, target->filter, target->group, options, id, &entered);
+    if (err == NOC_OK) {
+        err = noc_journal_subscribe(session, target->filter, target->group, options, id);
+        if (err != NOC_OK && entered != NULL) {
+            (void)noc_session_unsubscribe(session, target->filter, target->group);
+        }
+    }
     if (err != NOC_OK) {
         noc_shard_count(session->shard, NOC_COUNT_FILTERS_REFUSED, 1);
         return err == NOC_EFULL ? NOC_RC_QUOTA_EXCEEDED : NOC_RC_UNSPECIFIED;
@@ -120,25 +128,24 @@ static uint8_t *reasons_new(struct noc_link *link, unsigned count, uint8_t few[s
     return reasons;
 }
 
-static void send_reasons(struct noc_link *link, unsigned type, uint16_t packet_id,
-    const uint8_t *reasons, unsigned count)
+/*
+ * Answer. Of a session that is kept the answer waits until the change is stored. It ends the link
+ * where there is no memory for it.
+ */
+static void answer(struct noc_link *link, unsigned type, uint16_t packet_id, const uint8_t *reasons,
+    unsigned count)
 {
-    struct noc_shard *shard = link->shard;
-    size_t room = count + 16u, n;
-    uint8_t *at = noc_outq_reserve(&link->out, &shard->blocks, room);
+    struct noc_receipt *receipt = NULL;
 
-    if (at == NULL) {
-        noc_link_end(link, NOC_END_MEMORY, NULL);
-        return;
+    if (noc_journal_keeps(link->session)) {
+        receipt = noc_receipt_new(link);
+        if (receipt == NULL) {
+            noc_link_end(link, NOC_END_MEMORY, NULL);
+            return;
+        }
+        noc_journal_await(link->shard, &receipt->here);
     }
-    n = noc_suback_encode(link->version, type, packet_id, noc_slice(reasons, count), at, room);
-    if (!noc_link_takes(link, n)) {
-        noc_link_end(link, NOC_END_OVERSIZE, "an answer is larger than it takes");
-        return;
-    }
-    noc_link_commit_answer(link, n);
-    noc_shard_log(shard, NOC_LOG_DEBUG, "Sending %s to %.*s",
-        type == NOC_SUBACK ? "SUBACK" : "UNSUBACK", NOC_SLICE_ARG(noc_link_name(link)));
+    noc_link_send_reasons(link, receipt, type, packet_id, reasons, count);
 }
 
 /* Start the replays that the filters of a SUBSCRIBE are due: behind its SUBACK. */
@@ -211,7 +218,7 @@ void noc_link_on_subscribe(struct noc_link *link, struct noc_slice body)
     }
     reasons = reasons_new(link, subscribe.count, few);
     if (reasons != NULL && subscribe_all(link, &subscribe, reasons, replays)) {
-        send_reasons(link, NOC_SUBACK, subscribe.packet_id, reasons, subscribe.count);
+        answer(link, NOC_SUBACK, subscribe.packet_id, reasons, subscribe.count);
         if (link->state == NOC_LINK_OPEN) {
             start_replays(link, &subscribe, reasons, replays);
         }
@@ -220,6 +227,17 @@ void noc_link_on_subscribe(struct noc_link *link, struct noc_slice body)
     if (reasons != few) {
         free(reasons);
     }
+}
+
+static uint8_t unsubscribe_one(struct noc_session *session, const struct target *target)
+{
+    if (!noc_session_unsubscribe(session, target->filter, target->group)) {
+        return NOC_RC_NO_SUBSCRIPTION_EXISTED;
+    }
+    /* Without memory for the note the subscription may be there again after a crash: it is told. */
+    return noc_journal_unsubscribe(session, target->filter, target->group) == NOC_OK
+               ? NOC_RC_SUCCESS
+               : NOC_RC_UNSPECIFIED;
 }
 
 /* Take all filters out. False: the link has ended. */
@@ -237,9 +255,7 @@ static bool unsubscribe_all(
             return false;
         }
         noc_shard_log(link->shard, NOC_LOG_DEBUG, "\t%.*s", NOC_SLICE_ARG(text));
-        reasons[i] = noc_session_unsubscribe(link->session, target.filter, target.group)
-                         ? NOC_RC_SUCCESS
-                         : NOC_RC_NO_SUBSCRIPTION_EXISTED;
+        reasons[i] = unsubscribe_one(link->session, &target);
         if (target.group.at == NULL) {
             noc_replay_cancel(link->session, target.filter); /* [MQTT-3.10.4-2] */
         }
@@ -267,7 +283,7 @@ void noc_link_on_unsubscribe(struct noc_link *link, struct noc_slice body)
         NOC_SLICE_ARG(noc_link_name(link)));
     reasons = reasons_new(link, unsubscribe.count, few);
     if (reasons != NULL && unsubscribe_all(link, &unsubscribe, reasons)) {
-        send_reasons(link, NOC_UNSUBACK, unsubscribe.packet_id, reasons, unsubscribe.count);
+        answer(link, NOC_UNSUBACK, unsubscribe.packet_id, reasons, unsubscribe.count);
     }
     if (reasons != few) {
         free(reasons);

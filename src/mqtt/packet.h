@@ -78,6 +78,14 @@ NOC_MUST_CHECK int noc_varint_decode(const uint8_t *bytes, size_t n, uint32_t *r
 /* Bytes it takes to write value (1 to 4). */
 static inline unsigned noc_varint_size(uint32_t value)
 {
+    if (NOC_IS_SMALL) {
+        unsigned size = 1;
+
+        while ((value >>= 7) > 0) {
+            size++;
+        }
+        return size;
+    }
     return value < 128 ? 1 : value < 16384 ? 2 : value < 2097152 ? 3 : 4;
 }
 

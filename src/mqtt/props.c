@@ -173,17 +173,18 @@ static size_t split_value(unsigned kind, const uint8_t *at, size_t n, struct noc
     return more == 0 ? 0 : used + more;
 }
 
-/* Take one property off the front of at[0..n), n > 0. Returns the bytes used, 0 if malformed. */
+/* Take one property off the front of at[0..n), n > 0. Returns the bytes used, 0 if malformed:
+ * what is in *ret_prop is of no use then. */
 static size_t split(const uint8_t *at, size_t n, struct noc_prop *ret_prop)
 {
-    struct noc_prop prop = {.id = at[0]};
-    size_t used = split_value(kind_of(find(at[0])), at + 1, n - 1, &prop);
+    size_t used;
 
+    *ret_prop = (struct noc_prop){.id = at[0]};
+    used = split_value(kind_of(find(at[0])), at + 1, n - 1, ret_prop);
     if (used == 0) {
         return 0;
     }
-    prop.wire = noc_slice(at, 1 + used);
-    *ret_prop = prop;
+    ret_prop->wire = noc_slice(at, 1 + used);
     return 1 + used;
 }
 

@@ -51,24 +51,24 @@ bool noc_filter_has_wildcard(struct noc_slice filter)
 
 bool noc_filter_is_valid(struct noc_slice filter)
 {
-    size_t levels = 1;
+    size_t levels = 0;
+    char before = '/';
 
-    if (filter.n == 0 || filter.n > 65535) {
-        return false;
-    }
     for (size_t i = 0; i < filter.n; i++) {
-        bool begins = i == 0 || filter.at[i - 1] == '/';
-        bool ends = i + 1 == filter.n || filter.at[i + 1] == '/';
+        char at = filter.at[i];
 
-        if (filter.at[i] == '+' && !(begins && ends)) {
-            return false; /* [MQTT-4.7.1-2] */
-        }
-        if (filter.at[i] == '#' && !(begins && i + 1 == filter.n)) {
+        if (before == '#') {
             return false; /* [MQTT-4.7.1-1] */
         }
-        levels += filter.at[i] == '/';
+        if (before == '/') {
+            levels++;
+        } else if (before == '+' ? at != '/' : at == '+' || at == '#') {
+            return false; /* not alone in its level [MQTT-4.7.1-1], [MQTT-4.7.1-2] */
+        }
+        before = at;
     }
-    return levels <= NOC_TOPIC_LEVELS_MAX;
+    levels += before == '/';
+    return filter.n - 1 < 65535 && levels <= NOC_TOPIC_LEVELS_MAX;
 }
 
 bool noc_filter_matches(struct noc_slice filter, struct noc_slice topic)

@@ -57,6 +57,11 @@ static int set_option(int fd, int level, int option)
     return setsockopt(fd, level, option, &on, sizeof(on));
 }
 
+static int begin(const struct noc_listen_options *options, int fd)
+{
+    return options->is_held ? 0 : listen(fd, options->backlog > 0 ? options->backlog : BACKLOG);
+}
+
 /* A listening socket on one address, or -1 with errno. */
 static int open_tcp(const struct noc_listen_options *options, const struct addrinfo *info)
 {
@@ -79,8 +84,7 @@ static int open_tcp(const struct noc_listen_options *options, const struct addri
             (socklen_t)strlen(options->bind_interface)) < 0) {
         goto close_fd;
     }
-    if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 ||
-        listen(fd, options->backlog > 0 ? options->backlog : BACKLOG) < 0) {
+    if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || begin(options, fd) < 0) {
         goto close_fd;
     }
     return fd;
@@ -256,7 +260,7 @@ static int listen_unix(const struct noc_listen_options *options, struct noc_list
     }
     /* Nobody can connect before listen(), so the mode holds from the first moment. */
     if ((options->unix_mode != 0 && chmod(at.sun_path, options->unix_mode) < 0) ||
-        listen(fd, options->backlog > 0 ? options->backlog : BACKLOG) < 0) {
+        begin(options, fd) < 0) {
         goto remove_path;
     }
     sockets->at[0].fd = fd;
@@ -290,6 +294,16 @@ int noc_listen_open(const struct noc_listen_options *options,
         *ret_sockets = sockets;
     }
     return err;
+}
+
+int noc_listen_begin(const struct noc_listen_sockets *sockets, char *error, size_t error_size)
+{
+    for (size_t i = 0; i < sockets->count; i++) {
+        if (listen(sockets->at[i].fd, BACKLOG) < 0) {
+            return fail(error, error_size);
+        }
+    }
+    return NOC_OK;
 }
 
 void noc_listen_close(struct noc_listen_sockets *sockets)

@@ -23,6 +23,7 @@ struct noc_listen_options {
     const char *unix_path;         /* a unix socket instead of all the above, or NULL */
     unsigned unix_mode;            /* its permissions; 0: as the umask has it */
     int backlog;                   /* 0: 4096 */
+    bool is_held;                  /* take the addresses only: see noc_listen_begin() */
 };
 
 enum { NOC_LISTEN_SOCKETS_MAX = 16 };
@@ -49,6 +50,13 @@ struct noc_listen_sockets {
  */
 NOC_MUST_CHECK int noc_listen_open(const struct noc_listen_options *options,
     struct noc_listen_sockets *ret_sockets, char *error, size_t error_size);
+
+/*
+ * Let connections come to sockets that were opened with is_held; until then they are refused. Returns 0,
+ * NOC_EEXIST (somebody else was faster) or NOC_EIO, with a line in error; the sockets stay open.
+ */
+NOC_MUST_CHECK int noc_listen_begin(
+    const struct noc_listen_sockets *sockets, char *error, size_t error_size);
 
 /* Close all. A unix socket's file is removed by noc_listen_remove_path(). May be repeated. */
 void noc_listen_close(struct noc_listen_sockets *sockets);

@@ -1,64 +1,84 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ws/client.h"
 
-#include "base/base64.h"
 #include "base/bytes.h"
 #include "ws/http.h"
 #include "ws/sha1.h"
 
-static struct noc_slice asked_subprotocol(const struct noc_client_websocket *options)
+/* ---- the key ---- */
+
+/* Write bits, most significant first, as base64 without padding. The word behind them is zero. */
+static void encode(char *at, const uint32_t *words, unsigned bits)
 {
-    return options->subprotocol.n > 0 ? options->subprotocol : noc_slice("mqtt", 4);
+    for (unsigned i = 0; i < bits; i += 6) {
+        const uint32_t *word = words + i / 32;
+        uint32_t value = (word[0] << i % 32 | word[1] >> 1 >> (31 - i % 32)) >> 26;
+
+        /* From A to Z, then a to z, 0 to 9, and at last '+' and '/', which are 4 apart. */
+        value += 'A';
+        if (value > 'Z') {
+            value += 'a' - 'Z' - 1;
+        }
+        if (value > 'z') {
+            value -= 'z' + 1 - '0';
+            value = value > '9' ? '+' + 4 * (value - '9' - 1) : value;
+        }
+        *at++ = (char)value;
+    }
 }
+
+/* What is hashed behind the digits of the key, and the first byte behind that. */
+static const char guid[] = "==258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80";
+enum { DIGITS = NOC_WS_KEY_SIZE - 2, HASHED = DIGITS + sizeof guid - 2 };
+
+_Static_assert(HASHED > 55 && HASHED < 64, "what is hashed takes two blocks");
 
 /* ---- the request ---- */
 
 /*
- * Bytes of it up to KEY stand for a text: one of the options' slices, by their
- * order, or the key. Behind IF_USER_AGENT is a line that there need not be.
+ * Bytes of it below LITERAL stand for a text: the options' slices, in their order, or the key. Behind
+ * each stands what there is instead of an empty one, with its length in front. Behind
+ * IF_USER_AGENT is a line that there need not be.
  */
-enum { PATH = 2, ASKED = 3, HEADERS = 5, KEY = 6, IF_USER_AGENT = 7 };
+enum { HEADERS = 4, KEY = 5, IF_USER_AGENT = 6, LITERAL = 7 };
 
-#define REQUEST                                                                    \
-    "GET \2 HTTP/1.1\r\nHost: \1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \6\r\nSec-WebSocket-Protocol: \3\r\n"
-#define USER_AGENT "\7User-Agent: \4\r\n"
-#define END        "\5\r\n"
+#define USER_AGENT "User-Agent: \3\0\r\n"
+
+static const char request[] =
+    "GET \1\1/ HTTP/1.1\r\nHost: \0\0\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \5\0\r\nSec-WebSocket-Protocol: \2\4mqtt\r\n"
+    "\6" USER_AGENT "\4\0\r\n";
 
 _Static_assert(offsetof(struct noc_client_websocket, path) == sizeof(struct noc_slice) &&
                    offsetof(struct noc_client_websocket, headers) == 4 * sizeof(struct noc_slice),
     "the request names the slices by their place");
 
-/* The text that a byte of the request stands for. */
-static struct noc_slice text_of(const struct noc_client_websocket *options, unsigned which)
-{
-    struct noc_slice text = (&options->host)[which - 1];
-
-    if (which == PATH && text.n == 0) {
-        return noc_slice("/", 1);
-    }
-    return which == ASKED ? asked_subprotocol(options) : text;
-}
-
 int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
     uint8_t *at, size_t room)
 {
-    char key[NOC_WS_KEY_SIZE];
+    char hashed[DIGITS + sizeof guid];
+    uint32_t words[NOC_SHA1_ROOM];
+    const char *next = request;
     uint8_t *start = at, *end = at + room;
 
-    answer->status = answer->retry_after_s = answer->seen = answer->kind = 0;
-    noc_base64_encode(key, answer->key, sizeof answer->key);
-    for (const char *next = REQUEST USER_AGENT END; *next != 0; next++) {
+    encode(hashed, answer->key, 32 * NOC_WS_KEY_WORDS);
+    memcpy(hashed + DIGITS, guid, sizeof guid);
+    encode(answer->accept, noc_sha1(hashed, HASHED, words), 32 * NOC_SHA1_WORDS);
+    answer->accept[NOC_WS_ACCEPT_SIZE - 1] = '=';
+    do {
         unsigned which = (uint8_t)*next;
-        struct noc_slice text = {next, 1};
+        struct noc_slice text = {next++, 1};
 
-        if (which == KEY) {
-            text = noc_slice(key, sizeof key);
-        } else if (which < KEY) {
-            text = text_of(options, which);
-        } else if (which == IF_USER_AGENT) {
-            next += options->user_agent.n == 0 ? sizeof USER_AGENT - 2 : 0;
+        if (which == IF_USER_AGENT) {
+            next += options->user_agent.n == 0 ? sizeof USER_AGENT - 1 : 0;
             continue;
+        }
+        if (which < LITERAL) {
+            text = which == KEY ? noc_slice(hashed, NOC_WS_KEY_SIZE) : (&options->host)[which];
+            if (text.n == 0) {
+                text = noc_slice(next + 1, (uint8_t)*next);
+            }
+            next += 1 + *next;
         }
         for (; text.n > 0; text.n--) {
             uint8_t byte = (uint8_t)*text.at++;
@@ -71,7 +91,7 @@ int noc_ws_ask(struct noc_ws_answer *answer, const struct noc_client_websocket *
             }
             *at++ = byte;
         }
-    }
+    } while (next < request + sizeof request - 1);
     return (int)(at - start);
 }
 
@@ -113,53 +133,54 @@ const char *noc_ws_answer_text(enum noc_ws_answer_kind kind)
     return text[(size_t)kind < NOC_COUNT(text) ? kind : NOC_WS_ANSWER_PENDING];
 }
 
-/* The headers that are looked at. The first five have a bit in GOOD() and one in BAD(). */
-enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, RETRY_AFTER, HEADER_COUNT };
+/*
+ * The headers that are looked at, in the order of the kinds from NOC_WS_ANSWER_UPGRADE on: a hash of
+ * the name, and for the first two one of what must be in the value, too. That something else has
+ * the same hash by chance is not to be expected; a server that made it up would deceive itself.
+ */
+enum header { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, SUBPROTOCOL, WANTED_COUNT };
 
-#define GOOD(header) (1u << (header))
-#define BAD(header)  (0x100u << (header))
+static const uint32_t hashes[WANTED_COUNT] = {
+    [UPGRADE] = 0x5bd48345,
+    [CONNECTION] = 0xfbd2a3fa,
+    [ACCEPT] = 0xcf8de649,
+    [EXTENSIONS] = 0xcba014d5,
+    [SUBPROTOCOL] = 0x68a97399,
+};
+
+#define RETRY_AFTER_HASH 0x6b8af918
 
 /*
- * Their names, as hash_name() makes them. That another name has the same by
- * chance is not to be expected; a server that made one up would refuse itself.
+ * Bits of what is wrong: by their places, those of the kinds from NOC_WS_ANSWER_UPGRADE on. What is
+ * MISSING goes when it is found; what is BAD, behind BAD_SHIFT, stays.
  */
-static const uint32_t hashes[] = {
-    0xf2389a1c, 0xd1c47ede, 0xdc26dbca, 0x4fd061d6, 0xb2db0cda, 0x733c9e77};
+enum { BAD_SHIFT = 8, MISSING = 0x67 };
 
-enum { ANY_CASE = 0xdf, EXACT = 0xff };
-
-/*
- * Is the word one of those at at[0..end), case of letters aside (ANY_CASE) or to
- * the bit (EXACT)? Takes as long for any word of its length.
- */
-static bool has_word(const char *at, const char *end, struct noc_slice word, unsigned mask)
+/* Look at a word in a value: name is the hash of the header's name, hash of both. */
+static void note_word(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
+    uint32_t name, uint32_t hash, struct noc_slice word)
 {
-    for (; at < end; at++) {
-        unsigned difference = 0;
-        size_t i = 0;
+    struct noc_slice wanted = options->subprotocol;
+    const uint32_t *at = hashes;
+    unsigned header = 0;
 
-        for (; at < end && *at != ',' && (uint8_t)*at > ' '; at++, i++) {
-            difference |= i < word.n ? (unsigned)(word.at[i] ^ *at) & mask : 1;
-        }
-        if (difference == 0 && i == word.n) {
-            return true;
+    NOC_HIDE(at); /* or it would spell the table out */
+    while (at[header] != (header < ACCEPT ? hash : name)) {
+        if (++header == WANTED_COUNT) {
+            return;
         }
     }
-    return false;
-}
-
-static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-enum { HASHED_SIZE = NOC_WS_KEY_SIZE + sizeof guid - 1 };
-
-/* What Sec-WebSocket-Accept must be. text has room for what is hashed. */
-static struct noc_slice accept_of(const struct noc_ws_answer *answer, char text[HASHED_SIZE])
-{
-    uint8_t digest[NOC_SHA1_SIZE];
-
-    memcpy(noc_base64_encode(text, answer->key, sizeof answer->key), guid, sizeof guid - 1);
-    noc_sha1(text, HASHED_SIZE, digest);
-    noc_base64_encode(text, digest, sizeof digest);
-    return noc_slice(text, NOC_WS_ACCEPT_SIZE);
+    if (wanted.n == 0) {
+        wanted = noc_slice("mqtt", 4);
+    }
+    if (header == ACCEPT) {
+        wanted = noc_slice(answer->accept, NOC_WS_ACCEPT_SIZE);
+    }
+    if (header < ACCEPT || (header != EXTENSIONS && noc_slice_equal(word, wanted))) {
+        answer->faults &= ~(1u << header << header / SUBPROTOCOL);
+    } else {
+        answer->faults |= 1u << BAD_SHIFT << header;
+    }
 }
 
 /* The number behind blanks, cut off at 65535; 0 if there is none. */
@@ -177,236 +198,194 @@ static uint32_t number(const char *at, const char *end)
     return value;
 }
 
-/* The kinds from NOC_WS_ANSWER_UPGRADE on have the order of the headers. */
-static uint32_t judge(const struct noc_ws_answer *answer)
+/* The head is over: what is it? */
+static void judge(struct noc_ws_answer *answer)
 {
-    unsigned wanted = GOOD(UPGRADE) | GOOD(CONNECTION) | GOOD(ACCEPT) | GOOD(SUBPROTOCOL);
-    unsigned missing = ~answer->seen & wanted;
-    /* A subprotocol that is missing has the bit above that of a bad one. */
-    unsigned faults =
-        (missing + (missing & GOOD(SUBPROTOCOL))) | answer->seen >> 8 | GOOD(HEADER_COUNT);
+    unsigned faults = answer->faults | answer->faults >> BAD_SHIFT;
     uint32_t kind = NOC_WS_ANSWER_UPGRADE;
 
-    if (answer->status != 101) {
-        return NOC_WS_ANSWER_STATUS;
+    if (answer->status == 101) {
+        for (; (faults & 1) == 0; faults >>= 1) {
+            kind++;
+        }
+    } else {
+        kind = NOC_WS_ANSWER_STATUS;
+        if (answer->status - 100 < 100) {
+            answer->status = kind = 0; /* not the answer yet (RFC 9110, 15.2): begin anew */
+        }
     }
-    while ((faults & 1) == 0) {
-        faults >>= 1;
-        kind++;
-    }
-    return kind;
+    answer->kind = kind;
 }
 
-/* Look at a header: its name has that hash, its value stands at at[0..end). */
-static void note_header(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
-    uint32_t hash, const char *at, const char *end)
-{
-    char text[HASHED_SIZE];
-    struct noc_slice word = {text, 0};
-    unsigned header = 0, mask = ANY_CASE;
-    bool is_good;
-
-    while (header < HEADER_COUNT && hashes[header] != hash) {
-        header++;
-    }
-    if (header == UPGRADE) {
-        word = noc_slice("websocket", 9);
-    } else if (header == CONNECTION) {
-        word = noc_slice("upgrade", 7);
-    } else if (header == ACCEPT) {
-        mask = EXACT;
-        word = accept_of(answer, text);
-    } else if (header == SUBPROTOCOL) {
-        mask = EXACT;
-        word = asked_subprotocol(options);
-    } else if (header == RETRY_AFTER) {
-        answer->retry_after_s = number(at, end);
-    }
-    if (header < RETRY_AFTER) {
-        is_good = word.n > 0 && has_word(at, end, word, mask);
-        answer->seen |= (is_good ? GOOD(0) : BAD(0)) << header;
-    }
-}
-
-/* Look at a line at at[0..end), without its LF. */
+/* Look at a line at line[0..end), without its LF: names and words stand between what is in none. */
 static void note_line(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
-    void *context, const char *at, const char *end)
+    const char *line, const char *end)
 {
-    const char *name_end = at;
-    uint32_t hash = 0;
+    uint32_t name = 0;
 
-    if (end - at < 2 && answer->status != 0) {
-        answer->kind = judge(answer); /* Nothing, or a CR. */
-        return;
-    }
-    for (; name_end < end && *name_end != ':' && *name_end != ' '; name_end++) {
-        hash = hash * 31 + ((uint8_t)*name_end | 0x20u);
-    }
-    name_end += name_end < end;
-    if (answer->status == 0) {
-        /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
-        answer->status = number(name_end, end);
-        return;
-    }
-    note_header(answer, options, hash, name_end, end);
-    if (options->on_header != NULL) {
-        end -= end[-1] == '\r';
-        options->on_header(context, noc_slice(at, (size_t)(end - at)));
+    for (const char *at = line;; at++) {
+        const char *word = at;
+        uint32_t hash = ~name;
+
+        for (; at < end && (uint8_t)*at > ' ' && *at != ',' && *at != ':'; at++) {
+            hash = hash * 31 + ((uint8_t)*at | 0x20u);
+        }
+        if (word == line) {
+            uint32_t value = number(at + (at < end), end);
+
+            name = hash;
+            if (answer->status == 0) {
+                /* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing. */
+                answer->status = value;
+                answer->faults = MISSING;
+                return;
+            }
+            if (name == RETRY_AFTER_HASH) {
+                answer->retry_after_s = value;
+            }
+        } else if (at > word) {
+            note_word(answer, options, name, hash, noc_slice(word, (size_t)(at - word)));
+        }
+        if (at == end) {
+            return;
+        }
     }
 }
 
 int noc_ws_answer_read(struct noc_ws_answer *answer, const struct noc_client_websocket *options,
     void *context, const uint8_t *bytes, size_t n, bool is_full)
 {
-    const char *start = (const char *)bytes, *end = start + n, *at = start;
+    const char *line = (const char *)bytes, *end = line + n, *at = line;
 
-    while (answer->kind == NOC_WS_ANSWER_PENDING) {
-        const char *line = at;
-
-        if (answer->status == 0 && n > 0 && *start != 'H') {
-            return NOC_EMALFORMED;
+    if (answer->status == 0 && n > 0 && *line != 'H') {
+        return NOC_EMALFORMED;
+    }
+    while (at < end && *at != '\n') {
+        at++;
+    }
+    if (at == end && !is_full) {
+        return 0;
+    }
+    if (at - line < 2 && answer->status != 0) {
+        judge(answer); /* nothing, or a CR */
+    } else {
+        if (answer->status != 0 && options->on_header != NULL) {
+            options->on_header(context, noc_slice(line, (size_t)(at - line - (at[-1] == '\r'))));
         }
-        while (at < end && *at != '\n') {
-            at++;
-        }
-        if (at == end && (line != start || !is_full)) {
-            return (int)(line - start);
-        }
-        note_line(answer, options, context, line, at);
+        note_line(answer, options, line, at);
         if (answer->status == 0) {
             return NOC_EMALFORMED;
         }
-        if (at == end) {
-            /* What stays is no blank line, whatever follows it. */
-            return (int)n - 2;
-        }
-        at++;
     }
-    return (int)(at - start);
+    /* What stays of a line without an end is no blank line, whatever follows it. */
+    return (int)(at == end ? n - 2 : (size_t)(at + 1 - line));
 }
 
 /* ---- frames from the server ---- */
 
-/* What the next byte is; those between SECOND and PAYLOAD are bytes of a length. */
-enum step { FIRST = 0, SECOND = 1, LENGTH8 = 2, LENGTH2 = 8, PAYLOAD = 10, CLOSED, BROKEN };
-
-/* The lowest first byte of a control frame; one of data is below it. */
+/* The lowest first byte of a control frame; what else is at most two above it is one, too. */
 enum { CONTROL = 0x80 + NOC_WS_CLOSE };
 
-/* Take a byte of a head (RFC 6455, 5.2, 5.4, 5.5). Returns a close code, or 0. */
-static unsigned take(struct noc_ws_reader *reader, unsigned byte)
+/*
+ * Take the head of a frame at at[0..n) (RFC 6455, 5.2, 5.4, 5.5). Returns its bytes. 0: there is none,
+ * it is not all here, it breaks a rule, or it is that of a control frame; the last two make an event.
+ */
+static size_t take_head(struct noc_ws_reader *reader, const uint8_t *at, size_t n)
 {
-    if (reader->step == FIRST) {
-        reader->first = byte;
-        if (byte - CONTROL > NOC_WS_PONG - NOC_WS_CLOSE) {
-            if ((byte & 0x7d) != 0) {
-                return (byte & 0x7f) == NOC_WS_TEXT ? NOC_WS_CLOSE_UNSUPPORTED /* [MQTT-6.0.0-1] */
-                                                    : NOC_WS_CLOSE_PROTOCOL;
-            }
-            if (((byte & NOC_WS_BINARY) == 0) != reader->in_message) {
-                return NOC_WS_CLOSE_PROTOCOL;
-            }
-            reader->in_message = byte < 0x80;
-        }
-        reader->step = SECOND;
-    } else if (reader->step == SECOND) {
-        if (byte > (reader->first < CONTROL ? 127 : NOC_WS_CONTROL_MAX)) {
-            return NOC_WS_CLOSE_PROTOCOL;
-        }
-        reader->step = byte == 127 ? LENGTH8 : LENGTH2;
-        if (byte < 126) {
-            reader->left = byte;
-            reader->step = PAYLOAD;
-        }
-    } else {
-        if (reader->left >> 24 != 0) {
-            return NOC_WS_CLOSE_TOO_BIG;
-        }
-        reader->left = reader->left << 8 | byte;
-        reader->step++;
+    size_t size = 2;
+    unsigned first;
+    uint32_t left;
+
+    if (n < size) {
+        return 0;
     }
-    return 0;
+    first = at[0];
+    left = at[1];
+    reader->code = NOC_WS_CLOSE_PROTOCOL;
+    if (first - CONTROL <= NOC_WS_PONG - NOC_WS_CLOSE) {
+        size += left;
+        if (left > NOC_WS_CONTROL_MAX) {
+            reader->event = NOC_EPROTO;
+        } else if (n >= size) {
+            reader->held = (uint32_t)size;
+            reader->event = (int)(first & 0x0f);
+            reader->code = left > 1 ? noc_get_u16(at + 2) : NOC_WS_CLOSE_NO_CODE;
+        }
+        return 0;
+    }
+    if ((first & 0x7f) == NOC_WS_TEXT) {
+        reader->code = NOC_WS_CLOSE_UNSUPPORTED; /* [MQTT-6.0.0-1] */
+    }
+    if ((first & 0x7f) != (reader->in_message ^ NOC_WS_BINARY) || left > 127) {
+        reader->event = NOC_EPROTO;
+        return 0;
+    }
+    if (left > 125) {
+        size = left == 126 ? 4 : 10;
+        if (n < size) {
+            return 0;
+        }
+        left = 0;
+        for (size_t i = 2; i < size; i++) {
+            if (left >> 24 != 0) {
+                reader->code = NOC_WS_CLOSE_TOO_BIG;
+                reader->event = NOC_EPROTO;
+                return 0;
+            }
+            left = left << 8 | at[i];
+        }
+    }
+    reader->left = left;
+    reader->in_message = first < 0x80 ? NOC_WS_BINARY : 0;
+    return size;
 }
 
-/* Move payload at at[0..n), n > 0, to `to`: a byte of it, or as much as there is. Returns that. */
-static size_t move(struct noc_ws_reader *reader, uint8_t *to, const uint8_t *at, size_t n)
+int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, uint32_t *plain_n, uint32_t *n)
 {
-    size_t part = reader->left < n ? reader->left : n;
+    uint8_t *to = bytes + *plain_n, *at = to + reader->done, *end = bytes + *n;
+    size_t size;
 
-    if (NOC_IS_SMALL) {
-        part = 1;
-        to[reader->held] = *at;
-    } else {
-        memmove(to + reader->held, at, part);
-    }
-    reader->held += (uint32_t)part;
-    reader->left -= (uint32_t)part;
-    return part;
-}
+    reader->held = NOC_WS_HELD_HEAD;
+    reader->done = 0;
+    reader->event = 0;
+    do {
+        size_t part = (size_t)(end - at);
 
-int noc_ws_read(struct noc_ws_reader *reader, uint8_t *bytes, size_t *plain_n, size_t *n)
-{
-    uint8_t *to = bytes + *plain_n, *at = to + reader->held, *end = bytes + *n;
-    int opcode = 0;
-
-    if (reader->step == FIRST) {
-        reader->held = 0;
-    }
-    while (at < end && opcode == 0 && reader->step <= PAYLOAD) {
-        if (reader->step < PAYLOAD) {
-            reader->code = take(reader, *at++);
-            if (reader->code != 0) {
-                reader->step = BROKEN;
-            }
-        } else {
-            at += move(reader, to, at, (size_t)(end - at));
-        }
-        if (reader->first < CONTROL) {
-            to += reader->held;
-            reader->held = 0;
-        }
-        if (reader->step == PAYLOAD && reader->left == 0) {
-            reader->step = FIRST;
-            opcode = reader->first < CONTROL ? 0 : (int)(reader->first & 0x0f);
-        }
-    }
-    if (reader->step > PAYLOAD) {
-        opcode = reader->step == CLOSED ? NOC_ECLOSED : NOC_EPROTO;
-    }
-    if (opcode == NOC_WS_CLOSE) {
-        reader->step = CLOSED;
-        reader->code = reader->held > 1 ? (unsigned)to[0] << 8 | to[1] : NOC_WS_CLOSE_NO_CODE;
-    }
-    *plain_n = (size_t)(to - bytes);
-    to += reader->held;
+        part = part < reader->left ? part : reader->left;
+        memmove(to, at, part);
+        to += part;
+        at += part;
+        reader->left -= (uint32_t)part;
+        size = take_head(reader, at, (size_t)(end - at));
+        at += size;
+    } while (size > 0);
+    *plain_n = (uint32_t)(to - bytes);
     memmove(to, at, (size_t)(end - at));
-    *n = (size_t)(to + (end - at) - bytes);
-    return opcode;
+    *n = (uint32_t)(to + (end - at) - bytes);
+    return reader->event;
 }
 
 /* ---- frames to the server ---- */
 
 size_t noc_ws_seal(uint8_t *payload, size_t n, enum noc_ws_opcode opcode, uint32_t mask)
 {
-    uint8_t *head = payload - 6;
+    uint8_t *at = payload - 4;
 
-    if (n > NOC_WS_CONTROL_MAX) {
-        noc_put_u16(payload - 6, (uint16_t)n);
-        head -= 2;
-    }
-    head[0] = (uint8_t)(0x80u | (unsigned)opcode);
-    head[1] = (uint8_t)(n > NOC_WS_CONTROL_MAX ? 0xfe : 0x80u | n);
     if (!NOC_IS_SMALL) {
-        uint8_t *key = noc_put_u32(payload - 4, mask) - 4;
-
-        noc_ws_mask(payload, n, key, 0);
-        return (size_t)(payload - head);
+        noc_ws_mask(payload, n, noc_put_u32(at, mask) - 4, 0);
+    } else {
+        /* The mask lies in front of the payload, as zeros that are masked too. */
+        for (uint8_t *byte = at; byte < payload + n; byte++) {
+            mask = mask << 8 | mask >> 24;
+            *byte = (uint8_t)((byte < payload ? 0 : *byte) ^ mask);
+        }
     }
-    /* The mask lies in front of the payload, as zeros that are masked too. */
-    payload -= 4;
-    for (size_t i = 0; i < n + 4; i++) {
-        mask = mask << 8 | mask >> 24;
-        payload[i] = (uint8_t)((i < 4 ? 0 : payload[i]) ^ mask);
+    if (n > NOC_WS_CONTROL_MAX) {
+        *--at = (uint8_t)n;
+        *--at = (uint8_t)(n >> 8);
+        n = 126;
     }
-    return (size_t)(payload + 4 - head);
+    *--at = (uint8_t)(0x80u | n);
+    *--at = (uint8_t)(0x80u | (unsigned)opcode);
+    return (size_t)(payload - at);
 }

@@ -9,9 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NOC_SHA1_SIZE 20u
+enum { NOC_SHA1_WORDS = 5, NOC_SHA1_ROOM = 2 * NOC_SHA1_WORDS + 17 };
 
-/* The hash of bytes[0..n), n below 2^29. */
-void noc_sha1(const void *bytes, size_t n, uint8_t ret_digest[NOC_SHA1_SIZE]);
+/*
+ * The hash of at[0..n), 56 to 63 bytes: what takes two blocks, for there is nothing else
+ * to be hashed. at[n] must be 0x80. Returns where it stands in words: NOC_SHA1_WORDS of them, most
+ * significant first, and one that is 0.
+ */
+const uint32_t *noc_sha1(const char *at, unsigned n, uint32_t words[NOC_SHA1_ROOM]);
 
 #endif

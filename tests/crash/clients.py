@@ -32,6 +32,7 @@ class Flow:
     def __init__(self, message):
         self.message = message
         self.is_released = False  # PUBREC came
+        self.is_recovered = False  # its PUBREL was sent again, on a later connection
 
 
 class Client:
@@ -190,6 +191,7 @@ class Client:
             self.flows.clear()  # what became of them nobody knows; they are not sent anew
         for packet_id, flow in self.flows.items():
             if flow.is_released:
+                flow.is_recovered = True
                 self.send(raw.ack(raw.PUBREL, packet_id))
             else:
                 self.send_message(packet_id, flow.message, True)
@@ -257,7 +259,8 @@ class Client:
         flow = self.flows.get(packet.packet_id)
         if flow is None:
             return
-        if packet.reason >= 0x80:
+        was_over = flow.is_recovered and packet.kind == raw.PUBCOMP and packet.reason == 0x92  # 3.7.2.1
+        if packet.reason >= 0x80 and not was_over:
             self.note("refused", text=f"{ACKS[packet.kind]} {packet.reason:#x} of {flow.message['seq']}")
             del self.flows[packet.packet_id]
         elif packet.kind == raw.PUBREC:

@@ -85,6 +85,8 @@ class Disk:
             below = os.path.relpath(top, folder)
             for name in files:
                 path = os.path.join(top, name)
+                if not os.path.isfile(path):
+                    continue  # a socket is worth nothing without its process
                 with open(path, "rb") as file:
                     self.files[os.stat(path).st_ino] = File(file.read())
                 self.safe_names[os.path.normpath(os.path.join(below, name))] = self.files[os.stat(path).st_ino]

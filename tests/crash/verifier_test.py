@@ -348,6 +348,44 @@ class Order(Case):
             self.h.deliver("s", seq, dup=True)
         self.assert_found("order")
 
+    def test_one_that_expired_and_was_sent_again_may_come_later(self):
+        self.subscriber()
+        for seq, expiry in ((1, 1), (2, 3600)):
+            self.h.publish(seq, acked=False, expiry=expiry)
+        self.h.restart("s", "p")
+        self.back()
+        for seq, expiry in ((1, 1), (2, 3600)):
+            self.h.publish(seq, dup=True, expiry=expiry)
+        for seq in (2, 1, 2):
+            self.h.deliver("s", seq)
+        self.assert_found()
+
+    def test_one_that_expires_keeps_its_order(self):
+        self.subscriber()
+        for seq in (1, 2):
+            self.h.publish(seq, expiry=1)
+        for seq in (2, 1):
+            self.h.deliver("s", seq)
+        self.assert_found("order")
+
+    def test_the_copy_of_an_expired_message_comes_behind_those_that_have_not(self):
+        self.subscriber()
+        self.h.publish(1, expiry=1)
+        self.h.publish(2)
+        self.h.publish(1, dup=True, expiry=1)
+        self.h.deliver("s", 2)
+        self.h.deliver("s", 1)
+        self.assert_found()
+
+    def test_with_qos_0_the_copy_of_one_that_was_dropped_may_come_late(self):
+        self.subscriber(qos=0)
+        self.h.publish(1, acked=False)
+        self.h.publish(2)
+        self.h.deliver("s", 2, qos=0)
+        self.h.publish(1, dup=True)
+        self.h.deliver("s", 1, qos=0)
+        self.assert_found()
+
     def test_topics_have_no_order_among_them(self):
         self.subscriber()
         self.h.subscribe("s", "u")
@@ -391,6 +429,17 @@ class Retained(Case):
         self.retained(2, acked=False)
         self.probe(2)
         self.probe(1)
+        self.assert_found()
+
+    def test_a_value_that_is_set_during_the_probe_may_come_live(self):
+        self.retained(1)
+        self.h.session("probe", clean=True, expiry=0)
+        self.h.add("probe", "probe")
+        self.h.subscribe("probe", "t")
+        self.retained(2)
+        self.h.deliver("probe", 2)
+        self.h.add("probed", "probe")
+        self.h.add("lost", "probe")
         self.assert_found()
 
     def test_a_topic_that_is_first_used_during_the_probe_may_be_found_or_not(self):

@@ -173,13 +173,17 @@ static void run_answer(const uint8_t *bytes, size_t n)
         .path = noc_slice_of("/mqtt"),
         .headers = noc_slice_of("CF-Access-Client-Id: x\r\n"),
         .on_header = say_header};
-    struct noc_ws_answer answer = {{0}, 0, 0, 0, 0};
+    struct noc_ws_answer answer = {{{0}}, 0, 0, 0, 0};
+    size_t read = 0;
     int used;
 
     say_request(&answer, &options);
     say("%s\t", noc_first_bytes_text(noc_first_bytes_kind(bytes, n)));
-    used = noc_ws_answer_read(&answer, &options, NULL, bytes, n, false);
-    say("%u %s %s %u %u\t", used < 0 ? 0 : (unsigned)used, noc_error_text(used < 0 ? used : 0),
+    do {
+        used = noc_ws_answer_read(&answer, &options, NULL, bytes + read, n - read, false);
+        read += used < 0 ? 0 : (size_t)used;
+    } while (used > 0 && answer.kind == NOC_WS_ANSWER_PENDING);
+    say("%u %s %s %u %u\t", (unsigned)read, noc_error_text(used < 0 ? used : 0),
         noc_ws_answer_text((enum noc_ws_answer_kind)answer.kind), (unsigned)answer.status,
         (unsigned)answer.retry_after_s);
 }
@@ -189,22 +193,23 @@ static void run_client_frames(size_t step, uint8_t *bytes, size_t n)
 {
     static uint8_t sealed[NOC_WS_SEAL_ROOM + RECORD_MAX];
     struct noc_ws_reader reader = {0, 0, 0, 0, 0, 0};
-    size_t plain_n = 0, held = 0;
+    uint32_t plain_n = 0, held = 0;
     int opcode = 0;
 
-    for (size_t given = 0; opcode >= 0 && given < n; given += step) {
+    for (size_t given = 0; opcode >= 0 && opcode != NOC_WS_CLOSE && given < n; given += step) {
         size_t part = step < n - given ? step : n - given;
 
         /* What was read is never behind what is still to come. */
         memmove(bytes + held, bytes + given, part);
-        held += part;
+        held += (uint32_t)part;
         do {
             opcode = noc_ws_read(&reader, bytes, &plain_n, &held);
             if (opcode > 0) {
                 say("%u %u ", (unsigned)opcode, (unsigned)reader.code);
                 say_hex(bytes + plain_n, reader.held);
+                reader.done = reader.held;
             }
-        } while (opcode > 0);
+        } while (opcode > 0 && opcode != NOC_WS_CLOSE);
     }
     say("%s %u ", noc_error_text(opcode < 0 ? opcode : 0), (unsigned)reader.code);
     say_hex(bytes, plain_n);

@@ -141,6 +141,7 @@ class Broker:
         # Its other listeners open after the first; where it logs elsewhere there is no telling.
         while re.search(r"version \S+ starting", newest := self.log()[before:]) and not re.search(
                 r"version \S+ running", newest):
+            assert self.process.poll() is None, f"the broker ended before it ran:\n{self.log()}"
             assert time.monotonic() < deadline, f"the broker does not run:\n{self.log()}"
             time.sleep(0.01)
         return self

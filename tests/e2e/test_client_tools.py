@@ -491,3 +491,68 @@ def test_pub_shows_its_progress(broker, topic):
     status, out, err = run(TOOL, "pub", *to(broker), "-t", topic, "-l", "--progress", stdin="x\n" * 5000)
     assert (status, out) == (0, "")
     assert err.endswith("\n5000 messages\n"), err  # (its \\r are line ends to Python)
+
+
+# ---- command lines that are not right, under our own name ----
+
+CA_WORDS = "a word of whom to trust (--cafile, --capath, --tls-use-os-certs)"
+
+
+@pytest.mark.parametrize("words, line", [
+    ("pub -t t", "Both topic and message must be supplied."),
+    ("pub -t t -m x --retian", "Unknown option '--retian', did you mean '--retain'?"),
+    ("sub -t t --TLS-verson x", "Unknown option '--TLS-verson', did you mean '--tls-version'?"),
+    ("sub -t t --progres", "Unknown option '--progres'."),  # only pub has it
+    ("pub -t t -m x --fish", "Unknown option '--fish'."),
+    ("pub -t t -m x -rr", "Unknown option '-rr'."),
+    ("pub -t t -m x -V 3.1.1",
+     "Invalid protocol version argument given.\nIt is one of 5, 311 and 31."),
+    ("pub -t t -m x -D publsh content-type a",
+     "Invalid command given in --property argument.\n"
+     "It is one of connect, publish, subscribe, unsubscribe, disconnect, will."),
+    ("sub -t t -D subscribe contenttype a",
+     "Invalid property name given in --property argument.\n"
+     "Those of subscribe are subscription-identifier, user-property."),
+])
+def test_what_is_wrong_is_told_with_what_is_right(words, line):
+    tool_name, *words = words.split()
+    assert run(TOOL, tool_name, *words) == (
+        1, "", f"Error: {line}\n\nUse 'noctule {tool_name} --help' to see usage.\n")
+
+
+@pytest.mark.parametrize("words, line", [
+    ("--insecure", f"--insecure needs TLS, which {CA_WORDS} turns on."),
+    ("--cert c --key k", f"--cert needs TLS, which {CA_WORDS} turns on."),
+    ("--tls-version tlsv1.3", f"--tls-version needs TLS, which {CA_WORDS} turns on."),
+    ("--tls-alpn mqtt -p 443", f"--tls-alpn needs TLS, which {CA_WORDS} turns on."),
+    ("--ciphers ALL", f"--ciphers needs TLS, which {CA_WORDS} turns on."),
+    ("--tls-keylog k", f"--tls-keylog needs TLS, which {CA_WORDS} turns on."),
+    ("--psk-identity bat", "--psk-identity needs TLS, which --psk turns on."),
+])
+def test_options_of_tls_do_not_go_in_the_clear(broker, topic, words, line):
+    assert run(TOOL, "pub", *to(broker), "-t", topic, "-m", "x", *words.split()) == (
+        1, "", f"Error: {line}\n")
+
+
+def test_mosquittos_tools_go_in_the_clear_with_options_of_tls(broker, tool, topic):
+    assert run(tool("pub"), *to(broker), "-t", topic, "-m", "x", "--insecure", "--tls-version",
+               "tlsv1.3") == (0, "", "")
+    assert run(TOOL, "pub", *to(broker), "-t", topic, "-m", "x", "--insecure", "--no-tls") == (
+        0, "", "")
+
+
+def run_with_folder(tmp_path, *words):
+    (tmp_path / "mosquitto_pub").mkdir(exist_ok=True)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False,
+                          env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_options_file_that_is_a_folder(broker, tool, topic, tmp_path):
+    """Mosquitto's tools take it for an empty file; we say it under our own name."""
+    assert run_with_folder(tmp_path, tool("pub"), *to(broker), "-t", topic, "-m", "x") == (
+        0, "", "")
+    status, _, err = run_with_folder(tmp_path, TOOL, "pub", *to(broker), "-t", topic, "-m", "x")
+    path = tmp_path / "mosquitto_pub"
+    assert (status, err.splitlines()[0]) == (
+        1, f'Error: Unable to read options file "{path}": Is a directory.')

@@ -11,6 +11,7 @@ import pytest
 
 import fake_edge
 import raw
+import test_passwd
 import ways
 from conftest import IS_MOSQUITTO, PROGRAM, SANITIZER_WORDS, SLOWER, TOP, Broker
 
@@ -180,6 +181,30 @@ def test_a_message_comes_through(broker, places, topic, way):
     payload = "x" * 70000
     assert run("pub", *words, "-q", "1", "-r", "-s", stdin=payload) == (0, "", "")
     assert run("sub", *words, "-C", "1") == (0, payload + "\n", "")
+
+
+@pytest.fixture(scope="module")
+def encrypted_key(broker):
+    ways.openssl(broker.folder, "pkey", "-in", "client.key", "-aes128", "-passout", "pass:secret",
+                 "-out", "encrypted.key")
+    return os.path.join(broker.folder, "encrypted.key")
+
+
+def test_the_passphrase_of_a_key_is_asked_on_the_terminal(broker, places, topic, encrypted_key):
+    words = WAYS["tls-cert"].format(topic=topic, **places).split()[:-1] + [encrypted_key]
+    assert test_passwd.ask(broker.folder, [TOOL, "pub", *words, "-t", topic, "-m", "x"],
+                           ["Enter PEM pass phrase:"], ["secret\n"]) == (
+                               0, "Enter PEM pass phrase:\r\n")
+
+
+def test_without_a_terminal_no_message_is_taken_for_a_passphrase(places, topic, encrypted_key):
+    words = WAYS["tls-cert"].format(topic=topic, **places).split()[:-1] + [encrypted_key]
+    done = subprocess.run([TOOL, "pub", *words, "-t", topic, "-l"], input="secret\n", text=True,
+                          capture_output=True, check=False, timeout=SECONDS,
+                          start_new_session=True)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "", f"noctule pub: cannot load the key '{encrypted_key}': it is encrypted, and no "
+               "passphrase is given\n")
 
 
 def test_secrets_are_logged(broker, places, topic, tmp_path):

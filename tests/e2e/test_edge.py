@@ -205,6 +205,32 @@ def test_no_password_goes_out_in_the_clear(broker, topic, at_443):
     assert done.returncode == 0, done.stderr
 
 
+def ends_by(sock, deadline):
+    """Does the other side close it before that time of time.monotonic()?"""
+    try:
+        while True:
+            sock.settimeout(max(0.001, deadline - time.monotonic()))
+            if not sock.recv(4096):
+                return True
+    except socket.timeout:
+        return False
+
+
+def test_all_ways_on_port_443_have_one_time(at_443):
+    """The first one takes half of it, and ends as where there is no TLS."""
+    listener, address = at_443()
+    start = time.monotonic()
+    with subprocess.Popen([TOOL, "sub", "-h", address, "-p", "443", "-t", "t", "-W", "4"],
+                          stderr=subprocess.DEVNULL) as sub:
+        first, _ = listener.accept()
+        with first:
+            assert not ends_by(first, start + 2)
+        second, _ = listener.accept()
+        with second:
+            assert ends_by(second, start + 5.8)  # with a time of its own it had six seconds
+        assert sub.wait() == 27
+
+
 def pub_443(address, ca, topic, *words):
     return run("pub", "-h", address, "-p", "443", *(["--cafile", ca, "--insecure"] if ca else []),
                "-t", topic, "-m", "hello", "-q", "1", "-d", *words)

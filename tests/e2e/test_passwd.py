@@ -2,6 +2,7 @@
 """`noctule passwd`, and `mosquitto_passwd` beside Debian's."""
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -472,6 +473,8 @@ def test_check_names_the_bad_lines(tmp_path):
     assert b"\x1b" not in done.stderr
     (tmp_path / "f").write_text(PEOPLE + "# the end\n\n")
     assert passwd("check", "f", cwd=tmp_path).stdout == b"f: 2 users, sound\n"
+    (tmp_path / "f").write_text((tmp_path / "f").read_text().splitlines()[0] + "\n")
+    assert passwd("check", "f", cwd=tmp_path).stdout == b"f: 1 user, sound\n"
     (tmp_path / "f").chmod(0o644)
     done = passwd("check", "f", cwd=tmp_path)
     assert done.returncode == 0 and b"chmod o-r" in done.stderr
@@ -749,6 +752,28 @@ def test_a_full_disk_leaves_the_old_file(ours):
             assert read(f"{folder}/f") == text and os.listdir(folder) == ["f"]
 
     on_own_machine(work)
+
+
+@pytest.mark.parametrize("words", [["-b"], ["-c", "-b"]], ids=["set", "new"])
+@pytest.mark.parametrize("is_ours", [True, False], ids=["noctule", "mosquitto"])
+def test_a_password_leaves_the_list_of_processes(ours, tmp_path, words, is_ours):
+    """Seen while it waits for who is changing the file."""
+    (tmp_path / "f").write_text(PEOPLE)
+    (tmp_path / "f").chmod(0o600)
+    program = [PROGRAM, "passwd", "-I", "1"] if is_ours else [ours]
+    lock = os.open(tmp_path / "f.noctule-new", os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with subprocess.Popen([*program, *words, "f", "ann", "pass:word"], cwd=tmp_path,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + LIMIT
+        shown = ""
+        while not shown.endswith("\0f\0ann\0*********\0"):
+            assert time.monotonic() < deadline and process.poll() is None, shown
+            with open(f"/proc/{process.pid}/cmdline", encoding="utf-8") as line:
+                shown = line.read()
+        os.close(lock)
+        assert process.wait(LIMIT) == 0, process.stderr.read()
+    assert passwd("check", "-b", "f", "ann", "pass:word", cwd=tmp_path).returncode == 0
 
 
 def test_a_limit_on_files_leaves_the_old_one(tmp_path):

@@ -164,7 +164,6 @@ persistence_location {dir}/
 """
 
 
-@pytest.mark.skipif(not IS_MOSQUITTO, reason="persistence is not active yet")
 def test_session_and_queue_survive_a_restart(start_broker, topic, version):
     broker = start_broker(PERSISTENT)
     receiver = broker.client(topic, version, **durable(version))

@@ -82,13 +82,15 @@ static int read_answer(struct noc_ws_answer *answer, struct tape *tape, const ui
         memcpy(buffer + held, bytes + given, part);
         given += part;
         held += part;
-        used = noc_ws_answer_read(answer, &options, tape, buffer, held, held == room);
-        if (used >= 0) {
-            check((size_t)used <= held);
-            held -= (size_t)used;
-            memmove(buffer, buffer + used, held);
-            check(held < room || answer->kind != NOC_WS_ANSWER_PENDING);
-        }
+        do {
+            used = noc_ws_answer_read(answer, &options, tape, buffer, held, held == room);
+            if (used >= 0) {
+                check((size_t)used <= held);
+                held -= (size_t)used;
+                memmove(buffer, buffer + used, held);
+                check(held < room || answer->kind != NOC_WS_ANSWER_PENDING);
+            }
+        } while (used > 0 && answer->kind == NOC_WS_ANSWER_PENDING);
     }
     free(buffer);
     check(answer->kind <= NOC_WS_ANSWER_GOOD);
@@ -116,7 +118,8 @@ static void read_frames(
 {
     struct noc_ws_reader reader = {0};
     uint8_t *buffer = malloc(room);
-    size_t plain_n = 0, held = 0, given = 0;
+    uint32_t plain_n = 0, held = 0;
+    size_t given = 0;
     int opcode = 0;
 
     check(buffer != NULL);
@@ -127,10 +130,10 @@ static void read_frames(
         part = part < room - held ? part : room - held;
         memcpy(buffer + held, bytes + given, part);
         given += part;
-        held += part;
+        held += (uint32_t)part;
         opcode = noc_ws_read(&reader, buffer, &plain_n, &held);
         check(plain_n <= held && held <= room);
-        check(opcode > 0 || held - plain_n < NOC_WS_CONTROL_MAX || opcode < 0);
+        check(opcode > 0 || held - plain_n < NOC_WS_CONTROL_MAX + 2 || opcode < 0);
         if (plain_n > keep || opcode != 0 || given == n) {
             tape_put(tape, buffer, plain_n);
             memmove(buffer, buffer + plain_n, held - plain_n);
@@ -138,13 +141,15 @@ static void read_frames(
             plain_n = 0;
         }
         if (opcode > 0) {
-            size_t code_n = opcode == NOC_WS_CLOSE && reader.held > 1 ? 2 : 0;
+            size_t payload_n = reader.held - NOC_WS_HELD_HEAD;
+            size_t code_n = opcode == NOC_WS_CLOSE && payload_n > 1 ? 2 : 0;
 
             tape_control(tape, (unsigned)opcode, opcode == NOC_WS_CLOSE ? reader.code : 0,
-                buffer + code_n, reader.held - code_n);
+                buffer + NOC_WS_HELD_HEAD + code_n, payload_n - code_n);
+            reader.done = reader.held;
         }
-    } while (opcode >= 0 && (given < n || opcode > 0));
-    tape->err = given == n && opcode == NOC_ECLOSED ? NOC_OK : opcode;
+    } while (opcode >= 0 && opcode != NOC_WS_CLOSE && (given < n || opcode > 0));
+    tape->err = opcode < 0 ? opcode : NOC_OK;
     tape->code = reader.code;
     free(buffer);
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine.h"
 #include "sim.h"
 
 /* ---- small things ---- */
@@ -129,8 +130,7 @@ static bool act_leaving(struct sim_client *client)
         return false;
     }
     if (sim_chance(random, its->leave)) {
-        sim_client_leave(client);
-        return true;
+        return sim_client_leave(client);
     }
     if (sim_chance(random, its->cut)) {
         sim_client_cut(client, true);
@@ -149,7 +149,7 @@ static bool act_leaving(struct sim_client *client)
     return false;
 }
 
-static void act(struct sim_client *client)
+void sim_client_act(struct sim_client *client)
 {
     struct sim_random *random = sim_chance_of(client);
     const struct sim_profile *its = sim_profile_of(client);
@@ -169,6 +169,9 @@ static void act(struct sim_client *client)
     }
     if (sim_chance(random, its->publish)) {
         sim_client_publish_some(client);
+    }
+    if (client->state != SIM_OPEN) {
+        return; /* its power has failed */
     }
     if (client->subscribe_id == 0 && !sim_client_is_watcher(client)) {
         if (sim_chance(random, its->subscribe)) {
@@ -217,10 +220,10 @@ static void open_turn(struct sim_client *client)
     }
     if (world->is_leaving && client->owed.n == 0) {
         client->is_retiring = client->is_clean && may_retire(client);
-        sim_client_leave(client);
+        (void)sim_client_leave(client);
         return;
     }
-    act(client);
+    sim_client_act(client);
 }
 
 /* Has it nothing more at the broker? */
@@ -233,7 +236,7 @@ static bool has_retired(const struct sim_client *client)
            !client->must_be_clean;
 }
 
-static void idle_turn(struct sim_client *client)
+void sim_client_idle_turn(struct sim_client *client)
 {
     struct sim_world *world = client->world;
     bool is_storm = sim_profile_of(client)->is_storm;
@@ -263,9 +266,13 @@ static void idle_turn(struct sim_client *client)
 void sim_client_turn(struct sim_client *client)
 {
     sim_client_reap(client);
+    if (client->engine != NULL) {
+        sim_engine_turn(client);
+        return;
+    }
     switch ((enum sim_client_state)client->state) {
     case SIM_IDLE:
-        idle_turn(client);
+        sim_client_idle_turn(client);
         break;
     case SIM_CONNECTING:
         sim_client_hear(client);
@@ -294,6 +301,9 @@ bool sim_client_is_idle(const struct sim_client *client)
 
     for (unsigned i = 0; i < SIM_ZOMBIES_MAX; i++) {
         is_quiet &= client->zombies[i] == NULL;
+    }
+    if (client->engine != NULL) {
+        is_quiet &= sim_engine_is_idle(client);
     }
     if (client->world->is_leaving) {
         return client->is_retired;
@@ -346,6 +356,9 @@ void sim_client_init(struct sim_client *client, struct sim_world *world, unsigne
     client->expiry_s = draw_expiry(client);
     client->idle_until = sim_client_is_watcher(client) ? 0 : sim_below(&world->random, 500);
     client->ring_owed = 3;
+    if (sim_chance(&world->random, world->profile->engines)) {
+        sim_engine_new(client);
+    }
 }
 
 void sim_client_done(struct sim_client *client)
@@ -360,4 +373,5 @@ void sim_client_done(struct sim_client *client)
     free(client->taken_ids);
     free(client->again_ids);
     free(client->known);
+    sim_engine_free(client);
 }

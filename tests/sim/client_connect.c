@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine.h"
 #include "sim.h"
 
 /* ---- CONNECT ---- */
@@ -27,6 +28,36 @@ static size_t connect_props(struct sim_client *client, uint8_t *bytes)
     return (size_t)(at - bytes);
 }
 
+/* An engine of version 3.1 is not told that a session has gone, so it keeps to one way. */
+static bool may_be_clean(const struct sim_client *client)
+{
+    return client->engine == NULL || client->version != NOC_V31;
+}
+
+/*
+ * Would the server's word about a session mean another one than the engine has in mind?
+ *
+ * The session had ended, be it that the server lost it. CONNECT began a new one, and the CONNACK
+ * with session present 0 got lost. The next CONNACK says 1, rightly [MQTT-3.2.2-2], and who hears
+ * that takes the new session for its own: it sends PUBREL for what only the old one knew, and
+ * believes to have had what bears a packet identifier of the old one. No packet of MQTT tells
+ * sessions apart, so nobody is at fault; a client that holds no such half can't be misled.
+ */
+static bool is_misled(const struct sim_client *client)
+{
+    struct sim_wire *wire = client->last_wire;
+    bool is_read;
+
+    if (client->engine == NULL || client->version == NOC_V31 || !client->was_unknown ||
+        client->last_expiry_s > 0 || client->session == NULL || wire == NULL) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&wire->lock);
+    is_read = client->engine->has_said_connect && wire->up.n == 0; /* CONNECT, and all of it */
+    (void)pthread_mutex_unlock(&wire->lock);
+    return is_read && sim_engine_has_half(client);
+}
+
 /* Draw what this connection is to be like. */
 static void draw_connection(struct sim_client *client)
 {
@@ -44,13 +75,17 @@ static void draw_connection(struct sim_client *client)
         if (sim_chance(random, 500)) {
             client->aliases_in_max = (uint16_t)(1 + sim_below(random, 4));
         }
-        if (its->max_packet > 0 && sim_chance(random, 300) && !sim_client_is_watcher(client)) {
+        if (client->engine != NULL) {
+            client->max_packet = client->engine->max_packet;
+        } else if (its->max_packet > 0 && sim_chance(random, 300) &&
+                   !sim_client_is_watcher(client)) {
             client->max_packet = its->max_packet;
         }
     }
-    client->is_clean = client->must_be_clean || client->world->is_leaving ||
-                       (client->version != NOC_V5 && client->expiry_s == 0) ||
-                       (sim_chance(random, its->clean) && client->world->is_active);
+    client->is_clean =
+        client->must_be_clean || is_misled(client) || client->world->is_leaving ||
+        (client->version != NOC_V5 && client->expiry_s == 0) ||
+        (may_be_clean(client) && sim_chance(random, its->clean) && client->world->is_active);
     client->will = 0;
     client->will_delay_s = 0;
     if (sim_chance(random, its->will) && client->world->is_active &&
@@ -61,7 +96,8 @@ static void draw_connection(struct sim_client *client)
             .state = SIM_MESSAGE_HELD,
             .is_will = true,
             .payload_n = 20,
-            .sends = 1};
+            .sends = 1,
+            .new_sends = 1};
 
         client->will = sim_message_new(client->world, &will) + 1;
         if (client->version == NOC_V5) {
@@ -108,6 +144,7 @@ void sim_client_reset(struct sim_client *client)
     client->is_pinging = false;
     client->is_refused = false;
     client->has_heard_goodbye = false;
+    client->goodbye = 0;
     client->window = 0;
     memset(client->taken_ids, 0, 65536);
     memset(client->again_ids, 0, 65536);
@@ -134,8 +171,12 @@ void sim_client_connect(struct sim_client *client)
     client->wire =
         sim_connect(world, sim_below(sim_chance_of(client), world->shard_count), client->listener);
     client->connect_ms = sim_now(world);
-    sim_client_say(client, bytes, encode_connect(client, bytes, sizeof bytes));
     client->state = SIM_CONNECTING;
+    if (client->engine != NULL) {
+        sim_engine_start(client);
+    } else {
+        sim_client_say(client, bytes, encode_connect(client, bytes, sizeof bytes));
+    }
     sim_say(world, "client %s (v%u) connects, clean %d, expiry %u, will %u after %u s", client->id,
         client->version, client->is_clean, (unsigned)client->expiry_s, (unsigned)client->will,
         (unsigned)client->will_delay_s);
@@ -156,9 +197,12 @@ static void free_will(struct sim_client *client, uint32_t *will)
 void sim_client_leave_wire(struct sim_client *client, bool is_graceful)
 {
     struct sim_world *world = client->world;
+    bool was_connecting;
 
-    bool was_connecting = client->state == SIM_CONNECTING;
-
+    if (client->engine != NULL) {
+        sim_engine_lose(client); /* what has come is heard: perhaps CONNACK */
+    }
+    was_connecting = client->state == SIM_CONNECTING;
     client->state = SIM_IDLE;
     client->idle_until = world->step + sim_below(sim_chance_of(client), 400);
     if (was_connecting && client->is_refused) {
@@ -193,7 +237,7 @@ void sim_client_closed(struct sim_client *client)
     sim_client_leave_wire(client, false);
 }
 
-static void wire_set(struct sim_wire *wire, bool is_cut)
+void sim_wire_set(struct sim_wire *wire, bool is_cut)
 {
     (void)pthread_mutex_lock(&wire->lock);
     wire->is_cut |= is_cut;
@@ -214,7 +258,7 @@ bool sim_wire_is_closed(struct sim_wire *wire)
 void sim_client_cut(struct sim_client *client, bool is_cut)
 {
     sim_say(client->world, "client %s %s", client->id, is_cut ? "is cut off" : "just closes");
-    wire_set(client->wire, is_cut);
+    sim_wire_set(client->wire, is_cut);
     sim_client_leave_wire(client, false);
 }
 
@@ -248,16 +292,29 @@ void sim_client_reap(struct sim_client *client)
             sim_wire_unref(wire);
             client->zombies[i] = NULL;
         } else if (!client->world->is_active || sim_chance(sim_chance_of(client), 3)) {
-            wire_set(wire, true);
+            sim_wire_set(wire, true);
         }
     }
 }
 
-void sim_client_leave(struct sim_client *client)
+/* DISCONNECT. */
+static bool say_goodbye(struct sim_client *client, uint8_t reason, struct noc_slice props)
+{
+    uint8_t bytes[16];
+
+    if (client->engine != NULL) {
+        return sim_engine_leave(client, reason, props);
+    }
+    sim_client_say(
+        client, bytes, noc_disconnect_encode(client->version, reason, props, bytes, sizeof bytes));
+    return true;
+}
+
+bool sim_client_leave(struct sim_client *client)
 {
     struct sim_random *random = sim_chance_of(client);
-    uint8_t props[8], bytes[16];
-    size_t props_n = 0;
+    uint8_t bytes[8];
+    struct noc_slice props = {NULL, 0};
     uint8_t reason = 0;
 
     if (client->version == NOC_V5) {
@@ -265,18 +322,20 @@ void sim_client_leave(struct sim_client *client)
             (client->world->is_leaving ||
                 (sim_chance(random, 150) && !sim_profile_of(client)->is_stable_group &&
                     !client->world->is_lawless))) {
-            props_n = (size_t)(noc_prop_put_u32(props, NOC_PROP_SESSION_EXPIRY, 0) - props);
-            client->last_expiry_s = 0;
+            props = noc_slice(
+                bytes, (size_t)(noc_prop_put_u32(bytes, NOC_PROP_SESSION_EXPIRY, 0) - bytes));
         }
         if (sim_chance(random, 200)) {
             reason = NOC_RC_DISCONNECT_WITH_WILL;
         }
     }
+    if (!say_goodbye(client, reason, props)) {
+        return false;
+    }
     sim_say(client->world, "client %s leaves with %u", client->id, reason);
-    sim_client_say(client, bytes,
-        noc_disconnect_encode(
-            client->version, reason, noc_slice(props, props_n), bytes, sizeof bytes));
-    wire_set(client->wire, false);
+    client->last_expiry_s = props.n > 0 ? 0 : client->last_expiry_s;
+    sim_wire_set(client->wire, false);
     client->was_graceful = reason == 0;
     client->state = SIM_LEAVING;
+    return true;
 }

@@ -36,19 +36,32 @@ static void on_connack(struct sim_client *client, struct noc_slice body)
         client->is_refused = true;
         return; /* the server closes */
     }
+    sim_client_let_in(client, connack.session_present, &connack.props);
+    if (!client->is_resumed || !is_known) {
+        client->flight_count = 0; /* its own half of the session is gone */
+    }
+    client->resend_at = 0;
+    sim_client_resend(client);
+}
+
+void sim_client_let_in(
+    struct sim_client *client, bool session_present, const struct noc_props *props)
+{
+    struct sim_world *world = client->world;
+
     client->server_receive_max = UINT16_MAX;
     client->aliases_out_max = 0;
     if (client->version == NOC_V5) {
-        client->aliases_out_max = connack.props.topic_alias_maximum;
-        if (noc_props_has(&connack.props, NOC_PROP_RECEIVE_MAXIMUM)) {
-            client->server_receive_max = connack.props.receive_maximum;
+        client->aliases_out_max = props->topic_alias_maximum;
+        if (noc_props_has(props, NOC_PROP_RECEIVE_MAXIMUM)) {
+            client->server_receive_max = props->receive_maximum;
         }
     } else if (world->limits.max_inflight_messages > 0) {
         client->server_receive_max = world->limits.max_inflight_messages;
     }
-    sim_say(world, "client %s is in, session present %d", client->id, connack.session_present);
+    sim_say(world, "client %s is in, session present %d", client->id, session_present);
     world->clock++;
-    client->is_resumed = connack.session_present;
+    client->is_resumed = session_present;
     if (client->version == NOC_V31 && client->session != NULL && !client->is_clean) {
         /* It is not told, section 3.2. */
         client->is_resumed = client->last_expiry_s > 0 && !client->session->is_over;
@@ -59,11 +72,6 @@ static void on_connack(struct sim_client *client, struct noc_slice body)
                                                       : UINT32_MAX;
     client->state = SIM_OPEN;
     client->was_unknown = false;
-    if (!client->is_resumed || !is_known) {
-        client->flight_count = 0; /* its own half of the session is gone */
-    }
-    client->resend_at = 0;
-    sim_client_resend(client);
 }
 
 /* ---- PUBLISH ---- */
@@ -346,19 +354,25 @@ static void on_suback(struct sim_client *client, unsigned type, struct noc_slice
 {
     struct noc_fault fault = {0};
     struct noc_suback suback;
-    bool has_reasons = client->version == NOC_V5 || type == NOC_SUBACK;
 
     check(client, noc_suback_decode(client->version, type, &body, &suback, &fault) == NOC_OK,
         "SUBACK is malformed");
+    sim_client_settle_asked(client, type, suback.packet_id, suback.reasons);
+}
+
+void sim_client_settle_asked(
+    struct sim_client *client, unsigned type, uint16_t packet_id, struct noc_slice reasons)
+{
+    bool has_reasons = client->version == NOC_V5 || type == NOC_SUBACK;
+
     check(client,
-        client->subscribe_id == suback.packet_id &&
-            client->is_unsubscribe == (type == NOC_UNSUBACK),
+        client->subscribe_id == packet_id && client->is_unsubscribe == (type == NOC_UNSUBACK),
         "SUBACK or UNSUBACK of nothing");
-    check(client, !has_reasons || suback.reasons.n == client->asked_count,
+    check(client, !has_reasons || reasons.n == client->asked_count,
         "SUBACK with another number of reasons [MQTT-3.9.3-1]");
     client->world->clock++;
     for (unsigned i = 0; i < client->asked_count; i++) {
-        uint8_t reason = has_reasons ? (uint8_t)suback.reasons.at[i] : 0;
+        uint8_t reason = has_reasons ? (uint8_t)reasons.at[i] : 0;
 
         if (has_reasons) {
             check_reason(client, i, reason);
@@ -451,8 +465,7 @@ static void decode(struct sim_client *client)
     client->heard_n -= at;
 }
 
-/* The server has closed: was there a reason for it that a good client may meet? */
-static void on_close(struct sim_client *client)
+void sim_client_check_close(struct sim_client *client)
 {
     struct sim_world *world = client->world;
     const struct sim_profile *its = world->profile;
@@ -460,15 +473,22 @@ static void on_close(struct sim_client *client)
         world->is_lawless || its->memory_short > 0 ||
         (client->state == SIM_CONNECTING && (its->denied > 0 || its->cut_connect > 0));
 
-    if (client->state == SIM_LEAVING) {
-        return;
-    }
+    /* Where a minute goes by at once nobody has said anything in time. */
+    is_expected |= its->jump > 0 &&
+                   (client->version != NOC_V5 || client->goodbye == NOC_RC_KEEP_ALIVE_TIMEOUT);
     sim_say(world, "client %s finds its connection closed", client->id);
     if (!is_expected) {
         sim_fail(world, "client %s: closed without a cause, reason %u, state %u", client->id,
             client->goodbye, client->state);
     }
-    sim_client_closed(client);
+}
+
+static void on_close(struct sim_client *client)
+{
+    if (client->state != SIM_LEAVING) {
+        sim_client_check_close(client);
+        sim_client_closed(client);
+    }
 }
 
 void sim_client_hear(struct sim_client *client)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine.h"
 #include "sim.h"
 
 /* ---- publishing ---- */
@@ -55,6 +56,7 @@ static void send_publish(
     sim_client_say(client, bytes, n + message->payload_n);
     free(bytes);
     message->sends++;
+    message->new_sends += !is_again;
     if (message->qos > 0) {
         sim_fifo_put(&client->acks[message->qos - 1], 0, packet_id);
     }
@@ -67,7 +69,7 @@ void sim_client_publish(struct sim_client *client, unsigned topic, uint8_t qos, 
 {
     struct sim_random *random = sim_chance_of(client);
     struct sim_message message = {.publisher = client->number,
-        .epoch = client->session->number,
+        .epoch = client->session == NULL ? UINT32_MAX : client->session->number,
         .topic = (uint16_t)topic,
         .qos = qos,
         .retain = retain,
@@ -83,6 +85,10 @@ void sim_client_publish(struct sim_client *client, unsigned topic, uint8_t qos, 
         message.payload_n = 0;
     }
     number = sim_message_new(client->world, &message);
+    if (client->engine != NULL) {
+        sim_engine_publish(client, number);
+        return;
+    }
     if (qos == 0) {
         send_publish(client, number, 0, false);
         return;
@@ -127,8 +133,9 @@ void sim_client_publish_some(struct sim_client *client)
     if (retain && qos == 0) {
         qos = 1; /* so that it is known what the last one is */
     }
-    if (qos > 0 && (client->flight_count == SIM_FLIGHTS_MAX ||
-                       client->flight_count >= client->server_receive_max)) {
+    if (qos > 0 && client->engine == NULL &&
+        (client->flight_count == SIM_FLIGHTS_MAX ||
+            client->flight_count >= client->server_receive_max)) {
         return;
     }
     sim_client_publish(client, topic, qos, retain);
@@ -204,54 +211,89 @@ static uint8_t draw_options(struct sim_client *client, unsigned filter)
     return sim_chance(random, 300) ? (uint8_t)(qos | (1 + sim_below(random, 2)) << 4) : qos;
 }
 
+/* What one packet asks for. */
+struct asked {
+    struct noc_client_filter filters[SIM_FILTERS_MAX];
+    unsigned numbers[SIM_FILTERS_MAX];
+    unsigned count;
+};
+
+static void draw_asked(struct sim_client *client, int only, struct asked *asked)
+{
+    struct sim_world *world = client->world;
+    unsigned count = only >= 0 || sim_client_is_watcher(client)
+                         ? 1
+                         : 1 + sim_below(sim_chance_of(client), SIM_FILTERS_MAX);
+
+    asked->count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned filter = only >= 0 ? (unsigned)only : draw_filter(client);
+        uint8_t options = draw_options(client, filter);
+        bool is_double = false;
+
+        for (unsigned k = 0; k < asked->count; k++) {
+            is_double |= asked->numbers[k] == filter;
+        }
+        if (!is_double) {
+            asked->numbers[asked->count] = filter;
+            asked->filters[asked->count++] =
+                (struct noc_client_filter){noc_slice_of(world->filters[filter].text), options};
+        }
+    }
+}
+
+static uint16_t send_asked(
+    struct sim_client *client, const struct asked *asked, struct noc_slice props)
+{
+    uint16_t id = new_id(client);
+    uint8_t entries[256], bytes[320];
+    uint8_t *at = entries;
+    struct noc_slice wire;
+
+    for (unsigned i = 0; i < asked->count; i++) {
+        const struct noc_subscription entry = {asked->filters[i].filter, asked->filters[i].options};
+
+        at = client->is_unsubscribe ? noc_unsubscribe_put_entry(at, entry.filter)
+                                    : noc_subscribe_put_entry(at, &entry);
+    }
+    wire = noc_slice(entries, (size_t)(at - entries));
+    sim_client_say(client, bytes,
+        client->is_unsubscribe
+            ? noc_unsubscribe_encode(client->version, id, props, &wire, bytes, sizeof bytes)
+            : noc_subscribe_encode(client->version, id, props, &wire, bytes, sizeof bytes));
+    return id;
+}
+
 void sim_client_subscribe(struct sim_client *client, bool is_unsubscribe, int only)
 {
     struct sim_random *random = sim_chance_of(client);
     struct sim_world *world = client->world;
-    uint8_t entries[256], bytes[320], props[8];
-    uint8_t *at = entries;
-    size_t props_n = 0;
-    unsigned count =
-        only >= 0 || sim_client_is_watcher(client) ? 1 : 1 + sim_below(random, SIM_FILTERS_MAX);
+    struct noc_slice props = {NULL, 0};
+    struct asked asked;
+    uint8_t bytes[8];
     uint32_t id = 0;
 
     if (client->version == NOC_V5 && !is_unsubscribe && sim_chance(random, 500)) {
         id = 1 + sim_below(random, 300);
-        props_n = (size_t)(noc_prop_put_varint(props, NOC_PROP_SUBSCRIPTION_ID, id) - props);
+        props = noc_slice(
+            bytes, (size_t)(noc_prop_put_varint(bytes, NOC_PROP_SUBSCRIPTION_ID, id) - bytes));
+    }
+    draw_asked(client, only, &asked);
+    client->is_unsubscribe = is_unsubscribe;
+    client->subscribe_id = client->engine != NULL
+                               ? sim_engine_subscribe(client, asked.filters, asked.count, props)
+                               : send_asked(client, &asked, props);
+    if (client->subscribe_id == 0) {
+        return; /* not now */
     }
     world->clock++;
-    client->is_unsubscribe = is_unsubscribe;
     client->asked_count = 0;
     client->asked_at = world->clock;
-    for (unsigned i = 0; i < count; i++) {
-        unsigned filter = only >= 0 ? (unsigned)only : draw_filter(client);
-        struct noc_slice text = noc_slice_of(world->filters[filter].text);
-        uint8_t options = draw_options(client, filter);
-        const struct noc_subscription entry = {text, options};
-        bool is_double = false;
-
-        for (unsigned k = 0; k < client->asked_count; k++) {
-            is_double |= client->asked[k] == filter;
-        }
-        if (is_double) {
-            continue;
-        }
-        at = is_unsubscribe ? noc_unsubscribe_put_entry(at, text)
-                            : noc_subscribe_put_entry(at, &entry);
-        note_asked(client, filter, options, id);
+    for (unsigned i = 0; i < asked.count; i++) {
+        note_asked(client, asked.numbers[i], asked.filters[i].options, id);
         sim_say(world, "client %s %ssubscribes %s, options %02x, id %u", client->id,
-            is_unsubscribe ? "un" : "", world->filters[filter].text, options, (unsigned)id);
-    }
-    client->subscribe_id = new_id(client);
-    {
-        const struct noc_slice wire = noc_slice(entries, (size_t)(at - entries));
-        const struct noc_slice raw = noc_slice(props, props_n);
-
-        sim_client_say(client, bytes,
-            is_unsubscribe ? noc_unsubscribe_encode(client->version, client->subscribe_id, raw,
-                                 &wire, bytes, sizeof bytes)
-                           : noc_subscribe_encode(client->version, client->subscribe_id, raw, &wire,
-                                 bytes, sizeof bytes));
+            is_unsubscribe ? "un" : "", world->filters[asked.numbers[i]].text,
+            asked.filters[i].options, (unsigned)id);
     }
 }
 

@@ -300,7 +300,7 @@ static void check_copies(struct sim_client *client, const struct noc_publish *pu
     struct sim_session *session = client->session;
     struct sim_message *message = &world->messages[number];
     struct sim_got *got = sim_session_got(session, number);
-    unsigned sends = message->qos == 2 ? 1 : message->sends;
+    unsigned sends = message->qos == 2 ? message->new_sends : message->sends;
     bool is_first = got->fresh + got->again == 0;
     bool is_new = !publish->dup || is_first;
     uint32_t *last =

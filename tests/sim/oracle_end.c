@@ -63,7 +63,7 @@ static uint64_t missing_plain(struct sim_world *world)
                 !has_got(session, m) && !may_be_too_large(world, message) &&
                 must_have(session, message, world)) {
                 missing++;
-                if (world->profile->no_drops) {
+                if (world->profile->no_drops || world->is_verbose) {
                     tell_missing(world, session, m);
                 }
             }
@@ -105,7 +105,7 @@ static uint64_t missing_shared(struct sim_world *world)
         }
         for (unsigned filter = 0; filter < world->filter_count; filter++) {
             if (world->filters[filter].is_shared && sim_matches(world, filter, message->topic)) {
-                most += message->qos == 2 ? 1 : message->sends;
+                most += message->qos == 2 ? message->new_sends : message->sends;
                 least += message->qos > 0 && has_certain_member(world, filter, message);
             }
         }

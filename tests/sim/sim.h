@@ -13,6 +13,7 @@
  *   client.c     a client's turns: what it does next
  *     client_connect.c  begin and end of its connections
  *     client_out.c      what it says   client_in.c  what it hears
+ *   engine.c     clients whose protocol is that of src/client; see engine.h
  *   oracle.c     what it may and must hear   oracle_end.c  what it must have heard
  *   invariants.c what must hold inside the core
  *   scenarios.c  the worlds                  main.c        the command line
@@ -144,6 +145,7 @@ struct sim_message {
     uint32_t payload_n;
     uint64_t sent_at, taken_at; /* the oracle's clock; 0: not */
     unsigned sends;
+    unsigned new_sends;  /* those in a session that did not know it: with QoS 2 each counts */
     unsigned heard;      /* times that anybody heard it */
     unsigned shared_got; /* copies for sessions that have shared subscriptions only */
 };
@@ -193,6 +195,8 @@ struct sim_session {
 
 /* ---- clients ---- */
 
+struct sim_engine;
+
 enum sim_client_state { SIM_IDLE = 0, SIM_CONNECTING, SIM_OPEN, SIM_LEAVING };
 
 /* An answer that the client owes: sent in order, some time. */
@@ -230,6 +234,8 @@ struct sim_client {
     uint64_t idle_until; /* the oracle's clock */
     uint64_t spoke_ms, paused_until;
     struct sim_session *session;
+    struct sim_engine
+        *engine;    /* NULL: it speaks for itself, which is what most of the rest is for */
     uint8_t *heard; /* bytes of an incomplete packet */
     size_t heard_n, heard_room;
 
@@ -264,6 +270,10 @@ void sim_client_done(struct sim_client *client);
 void sim_client_turn(struct sim_client *client);
 bool sim_client_is_idle(const struct sim_client *client);
 
+/* What an open client does of its own accord; and one that is not connected. */
+void sim_client_act(struct sim_client *client);
+void sim_client_idle_turn(struct sim_client *client);
+
 /* One of those who stay and listen to all. */
 bool sim_client_is_watcher(const struct sim_client *client);
 void sim_client_say(struct sim_client *client, const void *bytes, size_t n);
@@ -275,8 +285,10 @@ void sim_client_leave_wire(struct sim_client *client, bool is_graceful);
 void sim_client_closed(struct sim_client *client);
 void sim_client_cut(struct sim_client *client, bool is_cut);
 bool sim_client_abandon(struct sim_client *client);
+void sim_wire_set(struct sim_wire *wire, bool is_cut);
 void sim_client_reap(struct sim_client *client);
-void sim_client_leave(struct sim_client *client);
+/* False: it can't, just now. */
+bool sim_client_leave(struct sim_client *client);
 bool sim_wire_is_closed(struct sim_wire *wire);
 
 /* client_out.c */
@@ -293,6 +305,13 @@ void sim_fifo_done(struct sim_fifo *fifo);
 
 /* client_in.c: read what has come, and react. */
 void sim_client_hear(struct sim_client *client);
+/* What they have in common with those who have an engine: a CONNACK; SUBACK or UNSUBACK. */
+void sim_client_let_in(
+    struct sim_client *client, bool session_present, const struct noc_props *props);
+void sim_client_settle_asked(
+    struct sim_client *client, unsigned type, uint16_t packet_id, struct noc_slice reasons);
+/* The server has closed: was there a reason for it that a good client may meet? */
+void sim_client_check_close(struct sim_client *client);
 
 /* ---- the oracle ---- */
 
@@ -341,6 +360,10 @@ struct sim_profile {
     unsigned short_write;               /* per thousand flushes */
     unsigned memory_fails;              /* per million allocations */
     unsigned freeze;                    /* per thousand steps: a shard takes no turns for a while */
+    unsigned engines;                   /* per thousand clients: they have the real engine */
+    unsigned power;                     /* those: their device fails, and begins again */
+    unsigned rival;                     /* those: somebody else comes with their id */
+    unsigned jump;                      /* per thousand moves of the clock: a minute at once */
     unsigned memory_short;              /* per thousand steps: memory_limit is reached, or not */
     bool is_ring, is_storm, is_stable_group, no_drops, is_small_room, has_mounts;
     bool watchers;    /* the first two clients stay and subscribe # */
@@ -372,6 +395,7 @@ struct sim_world {
     const struct sim_profile *profile;
     uint64_t seed;
     unsigned shard_count, steps;
+    unsigned fault; /* enum sim_fault: a mistake made on purpose */
     bool is_threaded, is_verbose;
     bool is_loose;         /* turns overlap: always with threads, else in half of the worlds */
     atomic_bool is_active; /* clients make work; else they only finish it. Any thread */
@@ -407,9 +431,16 @@ static inline const struct sim_profile *sim_profile_of(const struct sim_client *
     return client->world->profile;
 }
 
+/* How a world is to be run. */
+struct sim_options {
+    uint64_t seed;
+    unsigned shards, steps; /* steps 0: as many as the scenario says */
+    unsigned fault;         /* enum sim_fault */
+    bool is_threaded, is_verbose;
+};
+
 /* One world from begin to end; the program ends when something is wrong. */
-void sim_run(const struct sim_scenario *scenario, uint64_t seed, unsigned shards, unsigned steps,
-    bool is_threaded, bool is_verbose);
+void sim_run(const struct sim_scenario *scenario, const struct sim_options *options);
 
 uint64_t sim_now(const struct sim_world *world);
 void sim_fail(const struct sim_world *world, const char *format, ...) NOC_PRINTF(2, 3)

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine.h"
 #include "mqtt/topic.h"
 #include "sim.h"
 
@@ -54,15 +55,16 @@ void sim_fail(const struct sim_world *world, const char *format, ...)
     vfprintf(stderr, format, args);
     fprintf(stderr,
         "\nsim: at step %lu; again with: sim --scenario %s --seed %lu --shards %u "
-        "--steps %u%s --verbose\n",
+        "--steps %u%s%s%s --verbose\n",
         (unsigned long)world->step, world->scenario->name, (unsigned long)world->seed,
-        world->shard_count, world->steps, world->is_threaded ? " --threads" : "");
+        world->shard_count, world->steps, world->is_threaded ? " --threads" : "",
+        world->fault != 0 ? " --fault " : "", sim_fault_name(world->fault));
     va_end(args);
     for (unsigned i = 0; i < world->shard_count; i++) {
         fprintf(stderr, "sim: shard %u said last: %s\n", i, world->workers[i].last_log[0]);
     }
     fflush(NULL);
-    _Exit(1);
+    _Exit(world->fault != 0 ? 0 : 1); /* a mistake made on purpose is to be found */
 }
 
 /* ---- begin ---- */
@@ -212,7 +214,9 @@ static void step(struct sim_world *world)
         sim_client_turn(&world->clients[sim_below(random, world->scenario->clients)]);
     } else if (kind < 98) {
         finish_turns(world);
-        world->now_ms += sim_below(random, world->profile->step_ms + 1);
+        world->now_ms += sim_chance(random, world->profile->jump)
+                             ? 60000
+                             : sim_below(random, world->profile->step_ms + 1);
     } else {
         toggle(&worker->is_frozen, random, world->profile->freeze * 50);
         toggle(&world->core.is_memory_short, random, world->profile->memory_short * 50);
@@ -263,8 +267,10 @@ static void tell_who_waits(struct sim_world *world)
         const struct sim_client *client = &world->clients[i];
 
         if (!sim_client_is_idle(client)) {
-            fprintf(stderr, "sim: client %s waits: state %u, %u in flight, subscribe %u\n",
-                client->id, client->state, client->flight_count, client->subscribe_id);
+            fprintf(stderr, "sim: client %s%s waits: state %u, %u in flight, subscribe %u\n",
+                client->id, client->engine != NULL ? " (engine)" : "", client->state,
+                client->engine != NULL ? sim_engine_flights(client) : client->flight_count,
+                client->subscribe_id);
         }
     }
 }
@@ -480,30 +486,30 @@ static void check_progress(const struct sim_world *world)
     }
 }
 
-void sim_run(const struct sim_scenario *scenario, uint64_t seed, unsigned shards, unsigned steps,
-    bool is_threaded, bool is_verbose)
+void sim_run(const struct sim_scenario *scenario, const struct sim_options *options)
 {
     struct sim_world *world = sim_alloc(sizeof *world);
 
     memset(world, 0, sizeof *world);
     *world = (struct sim_world){.scenario = scenario,
         .profile = &scenario->profile,
-        .seed = seed,
-        .shard_count = shards,
-        .steps = steps != 0 ? steps : scenario->steps,
-        .is_threaded = is_threaded,
-        .is_verbose = is_verbose,
+        .seed = options->seed,
+        .shard_count = options->shards,
+        .steps = options->steps != 0 ? options->steps : scenario->steps,
+        .fault = options->fault,
+        .is_threaded = options->is_threaded,
+        .is_verbose = options->is_verbose,
         .is_lawless = scenario->profile.is_storm || scenario->profile.memory_fails > 0,
-        .random = {seed * 1000003 + shards},
+        .random = {options->seed * 1000003 + options->shards},
         .now_ms = SIM_FIRST_MS};
     begin(world);
-    world->is_loose = is_threaded || sim_chance(&world->random, 500);
-    if (is_threaded) {
+    world->is_loose = options->is_threaded || sim_chance(&world->random, 500);
+    if (options->is_threaded) {
         start_threads(world);
     }
     live(world);
     finish_turns(world);
-    if (is_threaded) {
+    if (options->is_threaded) {
         stop_threads(world);
     }
     if (world->is_leaving) {

@@ -26,6 +26,7 @@ class NoctuleTransport : public noc_transport {
         read = read_some;
         write = write_some;
         close = close_it;
+        wait_writable = NULL; /* a Client cannot */
     }
 
     /* Milliseconds, for noc_client_turn(). */

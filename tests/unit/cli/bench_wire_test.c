@@ -32,6 +32,23 @@ static void connect_is_written_as_the_standard_draws_it(void **state)
     assert_int_equal(noc_bench_put_connect(&login, packet, 10), 0);
 }
 
+static void a_session_that_is_kept_is_asked_for(void **state)
+{
+    static const uint8_t old[] = {
+        0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 4, 0x00, 0x0e, 0x10, 0, 1, 'c'};
+    static const uint8_t expected[] = {0x10, 19, 0, 4, 'M', 'Q', 'T', 'T', 5, 0x00, 0x0e, 0x10, 5,
+        0x11, 0, 0, 0x0e, 0x10, 0, 1, 'c'};
+    struct noc_bench_login login = {.client_id = noc_slice_of("c"), .version = 4, .keeps = true};
+    uint8_t packet[64];
+
+    (void)state;
+    assert_int_equal(noc_bench_put_connect(&login, packet, sizeof(packet)), sizeof(old));
+    assert_memory_equal(packet, old, sizeof(old));
+    login.version = 5;
+    assert_int_equal(noc_bench_put_connect(&login, packet, sizeof(packet)), sizeof(expected));
+    assert_memory_equal(packet, expected, sizeof(expected));
+}
+
 static void connect_of_version_5_has_empty_properties(void **state)
 {
     static const uint8_t expected[] = {
@@ -295,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connect_is_written_as_the_standard_draws_it),
+        cmocka_unit_test(a_session_that_is_kept_is_asked_for),
         cmocka_unit_test(connect_of_version_5_has_empty_properties),
         cmocka_unit_test(subscribe_is_written_as_the_standard_draws_it),
         cmocka_unit_test(a_template_is_filled_with_packet_id_and_stamp),

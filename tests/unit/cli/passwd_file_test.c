@@ -364,8 +364,9 @@ static int change(char *const *words, int count)
 {
     char *argv[10] = {"noctule passwd"};
 
+    /* As a process has them: the password is wiped where it stands. */
     for (int i = 0; i < count; i++) {
-        argv[i + 1] = words[i];
+        argv[i + 1] = strdup(words[i]);
     }
     return noc_cli_passwd(count + 1, argv);
 }
@@ -409,6 +410,7 @@ static bool step(pid_t child)
         if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
             return false;
         }
+        assert_int_not_equal(WSTOPSIG(status), SIGSEGV);
     }
 }
 

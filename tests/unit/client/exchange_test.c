@@ -35,10 +35,12 @@ struct server {
     unsigned version;
     struct line in, out;
     uint8_t state[COUNT];
-    unsigned got[COUNT];  /* how often message i came from the client */
-    uint16_t held[COUNT]; /* QoS 2 ids from the client */
+    unsigned got[COUNT];          /* how often message i came from the client */
+    uint16_t held[COUNT];         /* QoS 2 ids from the client, */
+    unsigned held_message[COUNT]; /* and which message that is */
     unsigned in_flight, connects;
     bool has_session, keeps_session;
+    bool delivers_late; /* messages of QoS 2 count when PUBREL comes */
 };
 
 static struct server server;
@@ -143,7 +145,8 @@ static void server_take_publish(const struct noc_header *header, const struct no
 
             assert_non_null(free_one);
             *free_one = publish.packet_id;
-            server.got[i]++;
+            server.held_message[free_one - server.held] = i;
+            server.got[i] += !server.delivers_late;
         } else {
             assert_true(publish.dup);
         }
@@ -170,6 +173,7 @@ static void server_take_ack(unsigned type, const struct noc_slice *body)
 
         if (held != NULL) {
             *held = 0;
+            server.got[server.held_message[held - server.held]] += server.delivers_late;
         }
         if (server.in_flight > 0) {
             server.in_flight--;
@@ -219,7 +223,7 @@ static void server_run(void)
 struct setting {
     unsigned version;
     size_t in_room, out_room;
-    bool keeps_session;
+    bool keeps_session, delivers_late, has_log;
 };
 
 static struct noc_client client;
@@ -227,12 +231,54 @@ static struct noc_client_options options;
 static uint16_t received[8];
 static uint8_t box_bytes[1024], in[512], out[512];
 static struct noc_ring_outbox ring;
+static struct noc_log_outbox box_log;
+static uint8_t regions[2][1200];
+
+/* Storage for a log: two regions of memory. */
+static int storage_read(void *context, unsigned region, uint32_t at, void *into, size_t n)
+{
+    (void)context;
+    memcpy(into, regions[region] + at, n);
+    return NOC_OK;
+}
+
+static int storage_write(void *context, unsigned region, uint32_t at, const void *bytes, size_t n)
+{
+    (void)context;
+    memcpy(regions[region] + at, bytes, n);
+    return NOC_OK;
+}
+
+static int storage_sync(void *context, unsigned region)
+{
+    (void)context;
+    (void)region;
+    return NOC_OK;
+}
+
+static int storage_erase(void *context, unsigned region)
+{
+    (void)context;
+    memset(regions[region], 0xff, sizeof regions[region]);
+    return NOC_OK;
+}
+
+static struct noc_outbox *open_log(void)
+{
+    static const struct noc_storage storage = {
+        storage_read, storage_write, storage_sync, storage_erase, NULL, sizeof regions[0]};
+
+    memset(regions, 0xff, sizeof regions);
+    assert_int_equal(noc_log_outbox_open(&box_log, &storage), NOC_OK);
+    return &box_log.box;
+}
 
 static void begin(const struct setting *setting)
 {
     memset(&server, 0, sizeof server);
     server.version = setting->version;
     server.keeps_session = setting->keeps_session;
+    server.delivers_late = setting->delivers_late;
     memset(told, 0, sizeof told);
     memset(published, 0, sizeof published);
     memset(received, 0, sizeof received);
@@ -242,7 +288,8 @@ static void begin(const struct setting *setting)
         .keep_session = true,
         .received = received,
         .received_max = 8,
-        .outbox = noc_ring_outbox_init(&ring, box_bytes, sizeof box_bytes),
+        .outbox = setting->has_log ? open_log()
+                                   : noc_ring_outbox_init(&ring, box_bytes, sizeof box_bytes),
     };
     assert_int_equal(
         noc_client_init(&client, &options, in, setting->in_room, out, setting->out_room), NOC_OK);
@@ -365,12 +412,12 @@ static void run(const struct setting *setting, size_t in_budget, size_t out_budg
 }
 
 static const struct setting settings[] = {
-    {4, 256, 128, true},
-    {5, 512, 512, true},
-    {5, 256, 128, false},
-    {3, 512, 512, false},
-    {4, 512, 256, false},
-    {3, 256, 128, true},
+    {4, 256, 128, true, false, false},
+    {5, 512, 512, true, true, true},
+    {5, 256, 128, false, true, false},
+    {3, 512, 512, false, false, false},
+    {4, 512, 256, false, true, true},
+    {3, 256, 128, true, true, false},
 };
 
 static void nothing_is_lost_on_a_line_that_holds(void **state)
@@ -410,7 +457,7 @@ static void a_cut_on_the_way_to_the_client_loses_nothing(void **state)
 
 static void many_cuts_lose_nothing(void **state)
 {
-    static const struct setting setting = {5, 256, 128, true};
+    static const struct setting setting = {5, 256, 128, true, true, false};
 
     (void)state;
     for (size_t step = 7; step < 200; step += 3) {

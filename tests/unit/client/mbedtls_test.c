@@ -155,12 +155,142 @@ static void what_is_no_tls_is_told(void **state)
     tear_down(&way);
 }
 
+static void an_address_is_checked_and_not_sent_as_a_name(void **state)
+{
+    struct tls_server server = {.certificate = "127.0.0.1"},
+                      elsewhere = {.certificate = "elsewhere"};
+    struct way way;
+    struct noc_transport *transport;
+
+    start_server(&server);
+    transport = set_up(&way, &server, "ca", "127.0.0.1");
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_OK);
+    tear_down(&way);
+    join_server(&server);
+    assert_string_equal(server.seen_name, "");
+    expect_fault(&elsewhere, "ca", "127.0.0.1", NOC_FAULT_NAME, "for another name");
+    assert_string_equal(elsewhere.seen_name, "");
+    expect_fault(&elsewhere, "ca", "::1", NOC_FAULT_NAME, "for another name");
+    assert_string_equal(elsewhere.seen_name, "");
+    expect_fault(&elsewhere, "ca", "1.example", NOC_FAULT_NAME, "for another name");
+    assert_string_equal(elsewhere.seen_name, "1.example");
+}
+
+/* Lies between TLS and sockets: takes something after it was waited for only, and once. */
+struct narrow {
+    struct noc_transport transport;
+    struct noc_transport *below;
+    bool is_ready;
+    unsigned refused, waits;
+};
+
+static int narrow_open(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    struct noc_transport *below = ((struct narrow *)transport)->below;
+
+    return below->open(below, timeout_ms);
+}
+
+static int narrow_read(struct noc_transport *transport, void *bytes, size_t n, uint32_t timeout_ms)
+{
+    struct noc_transport *below = ((struct narrow *)transport)->below;
+
+    return below->read(below, bytes, n, timeout_ms);
+}
+
+static int narrow_write(struct noc_transport *transport, const void *bytes, size_t n)
+{
+    struct narrow *narrow = (struct narrow *)transport;
+
+    if (!narrow->is_ready) {
+        narrow->refused++;
+        assert_true(narrow->refused < 1000);
+        return 0;
+    }
+    narrow->is_ready = false;
+    return narrow->below->write(narrow->below, bytes, n);
+}
+
+static void narrow_close(struct noc_transport *transport)
+{
+    struct noc_transport *below = ((struct narrow *)transport)->below;
+
+    below->close(below);
+}
+
+static void narrow_wait(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    struct narrow *narrow = (struct narrow *)transport;
+
+    narrow->waits++;
+    narrow->is_ready = true;
+    narrow->below->wait_writable(narrow->below, timeout_ms);
+}
+
+static void set_narrow(struct way *way, struct narrow *narrow)
+{
+    *narrow = (struct narrow){
+        .transport = {narrow_open, narrow_read, narrow_write, narrow_close, narrow_wait},
+        .below = way->tls.below};
+    way->tls.below = &narrow->transport;
+}
+
+static void a_handshake_waits_for_what_is_below(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct way way;
+    struct noc_transport *transport;
+    struct narrow narrow;
+
+    start_server(&server);
+    transport = set_up(&way, &server, "ca", "localhost");
+    set_narrow(&way, &narrow);
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_OK);
+    assert_true(narrow.waits > 1);
+    assert_int_equal(narrow.refused, narrow.waits);
+    narrow.is_ready = true;
+    tear_down(&way);
+    join_server(&server);
+}
+
+static void who_comes_again_with_less_is_told_no_more_than_that(void **state)
+{
+    struct tls_server server = {.certificate = "server"};
+    struct way way;
+    struct noc_transport *transport;
+    struct narrow narrow;
+    char bytes[5];
+
+    start_server(&server);
+    transport = set_up(&way, &server, "ca", "localhost");
+    set_narrow(&way, &narrow);
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_OK);
+    assert_int_equal(transport->write(transport, "hello", 5), 0);
+    transport->wait_writable(transport, LONG_MS);
+    assert_int_equal(transport->write(transport, "he", 2), 2);
+    assert_int_equal(transport->write(transport, "llo", 3), 3);
+    for (size_t got = 0; got < 5;) {
+        int n = transport->read(transport, bytes + got, 5 - got, LONG_MS);
+
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_memory_equal(bytes, "hello", 5);
+    assert_int_equal(transport->read(transport, bytes, 1, 0), 0);
+    narrow.is_ready = true;
+    tear_down(&way);
+    join_server(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_go_both_ways),
         cmocka_unit_test(a_wrong_certificate_is_told_in_words),
         cmocka_unit_test(what_is_no_tls_is_told),
+        cmocka_unit_test(an_address_is_checked_and_not_sent_as_a_name),
+        cmocka_unit_test(a_handshake_waits_for_what_is_below),
+        cmocka_unit_test(who_comes_again_with_less_is_told_no_more_than_that),
     };
 
     return cmocka_run_group_tests(tests, make_files, remove_files);

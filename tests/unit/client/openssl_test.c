@@ -139,7 +139,7 @@ static void a_wrong_certificate_is_told_in_words(void **state)
     expect_fault(
         &elsewhere, &good, NOC_FAULT_NAME, "is for broker.example, 192.0.2.7, not for localhost");
     good.host = "127.0.0.1";
-    expect_fault(&elsewhere, &good, NOC_FAULT_NAME, "not for 127.0.0.1");
+    expect_fault(&elsewhere, &good, NOC_FAULT_NAME, "not for 127.0.0.1 as an IP address");
 }
 
 static void checks_can_be_left_out(void **state)
@@ -210,6 +210,47 @@ static void our_certificate_is_shown(void **state)
     join_server(&server);
     expect_fault(&server, &none, NOC_FAULT_OURS, "wants a certificate from us");
     expect_fault(&server, &wrong, NOC_FAULT_OURS, "does not accept our certificate");
+}
+
+static void an_encrypted_key_needs_its_passphrase(void **state)
+{
+    char cert[128], plain[128], key[128];
+    struct noc_tls_client_options options = {
+        .host = "localhost", .cert = file_in_folder(cert, "client", "crt")};
+    const char *words[] = {"it is encrypted, and no passphrase is given", "bad decrypt", NULL};
+    const char *passphrases[] = {NULL, "wrong", "secret"};
+    FILE *file = fopen(file_in_folder(plain, "client", "key"), "r");
+    EVP_PKEY *client = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+
+    fclose(file);
+    options.key = file_in_folder(key, "encrypted", "key");
+    for (int is_traditional = 0; is_traditional < 2; is_traditional++) {
+        BIO *bio = BIO_new_file(options.key, "w");
+        const EVP_CIPHER *cipher = EVP_aes_128_cbc();
+        unsigned char secret[] = "secret";
+
+        assert_int_equal(
+            is_traditional != 0
+                ? PEM_write_bio_PrivateKey_traditional(bio, client, cipher, secret, 6, NULL, NULL)
+                : PEM_write_bio_PKCS8PrivateKey(bio, client, cipher, "secret", 6, NULL, NULL),
+            1);
+        BIO_free(bio);
+        for (size_t i = 0; i < 3; i++) {
+            struct noc_posix_options way = {.host = "127.0.0.1"};
+            struct noc_posix_transport posix;
+            struct noc_openssl_transport tls;
+            int err;
+
+            options.passphrase = passphrases[i];
+            err = noc_openssl_init(&tls, &options, noc_posix_init(&posix, &way));
+            assert_int_equal(err, words[i] == NULL ? NOC_OK : NOC_EINVAL);
+            if (words[i] != NULL && strstr(tls.fault.text, words[i]) == NULL) {
+                fail_msg("%s", tls.fault.text);
+            }
+            noc_openssl_done(&tls);
+        }
+    }
+    EVP_PKEY_free(client);
 }
 
 static void a_shared_key_is_used(void **state)
@@ -383,7 +424,8 @@ static int open_near_as(struct near *near, struct tls_server *server,
     struct noc_tls_client_options options = {.host = host};
     char path[128];
 
-    near->transport = (struct noc_transport){near_open, near_read, near_write, near_close};
+    near->transport = (struct noc_transport){
+        .open = near_open, .read = near_read, .write = near_write, .close = near_close};
     set_up_server(server);
     near->ssl = SSL_new(server->ctx);
     SSL_set_bio(near->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
@@ -533,6 +575,7 @@ int main(void)
         cmocka_unit_test(what_is_no_tls_is_told),
         cmocka_unit_test(no_common_version_is_told),
         cmocka_unit_test(our_certificate_is_shown),
+        cmocka_unit_test(an_encrypted_key_needs_its_passphrase),
         cmocka_unit_test(a_shared_key_is_used),
         cmocka_unit_test(secrets_are_logged_for_wireshark),
         cmocka_unit_test(bad_options_are_told),

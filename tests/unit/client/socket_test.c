@@ -99,6 +99,8 @@ static void a_full_socket_takes_nothing_more(void **state)
         written = transport->write(transport, zeros, sizeof(zeros));
         assert_true(written >= 0);
     } while (written > 0);
+    transport->wait_writable(transport, 1); /* comes back */
+    assert_int_equal(transport->write(transport, zeros, 1), 0);
     /* Closed with bytes unread: reset. */
     close(peer);
     do {
@@ -107,6 +109,39 @@ static void a_full_socket_takes_nothing_more(void **state)
     assert_int_equal(written, NOC_ECLOSED);
     assert_int_equal(posix.fault.kind, NOC_FAULT_LOST);
     transport->close(transport);
+    close(listener);
+}
+
+static void *take_all(void *peer)
+{
+    static char bytes[65536];
+
+    while (recv(*(int *)peer, bytes, sizeof(bytes), 0) > 0) {
+        /* Until it is closed. */
+    }
+    return NULL;
+}
+
+static void a_full_socket_is_waited_for(void **state)
+{
+    static const char zeros[65536];
+    struct noc_posix_options options = {.host = NULL}; /* this machine */
+    struct noc_posix_transport posix;
+    struct noc_transport *transport = noc_posix_init(&posix, &options);
+    int listener = listen_on_loopback(&options.port), peer;
+    pthread_t thread;
+
+    assert_int_equal(transport->open(transport, LONG_MS), NOC_OK);
+    peer = accept(listener, NULL, NULL);
+    while (transport->write(transport, zeros, sizeof(zeros)) > 0) {
+        /* Until it is full. */
+    }
+    assert_int_equal(pthread_create(&thread, NULL, take_all, &peer), 0);
+    transport->wait_writable(transport, LONG_MS);
+    assert_true(transport->write(transport, zeros, 1) > 0);
+    transport->close(transport);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(peer);
     close(listener);
 }
 
@@ -152,20 +187,20 @@ static void all_addresses_of_a_name_are_tried(void **state)
 
 /*
  * What the library gets in place of the system's: the name "both.example", whose addresses are
- * 127.0.0.1 and ::1, in this order.
+ * 127.0.0.1 and ::1, in this order. The parameters are called as in the system's header.
  */
 int getaddrinfo(const char *restrict name, const char *restrict service,
-    const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
+    const struct addrinfo *restrict req, struct addrinfo **restrict pai)
 {
     int (*of_system)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     int code;
 
     *(void **)&of_system = dlsym(RTLD_NEXT, "getaddrinfo");
-    if (strcmp(name, "both.example") != 0) {
-        return of_system(name, service, hints, ret_list);
+    if (name == NULL || strcmp(name, "both.example") != 0) {
+        return of_system(name, service, req, pai);
     }
-    code = of_system("127.0.0.1", service, hints, ret_list);
-    return code != 0 ? code : of_system("::1", service, hints, &(*ret_list)->ai_next);
+    code = of_system("127.0.0.1", service, req, pai);
+    return code != 0 ? code : of_system("::1", service, req, &(*pai)->ai_next);
 }
 
 static void an_address_that_cannot_be_tried_hides_no_refusal(void **state)
@@ -456,6 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_go_both_ways),
         cmocka_unit_test(a_full_socket_takes_nothing_more),
+        cmocka_unit_test(a_full_socket_is_waited_for),
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_name_that_is_not_there_is_told),
         cmocka_unit_test(all_addresses_of_a_name_are_tried),

@@ -83,7 +83,7 @@ static void forget(struct issuer *made)
 static int make_files(void **state)
 {
     const char *here = "DNS:localhost,IP:127.0.0.1,IP:fe80::1";
-    struct issuer ca, other, all[6];
+    struct issuer ca, other, all[7];
 
     assert_non_null(mkdtemp(tls_folder));
     ca = make("ca", NULL, NULL, -DAY, DAY);
@@ -94,7 +94,8 @@ static int make_files(void **state)
     all[3] = make("elsewhere", "DNS:broker.example,IP:192.0.2.7", &ca, -DAY, DAY);
     all[4] = make("client", NULL, &ca, -DAY, DAY);
     all[5] = make("stranger", NULL, &other, -DAY, DAY);
-    for (size_t i = 0; i < 6; i++) {
+    all[6] = make("127.0.0.1", NULL, &ca, -DAY, DAY);
+    for (size_t i = 0; i < 7; i++) {
         forget(&all[i]);
     }
     forget(&ca);
@@ -194,13 +195,15 @@ static void echo(struct tls_server *server, int fd)
 {
     SSL *ssl = SSL_new(server->ctx);
     static char bytes[65536];
+    const char *name;
     int n;
+    bool is_open;
 
     SSL_set_fd(ssl, fd);
-    if (SSL_accept(ssl) == 1) {
-        const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-
-        snprintf(server->seen_name, sizeof(server->seen_name), "%s", name == NULL ? "" : name);
+    is_open = SSL_accept(ssl) == 1;
+    name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    snprintf(server->seen_name, sizeof(server->seen_name), "%s", name == NULL ? "" : name);
+    if (is_open) {
         while ((n = SSL_read(ssl, bytes, sizeof(bytes))) > 0 && SSL_write(ssl, bytes, n) > 0) {
             /* Until the client closes. */
         }

@@ -22,6 +22,8 @@ struct script {
     size_t write_max; /* how much a call of write() takes */
     int read_error, write_error;
     uint32_t waited_ms; /* the longest time that read() was allowed to wait */
+    uint32_t write_waited_ms;
+    unsigned reads;
     bool is_closed;
 };
 
@@ -35,6 +37,7 @@ static int script_read(struct noc_transport *transport, void *bytes, size_t n, u
     struct script *script = script_of(transport);
 
     script->waited_ms = timeout_ms;
+    script->reads++;
     if (script->read_error != 0) {
         return script->read_error;
     }
@@ -63,6 +66,11 @@ static void script_close(struct noc_transport *transport)
     script_of(transport)->is_closed = true;
 }
 
+static void script_wait(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    script_of(transport)->write_waited_ms = timeout_ms;
+}
+
 static uint32_t now_ms(void)
 {
     return 1000;
@@ -81,7 +89,8 @@ static void set_up(struct bench *bench)
 
     memset(bench, 0, sizeof(*bench));
     bench->options.client_id = noc_slice_of("bat");
-    bench->script.transport = (struct noc_transport){NULL, script_read, script_write, script_close};
+    bench->script.transport =
+        (struct noc_transport){NULL, script_read, script_write, script_close, script_wait};
     bench->script.in = connack;
     bench->script.in_n = sizeof(connack);
     bench->script.write_max = 1000;
@@ -146,6 +155,33 @@ static void what_is_not_taken_is_tried_again_soon(void **state)
     assert_int_equal(bench.script.out_n, 2u + bench.script.out[1]);
 }
 
+/* There is room for nothing that comes until something went, so a loop around it must not spin. */
+static void a_full_input_waits_for_what_is_to_go(void **state)
+{
+    static const uint8_t zeros[256];
+    struct noc_client_message message = {.topic = noc_slice_of("t")};
+    struct bench bench;
+    struct noc_event event;
+
+    set_up(&bench);
+    assert_int_equal(noc_client_start(&bench.client, 1000), NOC_OK);
+    turn(&bench, 100);
+    assert_true(noc_client_next(&bench.client, 1000, &event));
+    assert_false(noc_client_next(&bench.client, 1000, &event));
+    bench.script.in = zeros;
+    bench.script.in_n = sizeof(zeros);
+    turn(&bench, 100);
+    assert_int_equal(bench.script.in_n, 0);
+    assert_int_equal(noc_client_publish(&bench.client, &message, NULL), NOC_OK);
+    bench.script.write_max = bench.script.reads = 0;
+    turn(&bench, 7000);
+    assert_int_equal(bench.script.reads, 0);
+    assert_int_equal(bench.script.write_waited_ms, 7000);
+    bench.script.transport.wait_writable = NULL;
+    turn(&bench, 7000); /* one that can't wait is left alone */
+    assert_false(bench.script.is_closed);
+}
+
 static void a_broken_transport_ends_the_connection(void **state)
 {
     for (int reads = 0; reads < 2; reads++) {
@@ -200,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_turn_writes_and_reads),
         cmocka_unit_test(it_waits_no_longer_than_the_client_allows),
         cmocka_unit_test(what_is_not_taken_is_tried_again_soon),
+        cmocka_unit_test(a_full_input_waits_for_what_is_to_go),
         cmocka_unit_test(a_broken_transport_ends_the_connection),
         cmocka_unit_test(what_came_before_it_broke_is_told),
     };

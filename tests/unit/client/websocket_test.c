@@ -44,7 +44,17 @@ static int end(void **state)
 
 static int sha1(const void *at, size_t n, uint8_t ret_digest[20])
 {
-    noc_sha1(at, n, ret_digest);
+    uint32_t words[NOC_SHA1_ROOM];
+    const uint32_t *digest;
+    char text[64];
+
+    assert_in_range(n, 56, 63);
+    memcpy(text, at, n);
+    text[n] = '\x80';
+    digest = noc_sha1(text, (unsigned)n, words);
+    for (unsigned i = 0; i < NOC_SHA1_WORDS; i++) {
+        noc_put_u32(ret_digest + (size_t)4 * i, digest[i]);
+    }
     return NOC_OK;
 }
 
@@ -246,6 +256,25 @@ static void an_upgrade_without_an_answer_ends(void **state)
     expect_wire(&kit, "");
 }
 
+/* Neither the proxy's pings nor our pongs reach the broker [MQTT-3.1.2-20]. */
+static void pongs_do_not_stand_in_for_pingreq(void **state)
+{
+    (void)state;
+    open_it(512, 384, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        kit.now_ms += 11000;
+        put_frame(0x89, (const uint8_t *)"are you there?", 14);
+        feed();
+        assert_int_equal(unframe(), 1);
+        expect_wire(&kit, "");
+        assert_int_equal(noc_client_wait_ms(&kit.client, kit.now_ms), 45000 - 11000 * (i + 1));
+    }
+    kit.now_ms += 1000;
+    kit_run(&kit);
+    assert_int_equal(unframe(), 0);
+    expect_wire(&kit, "c0 00");
+}
+
 static char events_before[KIT_TEXT_MAX];
 static uint8_t wire_before[KIT_WIRE_MAX];
 static size_t wire_before_n;
@@ -357,6 +386,99 @@ static void much_goes_in_many_frames(void **state)
     assert_int_equal(kit.wire[9005], 'p');
 }
 
+static void a_ping_is_answered_between_the_pieces_of_a_message(void **state)
+{
+    struct noc_client_message message = {.topic = {"t", 1}, .payload = {NULL, 4}};
+
+    (void)state;
+    open_it(512, 384, 4);
+    assert_int_equal(noc_client_publish_begin(&kit.client, &message, NULL), NOC_OK);
+    assert_int_equal(noc_client_publish_chunk(&kit.client, "ab", 2), 2);
+    kit.is_stuck = true;
+    put_frame(0x89, (const uint8_t *)"are you there?", 14);
+    put_packets("30 04 0001 'a' 'x'", 0, false);
+    feed();
+    expect_events(&kit, ""); /* there is no room for the pong */
+    kit.is_stuck = false;
+    kit_run(&kit);
+    expect_events(&kit, "message a q0 1:x\n");
+    assert_int_equal(unframe(), 1);
+    expect_wire(&kit, "30 07 0001 't' 'ab'");
+    kit.wire_n = 0;
+    assert_int_equal(noc_client_publish_chunk(&kit.client, "cd", 2), 2);
+    kit_run(&kit);
+    unframe();
+    expect_wire(&kit, "'cd'");
+}
+
+static unsigned connects_traced;
+
+static void trace(void *context, bool is_outgoing, const uint8_t *packet, size_t n)
+{
+    (void)context;
+    connects_traced += is_outgoing && n > 0 && packet[0] == 0x10;
+}
+
+/* It waits for the answer where it was written. */
+static void connect_is_made_once_and_must_fit_behind_the_request(void **state)
+{
+    enum { CONNECT_N = 16, BASE = 8 };
+    size_t room;
+
+    (void)state;
+    kit_open(&kit, 512, 384);
+    connects_traced = 0;
+    kit.options.trace = trace;
+    open_it(512, 384, 4);
+    assert_int_equal(connects_traced, 1);
+    kit.options.trace = NULL;
+
+    websocket.headers = noc_slice(bytes, 384); /* what they are nobody asks here */
+    memset(bytes, 'x', 384);
+    kit_open(&kit, 512, 384);
+    assert_int_equal(noc_client_start(&kit.client, 0), NOC_ETOOLARGE);
+    assert_int_equal(noc_client_state(&kit.client), NOC_CLIENT_IDLE);
+    kit_open(&kit, 512, 1024);
+    kit_start(&kit);
+    room = BASE + CONNECT_N + kit.wire_n;
+    kit_open(&kit, 512, room - 1);
+    assert_int_equal(noc_client_start(&kit.client, 0), NOC_ETOOLARGE);
+    kit.wire_n = 0;
+    kit_open(&kit, 512, room);
+    kit_start(&kit);
+    assert_int_equal(kit.wire_n, room - BASE - CONNECT_N);
+}
+
+/* The head of a message for the outbox is made where there is room behind what goes. */
+static void what_is_published_during_the_upgrade_leaves_connect_alone(void **state)
+{
+    static const char topic[] = "a/topic/so/long/that/its/head/covers/all/of/connect";
+    static uint32_t box_bytes[256];
+    struct noc_client_message message = {
+        .topic = noc_slice_of(topic), .payload = {"x", 1}, .qos = 1};
+    struct noc_ring_outbox ring;
+
+    (void)state;
+    kit.options.outbox = noc_ring_outbox_init(&ring, box_bytes, sizeof box_bytes);
+    kit_open(&kit, 512, 384);
+    for (unsigned i = 0; i < 2; i++) {
+        kit.is_stuck = i > 0; /* the request is written, or not */
+        kit_start(&kit);
+        assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_OK);
+        kit.is_stuck = false;
+        kit_run(&kit);
+        make_answer("Sec-WebSocket-Protocol: mqtt\r\n");
+        kit.wire_n = 0;
+        feed();
+        unframe();
+        expect_wire(&kit, "10 0e 0004 'MQTT' 04 02 002d 0002 'me'");
+        noc_client_lost(&kit.client);
+        kit_run(&kit);
+        expect_events(&kit, "closed 2 0: \n");
+    }
+    assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_OK);
+}
+
 static void without_a_host_nothing_is_asked(void **state)
 {
     (void)state;
@@ -395,6 +517,24 @@ static void a_repeated_message_is_acknowledged_before_what_follows_it(void **sta
     assert_memory_equal(kit.wire + 373, "\x50\2\0\x09\x40\2\0\x0a", 8);
 }
 
+static void a_close_does_not_overtake_what_waits_for_room(void **state)
+{
+    static const char payload[384 - 8 - 6];
+    struct noc_client_message message = {.topic = {"t", 1}, .payload = {payload, 366}};
+
+    (void)state;
+    open_it(512, 384, 5);
+    kit.is_stuck = true;
+    assert_int_equal(noc_client_publish(&kit.client, &message, NULL), NOC_OK);
+    put_packets("50 02 0007 e0 01 8d", 0, false); /* its PUBREL has no room */
+    put_frame(0x88, (const uint8_t *)"\x03\xe9", 2);
+    feed();
+    expect_events(&kit, "");
+    kit.is_stuck = false;
+    kit_run(&kit);
+    expect_events(&kit, "closed 10 141: \n");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -404,9 +544,14 @@ int main(void)
         T(an_upgrade_without_an_answer_ends),
         T(frames_and_pieces_make_no_difference),
         T(a_close_is_answered_and_told),
+        T(a_close_does_not_overtake_what_waits_for_room),
+        T(pongs_do_not_stand_in_for_pingreq),
         T(goodbye_is_said_in_both_languages),
         T(bad_frames_end_the_connection),
         T(much_goes_in_many_frames),
+        T(a_ping_is_answered_between_the_pieces_of_a_message),
+        T(connect_is_made_once_and_must_fit_behind_the_request),
+        T(what_is_published_during_the_upgrade_leaves_connect_alone),
         T(without_a_host_nothing_is_asked),
         T(a_repeated_message_is_acknowledged_before_what_follows_it),
     };

@@ -53,7 +53,7 @@ static void a_usual_file_of_a_server_loads(void **state)
     assert_int_equal(r.config->listeners[1].protocol, NOC_CONFIG_WEBSOCKETS);
     assert_false(r.config->listeners[1].allow_anonymous);
     assert_string_equal(r.config->security.password_file, "/etc/mosquitto/passwd");
-    assert_int_equal(count_level(&r, NOC_CONFIG_WARNING), 2);
+    assert_int_equal(count_level(&r, NOC_CONFIG_WARNING), 0);
     reading_done(&r);
 }
 

@@ -28,11 +28,22 @@ static void own_memory(bool on)
 static long again; /* after a failure the allocation that fails next; negative: none */
 static bool has_failed;
 
+/* What is at the store is written, while memory may fail. */
+static void commit(struct world *w)
+{
+    for (unsigned i = 0; w->is_durable && i < 6; i++) {
+        if (w->batch[i % 2] != NULL) {
+            world_commit(w, i % 2);
+        }
+    }
+}
+
 static void feed(struct client *client, const char *bytes, size_t n)
 {
     if (!client->is_closed && !client->is_detached) {
         say(client, bytes, n);
     }
+    commit(client->world);
     if (memory_left < 0) {
         has_failed = true;
         memory_left = again;
@@ -75,8 +86,13 @@ static void converse(struct world *w)
     memcpy(large, "\x32\x85\x27\0\x05t/big\0\x07", 12);
     feed(c, large, 2000);
     feed(c, large + 2000, sizeof large - 2000);
-    FEED(a, "\x40\x02\0\x01\x50\x02\0\x02");
+    FEED(a, "\x34\x0b\0\x05t/one\0\x09\0r");
+    FEED(a, "\x35\x0b\0\x05t/two\0\x0a\0s");
+    FEED(a, "\x62\x02\0\x09\x62\x02\0\x09");
+    FEED(a, "\x62\x02\0\x0a");
+    FEED(a, "\x40\x02\0\x01\x50\x02\0\x02\x50\x02\0\x03\x50\x02\0\x01");
     FEED(b, "\x40\x02\0\x01");
+    FEED(a, "\x70\x02\0\x02\x70\x02\0\x03\x70\x02\0\x01");
     if (!a->is_closed) {
         hang_up(a);
     }
@@ -94,10 +110,28 @@ static void converse(struct world *w)
     FEED(back, "\xf0\x0e\x19\x0c\x15\0\x04"
                "ECHO\x16\0\x02ok");
     world_advance(w, 6000);
+    commit(w);
+    /* Wills whose sessions end. */
+    world_advance(w, 60000);
+    commit(w);
+}
+
+/* Nothing waits for ever. */
+static void check_all_is_stored(struct world *w)
+{
+    for (unsigned i = 0; w->is_durable && i < 8; i++) {
+        world_advance(w, 2000);
+        commit(w);
+    }
+    for (unsigned i = 0; w->is_durable && i < 2; i++) {
+        assert_true(noc_journal_is_idle(&w->shards[i]));
+        assert_int_equal(w->shards[i].releases.count, 0);
+        assert_true(noc_list_is_empty(&w->shards[i].receipts));
+    }
 }
 
 /* Until n is so large that none fails. */
-static void converse_with_failures(void)
+static void converse_with_failures(bool is_durable)
 {
     long n = 0;
 
@@ -107,6 +141,7 @@ static void converse_with_failures(void)
 
         world_init(&w);
         w.own_memory = own_memory;
+        w.is_durable = is_durable;
         w.limits.max_inflight_messages = 3;
         w.limits.max_output_bytes = 20000;
         w.limits.connection_messages = n % 2 == 0;
@@ -123,6 +158,7 @@ static void converse_with_failures(void)
         heard(after);
         say_publish(after, 1, 1, "nobody", "x");
         assert_int_equal(hears_count(after, "PUBACK 1"), 1);
+        check_all_is_stored(&w);
         world_close(&w);
         assert_in_range(n, 0, 5000);
     }
@@ -133,14 +169,29 @@ static void every_failing_allocation_is_survived(void **state)
 {
     (void)state;
     again = -1;
-    converse_with_failures();
+    converse_with_failures(false);
+}
+
+static void every_failing_allocation_is_survived_with_a_journal(void **state)
+{
+    (void)state;
+    again = -1;
+    converse_with_failures(true);
+}
+
+static void allocations_that_fail_again_and_again_are_survived_with_a_journal(void **state)
+{
+    (void)state;
+    for (again = 0; again < 8; again++) {
+        converse_with_failures(true);
+    }
 }
 
 static void allocations_that_fail_again_and_again_are_survived(void **state)
 {
     (void)state;
     for (again = 0; again < 8; again++) {
-        converse_with_failures();
+        converse_with_failures(false);
     }
 }
 
@@ -203,6 +254,87 @@ static bool is_retained(struct world *w)
 
     noc_message_unref(message);
     return message != NULL;
+}
+
+static void a_connack_waits_for_what_found_no_memory_in_the_batch(void **state)
+{
+    long n = 0;
+
+    (void)state;
+    for (has_failed = true; has_failed; n++) {
+        struct world w;
+        struct client *client;
+
+        world_init(&w);
+        w.own_memory = own_memory;
+        w.is_durable = true;
+        world_start(&w, 1);
+        w.core.log_mask = NOC_LOG_NONE;
+        client = dial(&w, 0, 0);
+        memory_left = n;
+        say(client, connect_a, sizeof connect_a - 1);
+        has_failed = memory_left < 0;
+        memory_left = -1;
+        for (unsigned i = 0; i < 4; i++) {
+            if (hears_count(client, "CONNACK sp0 rc0") > 0) {
+                assert_true(client->link.session->durable->is_known);
+            }
+            world_settle(&w);
+            if (w.batch[0] != NULL) {
+                world_commit(&w, 0);
+            }
+        }
+        world_close(&w);
+        assert_in_range(n, 0, 200);
+    }
+    assert_in_range(n, 10, 200);
+}
+
+/* Whatever room the journal has left: the end of the will's release finds its place. */
+static void the_end_of_a_session_with_a_will_is_survived(void **state)
+{
+    (void)state;
+    for (unsigned entered = 8; entered < 18; entered++) {
+        long n = 0;
+
+        for (has_failed = true; has_failed; n++) {
+            struct world w;
+            struct client *client, *p;
+
+            world_init(&w);
+            w.own_memory = own_memory;
+            w.is_durable = true;
+            world_start(&w, 1);
+            w.core.log_mask = NOC_LOG_NONE;
+            client = dial(&w, 0, 0);
+            say_connect(client, (struct noc_connect){.version = NOC_V5,
+                                    .client_id = TEXT("w"),
+                                    .props.raw = BYTES("\x11\0\0\0\x01"),
+                                    .has_will = true,
+                                    .will = {.topic = TEXT("will"),
+                                        .payload = TEXT("x"),
+                                        .retain = true,
+                                        .props.raw = BYTES("\x18\0\0\0\x09")}});
+            world_commit(&w, 0);
+            assert_int_equal(hears_count(client, "CONNACK"), 1);
+            p = join(&w, "p");
+            hang_up(client);
+            for (unsigned i = 0; i < entered; i++) { /* behind the batch with what is lost */
+                say_retained(p, 0, "t", "x");
+            }
+            memory_left = n;
+            world_advance(&w, 1000);
+            has_failed = memory_left < 0;
+            memory_left = -1;
+            for (unsigned i = 0; i < 4 && w.batch[0] != NULL; i++) {
+                world_commit(&w, 0);
+            }
+            assert_int_equal(w.shards[0].releases.count, 0);
+            world_close(&w);
+            assert_in_range(n, 0, 200);
+        }
+        assert_in_range(n, 2, 200);
+    }
 }
 
 static void what_is_acknowledged_has_reached_all_workers(void **state)
@@ -336,6 +468,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failing_allocation_is_survived),
         cmocka_unit_test(allocations_that_fail_again_and_again_are_survived),
+        cmocka_unit_test(every_failing_allocation_is_survived_with_a_journal),
+        cmocka_unit_test(allocations_that_fail_again_and_again_are_survived_with_a_journal),
+        cmocka_unit_test(a_connack_waits_for_what_found_no_memory_in_the_batch),
+        cmocka_unit_test(the_end_of_a_session_with_a_will_is_survived),
         cmocka_unit_test(what_is_acknowledged_has_reached_all_workers),
         cmocka_unit_test(a_qos_2_message_stays_until_there_is_memory_to_route_it),
         cmocka_unit_test(a_paused_publisher_goes_on_once_there_is_memory),

@@ -75,7 +75,7 @@ static void the_window_finds_its_entries_across_the_wrap(void **state)
     world_open(&w, 1);
     s = stay(&w, "s");
     subscribe(s, "t", 1);
-    s->link.session->next_id = 65534;
+    s->link.session->next_sequence = 65533;
     p = join(&w, "p");
     for (unsigned i = 0; i < 4; i++) {
         say_publish(p, 1, 1, "t", "x");

@@ -161,6 +161,15 @@ static NOC_PRINTF(3, 0) void on_log(
     world->log[world->log_n] = '\0';
 }
 
+static void on_store(struct noc_shard *shard, struct noc_operations *batch)
+{
+    struct world *world = shard->context;
+
+    assert_null(world->batch[shard->number]); /* one at a time */
+    assert_in_range(batch->count, 1, SIZE_MAX);
+    world->batch[shard->number] = batch;
+}
+
 static const struct noc_shard_ops ops = {
     .wake = on_wake,
     .authenticate = on_authenticate,
@@ -170,6 +179,7 @@ static const struct noc_shard_ops ops = {
     .has_gone = has_gone,
     .read_on = on_read_on,
     .close = on_close,
+    .store = on_store,
     .tick = on_tick,
     .random = on_random,
     .log = on_log,
@@ -210,6 +220,9 @@ void world_start(struct world *world, unsigned shard_count)
     for (unsigned i = 0; i < shard_count; i++) {
         assert_int_equal(
             noc_shard_init(&world->shards[i], &world->core, i, &ops, world, world->now_ms), NOC_OK);
+        if (world->is_durable) {
+            assert_int_equal(noc_journal_new(&world->shards[i]), NOC_OK);
+        }
     }
 }
 
@@ -262,7 +275,7 @@ static void flush(struct client *client)
 {
     struct noc_link *link = &client->link;
 
-    while (link->out.bytes > 0 && client->takes > 0) {
+    while (link->out.bytes > 0 && client->takes > 0 && !link->is_gated) {
         const struct noc_segment *first = link->out.first;
         size_t n = first->n < client->takes ? first->n : client->takes;
 
@@ -270,7 +283,7 @@ static void flush(struct client *client)
         client->takes -= client->takes == SIZE_MAX ? 0 : n;
         noc_outq_consume(&link->out, &link->shard->blocks, n);
     }
-    link->is_blocked = link->out.bytes > 0;
+    link->is_blocked = link->out.bytes > 0 && !link->is_gated;
 }
 
 static void bury(struct client *client)
@@ -818,4 +831,86 @@ unsigned hears_count(struct client *client, const char *kind)
         at += strlen(kind);
     }
     return count;
+}
+
+/* ---- the store ---- */
+
+static void put_operation(struct text *text, const struct noc_operation *operation)
+{
+    static const char *const names[] = {[NOC_OP_SESSION] = "session",
+        [NOC_OP_SESSION_END] = "session-end",
+        [NOC_OP_SUBSCRIPTION] = "sub",
+        [NOC_OP_SUBSCRIPTION_END] = "sub-end",
+        [NOC_OP_OUTGOING] = "out",
+        [NOC_OP_OUTGOING_PUBREC] = "out-pubrec",
+        [NOC_OP_OUTGOING_END] = "out-end",
+        [NOC_OP_INCOMING] = "in",
+        [NOC_OP_INCOMING_END] = "in-end",
+        [NOC_OP_RETAINED] = "retained",
+        [NOC_OP_PART] = "part"};
+
+    put(text, "%s%s", text->n > 0 ? "; " : "", names[operation->kind]);
+    switch ((enum noc_operation_kind)operation->kind) {
+    case NOC_OP_SESSION:
+        put(text, " %.*s %s", NOC_SLICE_ARG(operation->as.session->client_id),
+            operation->as.session->is_connected ? "here" : "away");
+        break;
+    case NOC_OP_SUBSCRIPTION:
+    case NOC_OP_SUBSCRIPTION_END:
+        put(text, " %.*s", NOC_SLICE_ARG(operation->as.subscription->filter));
+        break;
+    case NOC_OP_OUTGOING:
+    case NOC_OP_INCOMING:
+        put(text, " %lu %.*s", (unsigned long)operation->first,
+            NOC_SLICE_ARG(noc_message_payload(operation->message)));
+        break;
+    case NOC_OP_RETAINED:
+        put(text, " %.*s", NOC_SLICE_ARG(noc_message_topic(operation->message)));
+        break;
+    case NOC_OP_OUTGOING_END:
+        put(text, " %lu-%lu", (unsigned long)operation->first, (unsigned long)operation->last);
+        break;
+    case NOC_OP_OUTGOING_PUBREC:
+    case NOC_OP_INCOMING_END:
+        put(text, " %lu", (unsigned long)operation->first);
+        break;
+    case NOC_OP_SESSION_END:
+    case NOC_OP_PART:
+        break;
+    }
+}
+
+const char *world_batch(struct world *world, unsigned shard)
+{
+    struct text text = {.at = world->batch_text, .room = sizeof world->batch_text};
+    const struct noc_operations *batch = world->batch[shard];
+
+    world->batch_text[0] = '\0';
+    for (size_t i = 0; batch != NULL && i < batch->count; i++) {
+        put_operation(&text, &batch->at[i]);
+    }
+    return world->batch_text;
+}
+
+static void committed(struct noc_shard *shard, const void *argument)
+{
+    struct world *world = shard->context;
+    struct noc_operations *batch = world->batch[shard->number];
+
+    (void)argument;
+    assert_non_null(batch);
+    world->batch[shard->number] = NULL;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct noc_ticket *ticket = batch->at[i].ticket;
+
+        if (batch->at[i].kind == NOC_OP_PART && ++ticket->have == ticket->parts) {
+            ticket->done(ticket);
+        }
+    }
+    noc_journal_committed(shard, batch, NOC_OK);
+}
+
+void world_commit(struct world *world, unsigned shard)
+{
+    world_do(world, shard, committed, NULL);
 }

@@ -2,7 +2,7 @@
 #ifndef TESTS_CORE_HARNESS_H
 #define TESTS_CORE_HARNESS_H
 /*
- * A world for the tests of the core: one core with one or two shards, all
+ * A world for the tests of the core: one core with one to three shards, all
  * played by one thread on a clock that stands until it is told, and clients
  * that say packets and hear what the broker writes, as text:
  *
@@ -22,11 +22,12 @@
 
 #include <cmocka.h>
 
+#include "core/journal.h"
 #include "core/link.h"
 #include "core/shard.h"
 #include "mqtt/packet.h"
 
-enum { WORLD_CLIENTS_MAX = 128, WORLD_LISTENERS = 4 };
+enum { WORLD_CLIENTS_MAX = 128, WORLD_LISTENERS = 4, WORLD_SHARDS_MAX = 3 };
 
 #define TEXT(literal)  noc_slice_of(literal)
 #define BYTES(literal) noc_slice(literal, sizeof(literal) - 1)
@@ -53,13 +54,16 @@ struct client {
 
 struct world {
     struct noc_core core;
-    struct noc_shard shards[2];
+    struct noc_shard shards[WORLD_SHARDS_MAX];
     struct noc_limits limits;                       /* change before world_start() */
     struct noc_listener listeners[WORLD_LISTENERS]; /* the same */
     uint64_t now_ms;
     struct client *clients[WORLD_CLIENTS_MAX];
     unsigned client_count;
-    bool is_frozen[2];            /* this shard takes no turns */
+    bool is_frozen[WORLD_SHARDS_MAX]; /* this shard takes no turns */
+    bool is_durable;                  /* shards have journals; set before world_start() */
+    struct noc_operations *batch[WORLD_SHARDS_MAX]; /* of a shard, at the store */
+    char batch_text[4000];
     void (*own_memory)(bool on);  /* NULL, or told when the harness itself allocates */
     int verdict;                  /* of authenticate */
     uint64_t ticket;              /* of the last one, when the verdict is NOC_EAGAIN */
@@ -88,6 +92,11 @@ void world_advance(struct world *world, uint64_t ms);
 /* Something happens in a turn of a shard, where its input would. */
 void world_do(struct world *world, unsigned shard,
     void (*act)(struct noc_shard *shard, const void *argument), const void *argument);
+/* What the shard's batch at the store says, as text: "" for none. Valid until the next call. */
+const char *world_batch(struct world *world, unsigned shard);
+/* The store has written the shard's batch. */
+void world_commit(struct world *world, unsigned shard);
+
 /* The pool has judged the last CONNECT. */
 void world_judge(struct world *world, unsigned shard, int result);
 

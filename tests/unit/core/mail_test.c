@@ -52,7 +52,7 @@ static void mail_of_a_turn_that_was_not_posted_is_given_back(void **state)
     (void)state;
     world_open(&w, 2);
     assert_non_null(noc_publication_message(&publication));
-    assert_int_equal(noc_mail_publish(&w.shards[0], 1, &publication, none, 0), NOC_OK);
+    assert_int_equal(noc_mail_publish(&w.shards[0], 1, &publication, NULL, none, 0), NOC_OK);
     assert_int_equal(noc_mail_resume(&w.shards[0], 1), NOC_OK);
     assert_int_equal(publication.message->references, 2);
     noc_publication_done(&publication);

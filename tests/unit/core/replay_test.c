@@ -196,7 +196,7 @@ static void a_filter_named_twice_brings_its_messages_twice(void **state)
     world_close(&w);
 }
 
-/* What comes again is as the last SUBSCRIBE had it; an end of the connection leaves one pass. */
+/* What comes again is as the last SUBSCRIBE had it; an end of the connection leaves that pass. */
 static void a_replay_that_is_asked_for_again_comes_whole_behind_the_first(void **state)
 {
     struct world w;
@@ -222,10 +222,40 @@ static void a_replay_that_is_asked_for_again_comes_whole_behind_the_first(void *
     s = stay(&w, "s");
     hears(s, "PUBLISH t/000 x q1 m3 dup retain 0b=7");
     say_ack(s, NOC_PUBACK, 3, 0);
-    hears(s, "PUBLISH t/001 x q1 m4 retain 0b=7");
-    say_subscribe(s, "t/#", 1, 10); /* the left-over one is through with its last message */
+    hears(s, "PUBLISH t/000 x q1 m4 retain 0b=9");
     say_ack(s, NOC_PUBACK, 4, 0);
-    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m5 retain 0b=10");
+    hears(s, "PUBLISH t/001 x q1 m5 retain 0b=9");
+    say_subscribe(s, "t/#", 1, 10); /* the left-over one is through with its last message */
+    say_ack(s, NOC_PUBACK, 5, 0);
+    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m6 retain 0b=10");
+    world_close(&w);
+}
+
+/* No Local kept it from coming live, so the pass that is to come must bring it. */
+static void what_was_retained_between_two_passes_survives_the_connection(void **state)
+{
+    struct world w;
+    struct client *s, *p;
+
+    (void)state;
+    world_init(&w);
+    w.limits.max_inflight_messages = 1;
+    world_start(&w, 1);
+    p = join(&w, "p");
+    retain_many(p, 2, 1);
+    s = stay(&w, "s");
+    say_subscribe(s, "t/#", 1 | NOC_SUB_NO_LOCAL, 0);
+    hears(s, "SUBACK 1: 1; PUBLISH t/000 x q1 m1 retain");
+    say_retained(s, 0, "t/0000", "own");
+    say_subscribe(s, "t/#", 1, 0);
+    hears(s, "SUBACK 2: 1");
+    hang_up(s);
+    s = stay(&w, "s");
+    hears(s, "PUBLISH t/000 x q1 m1 dup retain");
+    say_ack(s, NOC_PUBACK, 1, 0);
+    hears(s, "PUBLISH t/000 x q1 m2 retain");
+    say_ack(s, NOC_PUBACK, 2, 0);
+    hears(s, "PUBLISH t/0000 own q0 retain; PUBLISH t/001 x q1 m3 retain");
     world_close(&w);
 }
 
@@ -405,6 +435,7 @@ int main(void)
         cmocka_unit_test(several_replays_go_one_after_the_other),
         cmocka_unit_test(a_filter_named_twice_brings_its_messages_twice),
         cmocka_unit_test(a_replay_that_is_asked_for_again_comes_whole_behind_the_first),
+        cmocka_unit_test(what_was_retained_between_two_passes_survives_the_connection),
         cmocka_unit_test(a_replay_at_qos_0_leaves_the_one_with_qos_behind_it),
         cmocka_unit_test(a_replay_with_qos_0_ends_with_its_link),
         cmocka_unit_test(a_replay_with_qos_goes_on_when_the_client_comes_back),

@@ -147,6 +147,42 @@ static void one_family_can_be_chosen(void **state)
     assert_int_equal(f->sockets.at[0].address.family, NOC_ADDRESS_IPV6);
 }
 
+static void a_held_address_is_taken_but_refuses(void **state)
+{
+    struct fixture *f = *state;
+    struct noc_listen_sockets second = {0};
+    struct noc_listen_options options = {.host = "127.0.0.1", .is_held = true};
+    struct sockaddr_storage to;
+    socklen_t n = sizeof(to);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(open_it(f, options), NOC_OK);
+    assert_int_equal(getsockname(f->sockets.at[0].fd, (struct sockaddr *)&to, &n), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, n), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    (void)close(fd);
+    assert_int_equal(noc_listen_begin(&f->sockets, f->error, sizeof(f->error)), NOC_OK);
+    (void)close(connect_to(f->sockets.at[0].fd));
+    options.port = f->sockets.at[0].address.port;
+    assert_int_equal(noc_listen_open(&options, &second, f->error, sizeof(f->error)), NOC_EEXIST);
+}
+
+/* Two that hold one port: the first to begin has it. */
+static void who_begins_late_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct noc_listen_sockets second = {0};
+    struct noc_listen_options options = {.host = "127.0.0.1", .is_held = true};
+
+    assert_int_equal(open_it(f, options), NOC_OK);
+    options.port = f->sockets.at[0].address.port;
+    assert_int_equal(noc_listen_open(&options, &second, f->error, sizeof(f->error)), NOC_OK);
+    assert_int_equal(noc_listen_begin(&second, f->error, sizeof(f->error)), NOC_OK);
+    assert_int_equal(noc_listen_begin(&f->sockets, f->error, sizeof(f->error)), NOC_EEXIST);
+    assert_string_equal(f->error, "Address already in use");
+    noc_listen_close(&second);
+}
+
 static void a_taken_port_names_its_holder(void **state)
 {
     struct fixture *f = *state;
@@ -362,6 +398,8 @@ int main(void)
         LISTEN_TEST(no_host_means_all_addresses_of_both_families),
         LISTEN_TEST(localhost_is_both_loopback_addresses),
         LISTEN_TEST(one_family_can_be_chosen),
+        LISTEN_TEST(a_held_address_is_taken_but_refuses),
+        LISTEN_TEST(who_begins_late_is_told),
         LISTEN_TEST(a_taken_port_names_its_holder),
         LISTEN_TEST(an_ipv6_holder_is_found_too),
         LISTEN_TEST(bad_names_and_devices_are_told),

@@ -2,13 +2,13 @@
 #define _GNU_SOURCE
 #include "ws/client.h"
 
+#include "base/bytes.h"
 #include "guard.h"
 #include "sha1.h"
 #include "ws/handshake.h"
 
 /* The key and its answer in RFC 6455, 1.3. */
 #define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
-#define NONCE  "the sample nonce"
 #define ACCEPT "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 #define START  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
 #define MQTT   "Sec-WebSocket-Protocol: mqtt\r\n"
@@ -25,12 +25,22 @@ static struct noc_client_websocket plain_options(void)
 
 /* ---- the request ---- */
 
+/* An answer to be for that key. */
+static void put_key(struct noc_ws_answer *answer)
+{
+    static const char nonce[] = "the sample nonce";
+
+    memset(answer, 0, sizeof *answer);
+    for (size_t i = 0; i < NOC_WS_KEY_WORDS; i++) {
+        answer->key[i] = noc_get_u32((const uint8_t *)nonce + 4 * i);
+    }
+}
+
 static int ask(const struct noc_client_websocket *options, uint8_t *at, size_t room)
 {
     struct noc_ws_answer answer;
 
-    memset(&answer, 0xaa, sizeof answer);
-    memcpy(answer.key, NONCE, sizeof answer.key);
+    put_key(&answer);
     return noc_ws_ask(&answer, options, at, room);
 }
 
@@ -158,8 +168,7 @@ static void answer_start(struct noc_ws_answer *answer, struct told *told)
     uint8_t at[512];
 
     *told = (struct told){.n = 0};
-    memset(answer, 0xaa, sizeof *answer);
-    memcpy(answer->key, NONCE, sizeof answer->key);
+    put_key(answer);
     assert_true(noc_ws_ask(answer, &options, at, sizeof at) > 0);
     assert_int_equal(answer->kind, NOC_WS_ANSWER_PENDING);
 }
@@ -188,15 +197,17 @@ static int read_in_parts(struct noc_ws_answer *answer, struct told *told, const 
         held += part;
         /* What is not there yet may be anything. */
         memset(buffer + held, '\n', room - held);
-        used = noc_ws_answer_read(answer, &options, told, buffer, held, held == room);
-        if (used < 0) {
-            return used;
-        }
-        held -= (size_t)used;
-        memmove(buffer, buffer + used, held);
-        if (answer->kind != NOC_WS_ANSWER_PENDING) {
-            return (int)(given - held);
-        }
+        do {
+            used = noc_ws_answer_read(answer, &options, told, buffer, held, held == room);
+            if (used < 0) {
+                return used;
+            }
+            held -= (size_t)used;
+            memmove(buffer, buffer + used, held);
+            if (answer->kind != NOC_WS_ANSWER_PENDING) {
+                return (int)(given - held);
+            }
+        } while (used > 0);
         assert_true(held < room);
     }
     return 0;
@@ -373,6 +384,37 @@ static void each_way_in_which_a_101_is_bad_is_told_apart(void **state)
     }
 }
 
+/* RFC 9110, 15.2: whatever its headers say. */
+static void what_goes_before_an_answer_is_no_answer(void **state)
+{
+    static const char early[] = "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n"
+                                "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    static const char *const good[] = {
+        "", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102\n\nHTTP/1.1 199 X\r\n\r\n"};
+    struct noc_ws_answer answer;
+    struct told told;
+    char text[1024];
+
+    (void)state;
+    for (size_t i = 0; i < NOC_COUNT(good); i++) {
+        int n = snprintf(text, sizeof text, "%s%s" START ACCEPT MQTT "\r\n", good[i], early);
+
+        assert_int_equal(read_answer(&answer, &told, NULL, text), n);
+        assert_int_equal(answer.kind, NOC_WS_ANSWER_GOOD);
+        assert_int_equal(answer.status, 101);
+    }
+    snprintf(text, sizeof text, "%sHTTP/1.1 403 Forbidden\r\n\r\n", early);
+    assert_true(read_answer(&answer, &told, NULL, text) > 0);
+    assert_int_equal(answer.kind, NOC_WS_ANSWER_STATUS);
+    assert_int_equal(answer.status, 403);
+    snprintf(text, sizeof text, "%s" START ACCEPT MQTT "\r\n%s", early, early);
+    assert_int_equal(read_answer(&answer, &told, NULL, text), strlen(text) - strlen(early));
+    snprintf(text, sizeof text, "%sSSH-2", early);
+    assert_int_equal(read_answer(&answer, &told, NULL, text), NOC_EMALFORMED);
+    snprintf(text, sizeof text, "%s" ACCEPT MQTT START "\r\n", early);
+    assert_int_equal(read_answer(&answer, &told, NULL, text), NOC_EMALFORMED);
+}
+
 static void what_is_no_http_is_told_at_once(void **state)
 {
     static const char *const bad[] = {"\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 x01 Y\r\n",
@@ -446,18 +488,18 @@ static void read_frames(
 {
     struct noc_ws_reader reader = {0};
     uint8_t *buffer = guard_put(&guard, "", 0) - room;
-    size_t plain_n = 0, held = 0, given = 0;
+    uint32_t plain_n = 0, held = 0;
+    size_t given = 0;
     int opcode = 0;
 
     *heard = (struct heard){.n = 0};
-    while (opcode >= 0 && (given < n || (opcode > 0 && opcode != NOC_WS_CLOSE) ||
-                              (opcode == NOC_WS_CLOSE && held > reader.held))) {
+    while (opcode >= 0 && opcode != NOC_WS_CLOSE && (given < n || opcode > 0)) {
         size_t part = step < n - given ? step : n - given;
 
         part = part < room - held ? part : room - held;
         memcpy(buffer + held, frames + given, part);
         given += part;
-        held += part;
+        held += (uint32_t)part;
         opcode = noc_ws_read(&reader, buffer, &plain_n, &held);
         assert_true(plain_n <= held && held <= room);
         if (plain_n > keep || opcode != 0 || given == n) {
@@ -466,20 +508,19 @@ static void read_frames(
             held -= plain_n;
             plain_n = 0;
         }
-        if (opcode > 0) {
-            hear_control(heard, opcode, buffer, reader.held);
+        if (opcode != 0) {
+            heard->err = opcode < 0 ? opcode : NOC_OK;
             heard->code = reader.code;
+            /* It is told again, and nothing else is, until it is done. */
+            assert_int_equal(noc_ws_read(&reader, buffer, &plain_n, &held), opcode);
+            assert_int_equal(plain_n, 0);
+            assert_int_equal(reader.code, heard->code);
+        }
+        if (opcode > 0) {
+            hear_control(heard, opcode, buffer + NOC_WS_HELD_HEAD, reader.held - NOC_WS_HELD_HEAD);
+            reader.done = reader.held;
         }
         assert_true(held < room || opcode != 0);
-    }
-    if (opcode < 0) {
-        heard->err = opcode;
-        heard->code = reader.code;
-        plain_n = 0;
-        held = reader.held;
-        assert_int_equal(noc_ws_read(&reader, buffer, &plain_n, &held), opcode);
-        held = reader.held + 1;
-        assert_int_equal(noc_ws_read(&reader, buffer, &plain_n, &held), opcode);
     }
 }
 
@@ -570,7 +611,8 @@ static void a_close_frame_ends_it(void **state)
         assert_int_equal(heard.code, rows[i].code);
         assert_memory_equal(heard.at, "z<\x08", 3);
         read_all_ways(&heard, bytes, rows[i].n + 3);
-        assert_int_equal(heard.err, NOC_ECLOSED);
+        assert_int_equal(heard.err, NOC_OK);
+        assert_int_equal(heard.code, rows[i].code);
         assert_int_equal(heard.n, 1 + rows[i].n - 5 + 3);
     }
 }
@@ -642,22 +684,23 @@ static void frames_of_the_broker_are_understood(void **state)
     for (size_t i = 0; i < NOC_COUNT(sizes); i++) {
         size_t head_n = noc_ws_frame_head(frame, NOC_WS_BINARY, true, sizes[i], NULL);
         struct noc_ws_reader reader = {0};
-        size_t plain_n = 0, n = head_n + sizes[i];
+        uint32_t plain_n = 0, n = (uint32_t)(head_n + sizes[i]);
 
         memcpy(frame + head_n, payload, sizes[i]);
-        n += noc_ws_ping_write(frame + n, noc_slice_of("still there?"), NULL);
+        n += (uint32_t)noc_ws_ping_write(frame + n, noc_slice_of("still there?"), NULL);
         assert_int_equal(noc_ws_read(&reader, frame, &plain_n, &n), NOC_WS_PING);
         assert_int_equal(plain_n, sizes[i]);
-        assert_int_equal(reader.held, 12);
+        assert_int_equal(reader.held, 2 + 12);
         assert_memory_equal(frame, payload, sizes[i]);
-        assert_memory_equal(frame + plain_n, "still there?", 12);
+        assert_memory_equal(frame + plain_n + NOC_WS_HELD_HEAD, "still there?", 12);
+        reader.done = reader.held;
         assert_int_equal(noc_ws_read(&reader, frame, &plain_n, &n), 0);
         assert_int_equal(plain_n, sizes[i]);
         assert_int_equal(n, sizes[i]);
-        n += noc_ws_close_write(frame + n, 1001, noc_slice_of("bye"), NULL);
+        n += (uint32_t)noc_ws_close_write(frame + n, 1001, noc_slice_of("bye"), NULL);
         assert_int_equal(noc_ws_read(&reader, frame, &plain_n, &n), NOC_WS_CLOSE);
         assert_int_equal(reader.code, 1001);
-        assert_int_equal(reader.held, 5);
+        assert_int_equal(reader.held, 2 + 5);
     }
     free(frame);
     free(payload);
@@ -668,16 +711,15 @@ static void frames_of_the_broker_are_understood(void **state)
 static void a_sealed_frame_is_that_of_the_standard(void **state)
 {
     uint8_t bytes[NOC_WS_SEAL_ROOM + 5] = "12345678Hello";
-    uint8_t control[6 + 5];
+    uint8_t control[6 + 5] = "123456Hello";
 
     (void)state;
     assert_int_equal(noc_ws_seal(bytes + NOC_WS_SEAL_ROOM, 5, NOC_WS_TEXT, MASK), 6);
     /* RFC 6455, 5.7: a single-frame masked text message. */
     assert_memory_equal(bytes, "12\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 13);
-    assert_int_equal(
-        noc_ws_control_write(control, NOC_WS_PONG, noc_slice_of("Hello"), MASK), sizeof control);
+    assert_int_equal(noc_ws_seal(control + 6, 5, NOC_WS_PONG, MASK), 6);
     assert_memory_equal(control, "\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11);
-    assert_int_equal(noc_ws_control_write(control, NOC_WS_PING, noc_slice(NULL, 0), MASK), 6);
+    assert_int_equal(noc_ws_seal(control + 6, 0, NOC_WS_PING, MASK), 6);
     assert_memory_equal(control, "\x89\x80\x37\xfa\x21\x3d", 6);
 }
 
@@ -716,7 +758,7 @@ static void the_broker_understands_sealed_frames(void **state)
 static void its_state_is_small(void **state)
 {
     (void)state;
-    assert_true(sizeof(struct noc_ws_answer) <= 40);
+    assert_true(sizeof(struct noc_ws_answer) <= 44);
     assert_true(sizeof(struct noc_ws_reader) <= 40);
 }
 
@@ -733,6 +775,7 @@ int main(void)
         cmocka_unit_test(an_edges_101_is_good_and_its_headers_are_told),
         cmocka_unit_test(a_refusal_shows_status_headers_and_when_to_retry),
         cmocka_unit_test(each_way_in_which_a_101_is_bad_is_told_apart),
+        cmocka_unit_test(what_goes_before_an_answer_is_no_answer),
         cmocka_unit_test(what_is_no_http_is_told_at_once),
         cmocka_unit_test(a_line_longer_than_the_buffer_is_passed_over),
         cmocka_unit_test(payloads_become_one_stream),

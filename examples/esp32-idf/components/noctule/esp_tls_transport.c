@@ -105,10 +105,29 @@ static int write_some(struct noc_transport *transport, const void *bytes, size_t
     return put >= 0 ? (int)put : NOC_EIO;
 }
 
+/* Until write_some() may take something. */
+static void wait_writable(struct noc_transport *transport, uint32_t timeout_ms)
+{
+    struct esp_tls_transport *self = self_of(transport);
+    struct timeval timeout = {(time_t)(timeout_ms / 1000), (suseconds_t)(timeout_ms % 1000 * 1000)};
+    fd_set writable;
+    int fd;
+
+    if (self->tls != NULL && esp_tls_get_conn_sockfd(self->tls, &fd) == ESP_OK) {
+        FD_ZERO(&writable);
+        FD_SET(fd, &writable);
+        (void)select(fd + 1, NULL, &writable, NULL, &timeout);
+    }
+}
+
 void esp_tls_transport_init(struct esp_tls_transport *transport, const char *host, int port)
 {
     *transport = (struct esp_tls_transport){
-        .transport = {.open = open_it, .read = read_some, .write = write_some, .close = close_it},
+        .transport = {.open = open_it,
+            .read = read_some,
+            .write = write_some,
+            .close = close_it,
+            .wait_writable = wait_writable},
         .host = host,
         .port = port,
     };
