@@ -36,7 +36,8 @@ static const struct noc_completion_operand ctl_operands[] = {
 static const struct noc_completion_option bench_options[] = {
     {NULL, "--host", "HOST", NULL, "the broker's name or address", false},
     {NULL, "--port", "PORT", NULL, "its port", false},
-    {NULL, "--scenario", "NAME", "1to1-64 fanout-500 qos1 qos2 ws steady-50k conns", "what to do",
+    {NULL, "--scenario", "NAME",
+        "1to1-64 fanout-500 qos1 qos2 kept-qos1 kept-qos2 ws steady-50k conns", "what to do",
         false},
     {NULL, "--seconds", "N", NULL, "time measured", false},
     {NULL, "--warmup", "N", NULL, "time not measured before", false},
@@ -49,6 +50,7 @@ static const struct noc_completion_option bench_options[] = {
     {NULL, "--protocol", "VERSION", "4 5", "MQTT 3.1.1 (4) or 5", false},
     {NULL, "--threads", "N", NULL, "threads of the generator", false},
     {NULL, "--burst", "N", NULL, "connections opened at a time", false},
+    {NULL, "--keep", NULL, NULL, "subscribers' sessions outlive their connections", false},
     {NULL, "--ws", NULL, NULL, "over WebSocket", false},
     {NULL, "--ws-path", "PATH", NULL, "path of the upgrade", false},
     {NULL, "--user", "NAME", NULL, "user name", false},

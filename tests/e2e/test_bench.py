@@ -33,7 +33,7 @@ def load(port, *options):
 
 @pytest.mark.parametrize("version", ["4", "5"])
 @pytest.mark.parametrize("scenario, count", [("1to1-64", 5), ("fanout-500", 20), ("qos1", 5),
-                                             ("qos2", 5), ("conns", 50)])
+                                             ("qos2", 5), ("kept-qos1", 5), ("conns", 50)])
 def test_the_floor_carries_each_scenario(floor, scenario, count, version):
     """Nothing is lost, doubled or out of order, or the generator says so with its status."""
     done = load(floor, "--scenario", scenario, "--count", str(count), "--protocol", version)
