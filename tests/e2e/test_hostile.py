@@ -438,7 +438,7 @@ def test_a_connect_of_more_than_64_kib(broker, bystanders, way):
 # ---- limits of the process ----
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4, 8])
+@pytest.mark.parametrize("workers", [1, 2, 4, 8] if LONGER > 1 else [1, 4])
 def test_memory_at_its_limit(prepared, workers):
     """100 clients in a ring, QoS 1, and hogs that fill the memory: refusals, but progress.
 
