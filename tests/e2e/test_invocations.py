@@ -263,6 +263,12 @@ class Answer:
         self.client.close()
 
 
+def state_of(pid):
+    """A process's state as proc(5) has it: R when it runs or wants to."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
+
+
 class Runner:
     """Runs rows; each has a folder of its own for its options file."""
 
@@ -289,9 +295,16 @@ class Runner:
         return environment
 
     def send_signal(self, process, row, names):
-        """As soon as the broker has seen what the row tells: `NAME LOG-LINE`."""
+        """As soon as the broker has seen what the row tells, `NAME LOG-LINE`, and the tool waits.
+
+        Debian's tools disconnect within their signal handler: one that comes while a packet is written finds the
+        lock of that held, and they hang.
+        """
         name, words = row.told["signal"].split(" ", 1)
         self.broker.wait_log(re.escape(words.format(**names)), SECONDS)
+        deadline = time.monotonic() + SECONDS
+        while state_of(process.pid) == "R" and time.monotonic() < deadline:
+            time.sleep(0.001)
         process.send_signal(signal.Signals["SIG" + name])
 
     def run_tool(self, row, programs, names, number):
