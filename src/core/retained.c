@@ -215,23 +215,22 @@ void noc_retained_raise_version(struct noc_retained *retained, uint64_t version)
     }
 }
 
-bool noc_retained_remove_if(
+uint64_t noc_retained_remove_if(
     struct noc_retained *retained, unsigned worker, const struct noc_message *message)
 {
     struct noc_slice topic = noc_message_topic(message);
     uint64_t hash = topic_hash(retained, topic);
     struct noc_retained_slot *slot;
-    bool is_it;
+    uint64_t version = 0;
 
     noc_lock_take(&retained->lock);
     slot = find(retained, topic, hash);
-    is_it = slot != NULL && message_of(slot) == message;
-    if (is_it) {
+    if (slot != NULL && message_of(slot) == message) {
         remove_locked(retained, worker, slot);
-        (void)raise_version_locked(retained);
+        version = raise_version_locked(retained);
     }
     noc_lock_release(&retained->lock);
-    return is_it;
+    return version;
 }
 
 void noc_retained_counts_mt(

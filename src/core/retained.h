@@ -57,9 +57,10 @@ void noc_retained_raise_version(struct noc_retained *retained, uint64_t version)
 
 /*
  * Remove the topic's message if it is still the given one (an expired one that
- * somebody came across). Nothing happens otherwise, and false is returned.
+ * somebody came across). Returns the slot's version, which is above
+ * that of all that was there; 0: nothing happened.
  */
-bool noc_retained_remove_if(
+uint64_t noc_retained_remove_if(
     struct noc_retained *retained, unsigned worker, const struct noc_message *message);
 
 /* The topic's message with a reference added, or NULL. By a worker, online. */

@@ -7,7 +7,7 @@
 #include "core/shard.h"
 #include <noctule/error.h>
 
-/* A portion takes some tens of microseconds; a million messages some ten seconds. */
+/* Little enough for a turn; of a million messages there are 4000 portions, some eight seconds. */
 enum { PORTION = 256, PAUSE_MS = 2 };
 
 static void set_timer(struct noc_shard *shard, uint64_t in_ms)
@@ -59,15 +59,15 @@ void noc_sweep_tick(struct noc_shard *shard)
 void noc_sweep_expired(struct noc_shard *shard, const struct noc_message *message)
 {
     struct noc_message_parts parts = {.topic = noc_message_topic(message), .retain = true};
+    uint64_t version = noc_retained_remove_if(shard->core->retained, shard->number, message);
     struct noc_message *removal;
 
-    if (!noc_retained_remove_if(shard->core->retained, shard->number, message) ||
-        shard->journal == NULL || noc_journal_reserve(shard) != NOC_OK) {
+    if (version == 0 || shard->journal == NULL || noc_journal_reserve(shard) != NOC_OK) {
         return; /* without memory it goes from the store at its next start */
     }
     removal = noc_message_new(&parts);
     if (removal != NULL) {
-        noc_journal_retained(shard, removal, message->retained_version, false);
+        noc_journal_retained(shard, removal, version, false);
         noc_message_unref(removal);
     }
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/journal.h"
 #include "core/restore.h"
 
 #define stores(world, shard, text) assert_string_equal(world_batch(world, shard), text)
@@ -328,6 +329,36 @@ static void numbers_begin_anew(void **state)
     world_close(&w);
 }
 
+static void find_expired(struct noc_shard *shard, const void *message)
+{
+    noc_sweep_expired(shard, message);
+}
+
+/* Versions in memory begin at one with each start; those in the store are of the starts before. */
+static void an_expired_message_that_was_restored_leaves_the_store(void **state)
+{
+    struct noc_message *message;
+    struct world w;
+
+    (void)state;
+    begin(&w, 1);
+    message = message_of("t", "x", 0);
+    message->expires_ms = w.now_ms + 1000;
+    assert_int_equal(noc_restore_retained(&w.core,
+                         &(struct noc_retained_record){.message = message, .version = 700}),
+        NOC_OK);
+    end(&w, 0, 700);
+    world_advance(&w, 2000);
+    world_do(&w, 0, find_expired, message);
+    noc_message_unref(message);
+    world_advance(&w, NOC_LAZY_MS);
+    stores(&w, 0, "retained t");
+    assert_int_equal(w.batch[0]->at[0].message->payload_n, 0);
+    assert_true(w.batch[0]->at[0].first > 700);
+    world_commit(&w, 0);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +371,7 @@ int main(void)
         cmocka_unit_test(slots_of_several_workers_differ),
         cmocka_unit_test(numbers_begin_anew),
         cmocka_unit_test(queued_messages_of_qos_0_keep_their_count),
+        cmocka_unit_test(an_expired_message_that_was_restored_leaves_the_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
