@@ -13,6 +13,7 @@
 #include "broker/broker.h"
 #include "config/text.h"
 #include "core/link.h"
+#include "core/queue.h"
 #include "net/clock.h"
 
 /* What a worker writes in a turn at most: so many sessions, and past so many bytes none more. */
@@ -65,7 +66,7 @@ static void add_session(struct noc_text *text, const struct noc_session *session
     const struct noc_link *link = session->link;
 
     noc_text_add(text, "{\"dropped\":%llu,\"queued\":%lu,\"connected\":%s,\"address\":",
-        (unsigned long long)session->dropped_total, (unsigned long)session->queue.count,
+        (unsigned long long)session->dropped_total, (unsigned long)noc_queue_count(session),
         link != NULL ? "true" : "false");
     if (link == NULL) {
         noc_text_add(text, "null");

@@ -55,6 +55,21 @@ static void on_committed(void *context, struct noc_operations *batch, int err)
     }
 }
 
+void noc_durable_page(struct noc_shard *shard, struct noc_page *page)
+{
+    noc_store_page_mt(noc_worker_of(shard)->broker->store, page);
+}
+
+/* On the store's thread, or on the one that stops it. */
+static void on_paged(void *context, struct noc_page *page)
+{
+    struct noc_broker *broker = context;
+
+    while (noc_worker_call_mt(&broker->workers[page->worker], noc_page_arrived, page) != NOC_OK) {
+        pause_a_moment();
+    }
+}
+
 /* On the store's thread: nothing can be acknowledged any more, so there is no point in going on. */
 static void on_failed(void *context, const char *text)
 {
@@ -336,6 +351,7 @@ static int open_store(struct noc_broker *broker, char *error, size_t error_n)
         .clock_wall_ms = wall_ms,
         .log = on_log,
         .committed = on_committed,
+        .paged = on_paged,
         .failed = on_failed,
         .full = on_full,
         .context = broker,

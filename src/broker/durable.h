@@ -6,6 +6,7 @@
  *
  *   worker    journal -> noc_durable_submit() -> store
  *   store     committed -> a call by mail to the worker -> noc_journal_committed()
+ *   queue     noc_durable_page() -> store -> a call by mail -> noc_page_arrived()
  *
  * What can't be stored ends the broker: it stops as on SIGTERM, with exit status 1.
  */
@@ -17,6 +18,7 @@
 
 struct noc_broker;
 struct noc_operations;
+struct noc_page;
 struct noc_shard;
 struct noc_store_stats;
 
@@ -28,6 +30,9 @@ NOC_MUST_CHECK bool noc_durable_start(struct noc_broker *broker);
 
 /* A batch of a worker's journal. On the worker. */
 void noc_durable_submit(struct noc_shard *shard, struct noc_operations *batch);
+
+/* A page of a queue is wanted. On the worker. */
+void noc_durable_page(struct noc_shard *shard, struct noc_page *page);
 
 /* Wait, for a while at most, until all that the workers' journals hold is stored. They run. */
 void noc_durable_settle(struct noc_broker *broker);

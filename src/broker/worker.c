@@ -59,6 +59,7 @@ static const struct noc_shard_ops ops = {
     .read_on = noc_connection_read_on,
     .close = noc_connection_close,
     .store = noc_durable_submit,
+    .page = noc_durable_page,
     .tick = op_tick,
     .random = op_random,
     .log = op_log,

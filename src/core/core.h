@@ -29,6 +29,7 @@
 
 struct noc_link;
 struct noc_operations;
+struct noc_page;
 struct noc_shard;
 
 /* The Mosquitto release whose defaults and forms are followed. */
@@ -95,6 +96,7 @@ enum noc_counter {
     NOC_COUNT_TAKEN_OVER,       /* since the start */
     NOC_COUNT_MESSAGES_QUEUED,  /* in queues and in flight, now */
     NOC_COUNT_BYTES_QUEUED,     /* the same, payload bytes */
+    NOC_COUNT_UNSTORED,         /* of these, to be stored and not yet, now */
     NOC_COUNT_PAUSED,           /* links that wait for another worker, now */
     NOC_COUNTERS,
 };
@@ -181,6 +183,12 @@ struct noc_shard_ops {
      * call. NULL only where no shard has a journal.
      */
     void (*store)(struct noc_shard *shard, struct noc_operations *batch);
+
+    /*
+     * A page of a queue is wanted from the store; it is noc_page_arrived()'s, to be called on this thread, in
+     * a later call. NULL: queues are in memory whole.
+     */
+    void (*page)(struct noc_shard *shard, struct noc_page *page);
 
     /* A timer of the glue's own (kind NOC_TIMER_GLUE or above) is due. */
     void (*tick)(struct noc_shard *shard, struct noc_timer *timer);

@@ -25,6 +25,7 @@
 #include "core/alias.h"
 #include "core/journal.h"
 #include "core/link.h"
+#include "core/queue.h"
 #include "core/receipt.h"
 #include "core/replay.h"
 
@@ -257,11 +258,8 @@ static int send_publish(
 
 static bool ids_are_free(const struct noc_session *session)
 {
-    uint64_t next = session->queue.count > 0 ? noc_ring_at(&session->queue, 0)->sequence
-                                             : session->next_sequence;
-
     return session->window.count == 0 ||
-           next - noc_ring_at(&session->window, 0)->sequence < NOC_WINDOW_SPAN;
+           noc_queue_first(session) - noc_ring_at(&session->window, 0)->sequence < NOC_WINDOW_SPAN;
 }
 
 bool noc_session_has_window(const struct noc_session *session)
@@ -351,7 +349,7 @@ static int send_in_window(struct noc_session *session, struct noc_publication *p
 static bool has_number(struct noc_session *session)
 {
     if (NOC_UNLIKELY(session->next_sequence > NOC_SEQUENCE_MAX / 2) && session->window.count == 0 &&
-        session->queue.count == 0) {
+        noc_queue_is_empty(session)) {
         session->next_sequence %= 65535;
         noc_journal_renumbered(session);
     }
@@ -382,19 +380,20 @@ static void enqueue(
     struct noc_outgoing *entry;
     size_t n = publication->parts.payload.n;
 
-    if ((limits->max_queued_messages > 0 && session->queue.count >= limits->max_queued_messages) ||
+    if ((limits->max_queued_messages > 0 &&
+            noc_queue_count(session) >= limits->max_queued_messages) ||
         (limits->max_queued_bytes > 0 && session->queue_bytes + n > limits->max_queued_bytes) ||
         !has_number(session) || noc_publication_message(publication) == NULL) {
         drop(session);
         return;
     }
-    entry = noc_ring_push(&session->queue);
+    entry = noc_queue_push(session);
     if (entry == NULL) {
         drop(session);
         return;
     }
     if (copy_ids(&entry->ids, sending->ids, sending->id_count) != NOC_OK) {
-        session->queue.count--;
+        noc_queue_unpush(session);
         drop(session);
         return;
     }
@@ -445,7 +444,7 @@ void noc_session_deliver(struct noc_session *session, struct noc_publication *pu
         }
         return;
     }
-    if (session->queue.count == 0 && noc_session_has_window(session) &&
+    if (noc_queue_is_empty(session) && noc_session_has_window(session) &&
         link->out.bytes < shard->core->limits.max_output_bytes &&
         !must_be_stored_first(session, qos) && publication->release == NULL) {
         send_new(session, publication, &sending);
@@ -462,7 +461,7 @@ void noc_session_replay(
     if (!noc_session_may_read(session, publication->parts.topic)) {
         return;
     }
-    if (qos > 0 && (session->queue.count > 0 || must_be_stored_first(session, qos))) {
+    if (qos > 0 && (!noc_queue_is_empty(session) || must_be_stored_first(session, qos))) {
         enqueue(session, publication, &sending); /* the window is in the order of numbers */
     } else if (qos > 0) {
         send_new(session, publication, &sending);
@@ -471,15 +470,27 @@ void noc_session_replay(
     }
 }
 
+/* Messages of the queue are counted no more. */
+static void forget(struct noc_session *session, uint32_t count, uint64_t bytes)
+{
+    session->queue_bytes -= bytes;
+    count_held(session, -(int)count, -(int64_t)bytes);
+}
+
+void noc_session_lost_queued(struct noc_session *session, uint32_t count, uint64_t bytes)
+{
+    forget(session, count, bytes);
+    noc_shard_count(session->shard, NOC_COUNT_PUBLISH_DROPPED, count);
+    session->dropped_total += count;
+}
+
 /* Take the head of the queue; what it held is the caller's. */
 static struct noc_outgoing dequeue(struct noc_session *session)
 {
-    struct noc_outgoing entry = *noc_ring_at(&session->queue, 0);
+    struct noc_outgoing entry = noc_queue_pop(session);
 
-    noc_ring_drop_head(&session->queue);
-    session->queue_bytes -= entry.payload_n;
     session->queued_qos0 -= entry.qos == 0;
-    count_held(session, -1, -(int64_t)entry.payload_n);
+    forget(session, 1, entry.payload_n);
     return entry;
 }
 
@@ -578,18 +589,11 @@ static void send_head(struct noc_session *session)
     noc_outgoing_done(&entry);
 }
 
-void noc_session_pump(struct noc_session *session)
+/* From the queue, as far as it is in memory. */
+static void send_queue(struct noc_session *session)
 {
-    struct noc_shard *shard = session->shard;
-
-    if (session->link == NULL || noc_link_is_failing(session->link)) {
-        return;
-    }
-    if (session->again_count > 0) {
-        send_again(session);
-    }
     while (session->queue.count > 0 &&
-           session->link->out.bytes < shard->core->limits.max_output_bytes) {
+           session->link->out.bytes < session->shard->core->limits.max_output_bytes) {
         const struct noc_outgoing *head = noc_ring_at(&session->queue, 0);
 
         if (head->qos > 0 && !noc_session_has_window(session)) {
@@ -601,7 +605,21 @@ void noc_session_pump(struct noc_session *session)
         }
         send_head(session);
     }
-    if (session->queue.count == 0 &&
+}
+
+void noc_session_pump(struct noc_session *session)
+{
+    struct noc_shard *shard = session->shard;
+
+    if (session->link == NULL || noc_link_is_failing(session->link)) {
+        return;
+    }
+    if (session->again_count > 0) {
+        send_again(session);
+    }
+    send_queue(session);
+    noc_queue_want(session);
+    if (noc_queue_is_empty(session) &&
         session->link->out.bytes <= shard->core->limits.max_output_bytes / 2) {
         drops_are_over(session);
     }
@@ -653,10 +671,14 @@ void noc_session_drop_messages(struct noc_session *session)
     size_t at = 0;
     struct noc_message *message;
 
+    if (session->paged != NULL) {
+        forget(session, session->paged->count, session->paged->bytes);
+        noc_queue_drop_paged(session);
+    }
     while (session->queue.count > 0) {
         struct noc_outgoing entry = dequeue(session);
 
-        noc_part_release(session->shard, entry.part);
+        noc_journal_let_go(session, &entry);
         noc_outgoing_done(&entry);
     }
     while (session->window.count > 0) {
@@ -664,7 +686,7 @@ void noc_session_drop_messages(struct noc_session *session)
 
         if (entry->state != NOC_OUT_DONE) {
             count_held(session, -1, -(int64_t)entry->payload_n);
-            noc_part_release(session->shard, entry->part);
+            noc_journal_let_go(session, entry);
         }
         noc_outgoing_done(entry);
         noc_ring_drop_head(&session->window);

@@ -89,8 +89,11 @@ void noc_session_go_on(struct noc_session *session);
 /* A connection has come to a session that was there: send in-flight messages again, then pump. */
 void noc_session_redeliver(struct noc_session *session);
 
-/* Throw away the older half of the queue (memory is short). Returns the messages dropped. */
+/* Throw away the older half of the queue's head (memory is short). Returns the messages dropped. */
 uint32_t noc_session_trim(struct noc_session *session);
+
+/* Messages of the queue that were in the store alone (queue.h) are lost: they are counted as dropped. */
+void noc_session_lost_queued(struct noc_session *session, uint32_t count, uint64_t bytes);
 
 /* Everything outgoing and incoming is dropped. */
 void noc_session_drop_messages(struct noc_session *session);

@@ -8,6 +8,7 @@
 #include "core/deliver.h"
 #include "core/link.h"
 #include "core/mail.h"
+#include "core/queue.h"
 #include "core/receipt.h"
 #include "core/release.h"
 
@@ -286,6 +287,7 @@ void noc_journal_detached(struct noc_session *session)
     if (durable != NULL) {
         durable->are_puts_due = durable->pending > 0;
         noc_journal_session(session, true);
+        noc_queue_page_out(session);
     }
 }
 
@@ -498,6 +500,7 @@ void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
         return;
     }
     entry->kept = NOC_KEPT_PENDING;
+    noc_shard_count(session->shard, NOC_COUNT_UNSTORED, 1);
     entry->part = publication->part;
     noc_part_hold(entry->part);
     durable->pending++;
@@ -538,16 +541,24 @@ void noc_journal_part(struct noc_shard *shard, struct noc_ticket *ticket)
 
 void noc_journal_held_is_safe(struct noc_session *session, uint64_t sequence)
 {
-    struct noc_ring *queue = &session->queue;
-    uint32_t at = noc_ring_find(queue, sequence);
-    struct noc_outgoing *entry = at < queue->count ? noc_ring_at(queue, at) : NULL;
+    struct noc_outgoing *entry = noc_queue_find(session, sequence);
 
-    if (entry != NULL && entry->sequence == sequence) {
+    if (entry != NULL) {
         entry->kept = entry->qos > 0 && session->durable != NULL ? NOC_KEPT_SAFE : NOC_KEPT_NOT;
+        noc_queue_page_out(session);
     } else if (session->durable != NULL) {
         note_run(session->durable, sequence); /* it was dropped meanwhile */
         put_at_least_at(session->durable, LAZY);
     }
+}
+
+void noc_journal_let_go(struct noc_session *session, struct noc_outgoing *entry)
+{
+    if (entry->kept == NOC_KEPT_PENDING || entry->kept == NOC_KEPT_TAKEN) {
+        noc_shard_count(session->shard, NOC_COUNT_UNSTORED, -1);
+    }
+    noc_part_release(session->shard, entry->part);
+    entry->part = NULL;
 }
 
 void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entry)
@@ -557,8 +568,7 @@ void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entr
     if (entry->kept == NOC_KEPT_NOT || entry->kept == NOC_KEPT_HELD) {
         return; /* of one that is held release.h takes care */
     }
-    noc_part_release(session->shard, entry->part);
-    entry->part = NULL;
+    noc_journal_let_go(session, entry);
     if (entry->state == NOC_OUT_WAIT_RECORD) {
         durable->unrecorded--;
     } else if (entry->state == NOC_OUT_RECORDING) {
@@ -611,8 +621,7 @@ static bool write_record(struct noc_operations *operations, struct noc_durable *
         .port = port_of(session),
         .expiry_s = session->expiry_s,
         .expires_ms = session->expires_ms,
-        .sent = session->queue.count > 0 ? noc_ring_at(&session->queue, 0)->sequence
-                                         : session->next_sequence,
+        .sent = noc_queue_first(session),
         .will = session->has_will ? session->will.message : NULL,
         .will_delay_s = session->will.delay_s,
         .will_expiry_s = session->will.expiry_s,
@@ -694,6 +703,17 @@ static bool write_put(
     return true;
 }
 
+/* Where outgoing messages are in memory, in their order. The last may be NULL. */
+struct rings {
+    const struct noc_ring *at[3];
+};
+
+static struct rings rings_of(const struct noc_session *session)
+{
+    return (struct rings){
+        {&session->window, &session->queue, session->paged == NULL ? NULL : &session->paged->tail}};
+}
+
 /* The pending ones of a ring; they stand behind those that were taken before. */
 static bool write_pending(
     struct noc_shard *shard, struct noc_durable *durable, const struct noc_ring *ring)
@@ -711,14 +731,15 @@ static bool write_pending(
 
 static bool write_puts(struct noc_shard *shard, struct noc_durable *durable)
 {
-    struct noc_session *session = durable->session;
-    bool is_done;
+    struct rings rings = rings_of(durable->session);
+    bool is_done = true;
 
     durable->batch_from = durable->batch_to;
-    is_done = write_pending(shard, durable, &session->window) &&
-              write_pending(shard, durable, &session->queue);
+    for (unsigned i = 0; is_done && i < NOC_COUNT(rings.at) && rings.at[i] != NULL; i++) {
+        is_done = write_pending(shard, durable, rings.at[i]);
+    }
     if (is_done) {
-        durable->batch_to = session->next_sequence;
+        durable->batch_to = durable->session->next_sequence;
         durable->are_puts_due = false;
     }
     return is_done;
@@ -794,11 +815,14 @@ static bool write_list(struct noc_shard *shard, struct noc_list *list)
 /* The oldest message that is pending, or NULL. */
 static const struct noc_outgoing *first_pending(const struct noc_durable *durable)
 {
-    const struct noc_ring *const rings[] = {&durable->session->window, &durable->session->queue};
+    struct rings rings = rings_of(durable->session);
 
-    for (unsigned r = 0; durable->pending > 0 && r < NOC_COUNT(rings); r++) {
-        for (uint32_t i = noc_ring_find(rings[r], durable->batch_to); i < rings[r]->count; i++) {
-            const struct noc_outgoing *entry = noc_ring_at(rings[r], i);
+    for (unsigned r = 0; durable->pending > 0 && r < NOC_COUNT(rings.at) && rings.at[r] != NULL;
+         r++) {
+        const struct noc_ring *ring = rings.at[r];
+
+        for (uint32_t i = noc_ring_find(ring, durable->batch_to); i < ring->count; i++) {
+            const struct noc_outgoing *entry = noc_ring_at(ring, i);
 
             if (entry->kept == NOC_KEPT_PENDING) {
                 return entry;
@@ -952,9 +976,8 @@ static void pass_taken(struct noc_durable *durable, const struct noc_ring *ring)
             return;
         }
         if (entry->kept == NOC_KEPT_TAKEN) {
+            noc_journal_let_go(durable->session, entry);
             entry->kept = NOC_KEPT_SAFE;
-            noc_part_release(durable->session->shard, entry->part);
-            entry->part = NULL;
         }
     }
 }
@@ -979,9 +1002,13 @@ static void pass_recorded(struct noc_durable *durable)
 
 static void pass_session(struct noc_durable *durable)
 {
+    struct rings rings = rings_of(durable->session);
+
     pass_recorded(durable);
-    pass_taken(durable, &durable->session->window);
-    pass_taken(durable, &durable->session->queue);
+    for (unsigned i = 0; i < NOC_COUNT(rings.at) && rings.at[i] != NULL; i++) {
+        pass_taken(durable, rings.at[i]);
+    }
+    noc_queue_page_out(durable->session);
     durable->is_known |= durable->is_record_out;
     durable->is_record_out = false;
     noc_session_go_on(durable->session);

@@ -121,6 +121,9 @@ void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,
 void noc_journal_finished(struct noc_session *session, struct noc_outgoing *entry);
 void noc_journal_received(struct noc_session *session, struct noc_outgoing *entry);
 
+/* Whoever waits for the entry does not any more: it is safe, or it is over, as its session may be. */
+void noc_journal_let_go(struct noc_session *session, struct noc_outgoing *entry);
+
 /* It has no message, and its next ones are numbered from its next_sequence on, which is lower than before. */
 void noc_journal_renumbered(struct noc_session *session);
 

@@ -257,10 +257,17 @@ static void check_work(struct noc_link *link)
     }
 }
 
-/* Too many of its answers wait for the store: it does, too. */
+/* Do too many of its answers wait, or is too much else to be stored before them? */
+static bool has_too_many_receipts(const struct noc_link *link, unsigned share)
+{
+    return link->receipt_count >= NOC_RECEIPTS_MAX / share ||
+           (link->shard->is_store_behind && link->receipt_count >= NOC_RECEIPTS_FEW / share);
+}
+
+/* Then it waits for the store, too. */
 static void check_receipts(struct noc_link *link)
 {
-    if (NOC_UNLIKELY(link->receipt_count >= NOC_RECEIPTS_MAX) && link->state == NOC_LINK_OPEN &&
+    if (NOC_UNLIKELY(has_too_many_receipts(link, 1)) && link->state == NOC_LINK_OPEN &&
         !link->is_paused) {
         pause(link, link->shard->number);
         noc_list_remove(&link->paused);
@@ -271,7 +278,7 @@ static void check_receipts(struct noc_link *link)
 
 void noc_link_go_on_after_receipts(struct noc_link *link)
 {
-    if (link->is_paused_for_receipts && link->receipt_count <= NOC_RECEIPTS_MAX / 2) {
+    if (link->is_paused_for_receipts && !has_too_many_receipts(link, 2)) {
         link->is_paused_for_receipts = false;
         noc_list_remove(&link->paused);
         noc_list_append(&link->shard->held, &link->paused);

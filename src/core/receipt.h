@@ -26,6 +26,12 @@ struct noc_receipt;
 /* With so many answers waiting nothing more is decoded of a link, until it is half of that. */
 enum { NOC_RECEIPTS_MAX = 1024 };
 
+/*
+ * Copies of messages, over all workers, that are to be stored and are not yet: past these a link with more than
+ * a few answers that wait is not read from either. One publication may be a copy for each of many sessions.
+ */
+enum { NOC_UNSTORED_MAX = 262144, NOC_RECEIPTS_FEW = 8 };
+
 struct noc_part {
     struct noc_receipt *receipt;
     struct noc_part *next;    /* of those that wait for a batch, or for mail */

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "core/journal.h"
 #include "core/mail.h"
+#include "core/queue.h"
 #include <noctule/error.h>
 
 /* What may be in flight at once when nothing bounds it: all packet ids but some. */
@@ -161,7 +162,7 @@ static bool was_sent(const struct noc_session *session, const struct noc_session
 {
     uint32_t most = session->shard->core->limits.max_inflight_messages;
 
-    if (session->queue.count > 0) {
+    if (!noc_queue_is_empty(session)) {
         return false;
     }
     if (most == 0 || most > WINDOW_MAX) {
@@ -186,26 +187,20 @@ static void journal_entry(struct noc_session *session, struct noc_outgoing *entr
     }
 }
 
-int noc_restore_outgoing(struct noc_session *session, const struct noc_session_record *of,
-    const struct noc_outgoing_record *record)
+/* In memory, in window or queue. NOC_ENOMEM. */
+static int enter_outgoing(struct noc_session *session, const struct noc_outgoing_record *record,
+    bool is_in_flight, uint32_t payload_n)
 {
-    struct noc_shard *shard = session->shard;
-    bool is_in_flight = was_sent(session, of, record);
     struct noc_ring *ring = is_in_flight ? &session->window : &session->queue;
-    struct noc_outgoing *entry;
-    uint32_t n = record->message == NULL ? 0 : record->message->payload_n;
+    struct noc_outgoing *entry = noc_ring_push(ring);
 
-    if (record->message == NULL && !is_in_flight) {
-        return NOC_OK; /* nothing that could be said of it */
-    }
-    entry = noc_ring_push(ring);
     if (entry == NULL || restore_ids(&entry->ids, record) != NOC_OK) {
         ring->count -= entry != NULL;
         return NOC_ENOMEM;
     }
     entry->message = noc_message_ref(record->message);
     entry->sequence = record->sequence;
-    entry->payload_n = n;
+    entry->payload_n = payload_n;
     entry->qos = record->qos;
     entry->retain = record->retain;
     entry->kept = NOC_KEPT_SAFE;
@@ -214,18 +209,42 @@ int noc_restore_outgoing(struct noc_session *session, const struct noc_session_r
                                            : NOC_OUT_WAIT_PUBREC;
     if (is_in_flight) {
         session->open_count++;
-        session->window_bytes += n;
+        session->window_bytes += payload_n;
     } else {
-        session->queue_bytes += n;
         session->queued_qos0 += record->qos == 0;
     }
+    if (record->slot == 0) {
+        journal_entry(session, entry);
+    }
+    return NOC_OK;
+}
+
+int noc_restore_outgoing(struct noc_session *session, const struct noc_session_record *of,
+    const struct noc_outgoing_record *record)
+{
+    struct noc_shard *shard = session->shard;
+    bool is_in_flight = was_sent(session, of, record), stays = false;
+    uint32_t n = record->message == NULL ? 0 : record->message->payload_n;
+    int err = NOC_OK;
+
+    if (record->message == NULL && !is_in_flight) {
+        return NOC_OK; /* nothing that could be said of it */
+    }
+    if (!is_in_flight && record->slot != 0) {
+        err = noc_queue_restore(session, record->sequence, n, &stays);
+    }
+    if (err == NOC_OK && !stays) {
+        err = enter_outgoing(session, record, is_in_flight, n);
+    }
+    if (err != NOC_OK) {
+        return err;
+    }
+    session->queue_bytes += is_in_flight ? 0 : n;
     if (session->next_sequence <= record->sequence) {
         session->next_sequence = record->sequence + 1;
     }
     if (record->slot != 0) {
         session->durable->batch_to = session->next_sequence;
-    } else {
-        journal_entry(session, entry);
     }
     noc_shard_count(shard, NOC_COUNT_MESSAGES_QUEUED, 1);
     noc_shard_count(shard, NOC_COUNT_BYTES_QUEUED, n);

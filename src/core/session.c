@@ -505,22 +505,55 @@ uint32_t noc_ring_find(const struct noc_ring *ring, uint64_t sequence)
     return low;
 }
 
+/* Move the entries to a room of its own; false: out of memory. */
+static bool set_room(struct noc_ring *ring, uint32_t room)
+{
+    struct noc_outgoing *at = malloc(room * sizeof *at);
+
+    if (at == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < ring->count; i++) {
+        at[i] = *noc_ring_at(ring, i);
+    }
+    free(ring->at);
+    *ring = (struct noc_ring){at, 0, ring->count, room};
+    return true;
+}
+
+bool noc_ring_reserve(struct noc_ring *ring, uint32_t n)
+{
+    uint32_t room = ring->room == 0 ? 4 : ring->room;
+
+    while (room - ring->count < n) {
+        room *= 2;
+    }
+    return room == ring->room || set_room(ring, room);
+}
+
+void noc_ring_fit(struct noc_ring *ring)
+{
+    uint32_t room = ring->room;
+
+    if (ring->count == 0) {
+        free(ring->at);
+        *ring = (struct noc_ring){0};
+        return;
+    }
+    while (room / 8 >= ring->count) {
+        room /= 2;
+    }
+    if (room < ring->room) {
+        (void)set_room(ring, room);
+    }
+}
+
 struct noc_outgoing *noc_ring_push(struct noc_ring *ring)
 {
     struct noc_outgoing *entry;
 
-    if (ring->count == ring->room) {
-        uint32_t room = ring->room == 0 ? 4 : ring->room * 2;
-        struct noc_outgoing *at = malloc(room * sizeof *at);
-
-        if (at == NULL) {
-            return NULL;
-        }
-        for (uint32_t i = 0; i < ring->count; i++) {
-            at[i] = *noc_ring_at(ring, i);
-        }
-        free(ring->at);
-        *ring = (struct noc_ring){at, 0, ring->count, room};
+    if (ring->count == ring->room && !noc_ring_reserve(ring, 1)) {
+        return NULL;
     }
     entry = &ring->at[(ring->head + ring->count++) & (ring->room - 1)];
     *entry = (struct noc_outgoing){0};

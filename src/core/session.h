@@ -25,7 +25,8 @@
 
 struct noc_durable; /* journal.h */
 struct noc_link;
-struct noc_part; /* receipt.h */
+struct noc_paged; /* queue.h */
+struct noc_part;  /* receipt.h */
 struct noc_replays;
 
 #define NOC_NEVER_S UINT32_MAX /* session expiry: does not expire */
@@ -118,7 +119,9 @@ struct noc_session {
     struct noc_sub **subs; /* open addressing by (node, group); NULL: free */
     size_t sub_count, sub_mask;
 
-    struct noc_ring window, queue;
+    struct noc_ring window;
+    struct noc_ring queue;   /* its head: see queue.h */
+    struct noc_paged *paged; /* the rest of the queue; NULL: there is none */
     uint64_t window_bytes, queue_bytes;
     uint32_t queued_qos0;   /* of the queue: messages of QoS 0, none of which may be overtaken */
     uint32_t open_count;    /* in the window and not done */
@@ -227,6 +230,12 @@ static inline uint16_t noc_packet_id(uint64_t sequence)
 
 /* The place of the first entry that is numbered so or higher; ring->count: there is none. */
 uint32_t noc_ring_find(const struct noc_ring *ring, uint64_t sequence);
+
+/* Room for n more, so that appending them can't fail. False: out of memory. */
+NOC_MUST_CHECK bool noc_ring_reserve(struct noc_ring *ring, uint32_t n);
+
+/* Give back room that is far too much. */
+void noc_ring_fit(struct noc_ring *ring);
 
 /* Append a zeroed entry; NULL: out of memory. */
 struct noc_outgoing *noc_ring_push(struct noc_ring *ring);

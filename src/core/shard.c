@@ -8,6 +8,7 @@
 #include "core/journal.h"
 #include "core/link.h"
 #include "core/mail.h"
+#include "core/queue.h"
 #include "core/receipt.h"
 #include "core/release.h"
 #include "core/replay.h"
@@ -122,7 +123,7 @@ static void trim_heaviest(struct noc_shard *shard)
         struct noc_session *session = NOC_CONTAINER(at, struct noc_session, link_in_shard);
 
         if (session->queue.count > 0 &&
-            (heaviest == NULL || session->queue_bytes > heaviest->queue_bytes)) {
+            (heaviest == NULL || noc_queue_memory(session) > noc_queue_memory(heaviest))) {
             heaviest = session;
         }
     }
@@ -148,6 +149,7 @@ void noc_shard_begin(struct noc_shard *shard, uint64_t now_ms)
             noc_list_append(&shard->due, &timer->link);
         }
     }
+    shard->is_store_behind = noc_core_count_mt(shard->core, NOC_COUNT_UNSTORED) > NOC_UNSTORED_MAX;
     trim_heaviest(shard);
     noc_link_go_on_with_space(shard);
 }

@@ -153,6 +153,20 @@ void noc_store_submit_mt(struct noc_store *store, struct noc_operations *batch)
     (void)pthread_mutex_unlock(&store->lock);
 }
 
+void noc_store_page_mt(struct noc_store *store, struct noc_page *page)
+{
+    page->next = NULL;
+    (void)pthread_mutex_lock(&store->lock);
+    if (store->first_page == NULL) {
+        store->first_page = page;
+    } else {
+        store->last_page->next = page;
+    }
+    store->last_page = page;
+    (void)pthread_cond_signal(&store->wake);
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
 bool noc_store_is_full_mt(const struct noc_store *store)
 {
     return atomic_load_explicit(&store->is_full, memory_order_acquire);

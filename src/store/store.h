@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/log_level.h"
+#include "core/page.h"
 #include "core/record.h"
 #include <noctule/error.h>
 
@@ -53,6 +54,8 @@ struct noc_store_options {
     void (*log)(void *context, enum noc_log_level level, const char *text);
     /* On the store's thread. The batch is the caller's again; err < 0: never acknowledge it. */
     void (*committed)(void *context, struct noc_operations *batch, int err);
+    /* A page was read, or (page->err) was not; the page is the caller's again. On the thread of failed(). */
+    void (*paged)(void *context, struct noc_page *page);
     /*
      * Once: what cannot be mended. Every later batch is answered with NOC_EIO. On the store's thread, or
      * within noc_store_stop().
@@ -115,6 +118,12 @@ NOC_MUST_CHECK int noc_store_start(struct noc_store *store, char *error, size_t 
  * Of a ticket that is not complete when the store stops, or whose group fails, done() is never called.
  */
 void noc_store_submit_mt(struct noc_store *store, struct noc_operations *batch);
+
+/*
+ * Read a page of what was committed; the store owns it until paged() was called for it, which comes even
+ * while batches wait for space. After the store's thread has ended it is answered with NOC_EIO.
+ */
+void noc_store_page_mt(struct noc_store *store, struct noc_page *page);
 
 /* No space: batches wait (tried again each second), or max_bytes is passed. Refuse new messages. */
 bool noc_store_is_full_mt(const struct noc_store *store);

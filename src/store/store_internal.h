@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "core/map64.h"
+#include "core/page.h"
 #include "store/store.h"
 #include "store/store_schema.h"
 #include "store/store_time.h"
@@ -83,8 +84,9 @@ struct noc_store {
     bool is_started;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct noc_operations *first, *last; /* under lock: submitted */
-    bool is_stopping, is_flushing;       /* under lock */
+    struct noc_operations *first, *last;     /* under lock: submitted */
+    struct noc_page *first_page, *last_page; /* under lock: asked for */
+    bool is_stopping, is_flushing;           /* under lock */
 
     /* Any thread. */
     atomic_bool is_waiting; /* no space: the group is tried again */
@@ -129,6 +131,9 @@ NOC_MUST_CHECK int noc_store_sweep(struct noc_store *store); /* SQLite's code */
 
 /* store_salvage.c: the rows of the file at store->path that are whole; the code is the new database's. */
 NOC_MUST_CHECK int noc_store_salvage(struct noc_store *store, sqlite3 *to);
+
+/* store_page.c: fill in what the page asks for. NOC_ENOMEM, NOC_EIO: nothing was. */
+NOC_MUST_CHECK int noc_store_read_page(struct noc_store *store, struct noc_page *page);
 
 /* store_thread.c */
 void *noc_store_run(void *argument);            /* the store */

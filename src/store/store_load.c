@@ -9,7 +9,7 @@
  *
  * Large messages are read once, and shared by the records that have them.
  */
-#include "store/store_internal.h"
+#include "store/store_read.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -35,10 +35,7 @@ struct load {
     void *context;
     struct noc_store_loaded *loaded;
     struct cursor sessions, subscriptions, incoming, outgoing, retained;
-    sqlite3_stmt *message;     /* by id */
-    struct noc_map64 messages; /* id -> message, large ones; holds references */
-    uint32_t *ids;             /* of the record that is told */
-    size_t ids_room;
+    struct noc_store_reader reader;
     char *error;
     size_t error_n;
 };
@@ -46,13 +43,6 @@ struct load {
 static int64_t number(const struct cursor *cursor, int column)
 {
     return sqlite3_column_int64(cursor->statement, column);
-}
-
-static struct noc_slice text_at(sqlite3_stmt *statement, int column)
-{
-    const char *text = (const char *)sqlite3_column_text(statement, column);
-
-    return noc_slice(text, (size_t)sqlite3_column_bytes(statement, column));
 }
 
 static uint64_t slot_of(const struct cursor *cursor)
@@ -124,7 +114,7 @@ static int follow_key(struct cursor *cursor)
     bool is_behind;
 
     for (unsigned i = has_number; i < columns; i++) {
-        texts[i] = text_at(cursor->statement, (int)i);
+        texts[i] = noc_store_text_at(cursor->statement, (int)i);
         n += texts[i].n + 1;
     }
     if (reserve_key(cursor, cursor->key_n + n) < 0) {
@@ -184,91 +174,25 @@ static int next(struct load *load, struct cursor *cursor)
     }
 }
 
-static struct noc_slice bytes_at(sqlite3_stmt *statement, int column)
-{
-    const void *bytes = sqlite3_column_blob(statement, column);
-
-    return noc_slice(bytes, (size_t)sqlite3_column_bytes(statement, column));
-}
-
-static uint64_t time_at(struct load *load, sqlite3_stmt *statement, int column)
-{
-    return sqlite3_column_type(statement, column) == SQLITE_NULL
-               ? NOC_NEVER_MS
-               : noc_store_time_in(
-                     load->store->time, (uint64_t)sqlite3_column_int64(statement, column));
-}
-
-/* The message in the six columns from `column`. NULL: there is none, or *ret_err says NOC_ENOMEM. */
-static struct noc_message *message_at(
-    struct load *load, sqlite3_stmt *statement, int column, int *ret_err)
-{
-    struct noc_message_parts parts = {.topic = text_at(statement, column)};
-    struct noc_message *message;
-
-    if (sqlite3_column_type(statement, column) == SQLITE_NULL || parts.topic.n > UINT16_MAX) {
-        return NULL;
-    }
-    parts.props = bytes_at(statement, column + 1);
-    parts.payload = bytes_at(statement, column + 2);
-    parts.qos = (uint8_t)sqlite3_column_int(statement, column + 3);
-    parts.retain = sqlite3_column_int(statement, column + 4) != 0;
-    parts.expires_ms = time_at(load, statement, column + 5);
-    message = noc_message_new(&parts);
-    if (message == NULL) {
-        *ret_err = NOC_ENOMEM;
-    }
-    return message;
-}
-
-/* A message of the table messages, with a reference for the caller. NULL: it is not there, or not whole. */
-static struct noc_message *large_message(struct load *load, int64_t id, int *ret_err)
-{
-    struct noc_message *message = noc_map64_get(&load->messages, (uint64_t)id);
-    int rc;
-
-    if (message != NULL || id <= 0) {
-        return noc_message_ref(message);
-    }
-    rc = sqlite3_bind_int64(load->message, 1, id);
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(load->message);
-    }
-    if (rc == SQLITE_ROW && noc_store_row_is_whole(load->message, NOC_STORE_MESSAGES)) {
-        message = message_at(load, load->message, 1, ret_err);
-    } else if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-        *ret_err = (rc & 0xff) == SQLITE_NOMEM
-                       ? NOC_ENOMEM
-                       : bad_file(load, "messages", sqlite3_errstr(rc), "unknown");
-    }
-    (void)sqlite3_reset(load->message);
-    if (message != NULL && noc_map64_set(&load->messages, (uint64_t)id, message) < 0) {
-        noc_message_unref(message);
-        *ret_err = NOC_ENOMEM;
-        return NULL;
-    }
-    return noc_message_ref(message);
-}
-
 static int tell_session(struct load *load)
 {
     sqlite3_stmt *row = load->sessions.statement;
     int err = NOC_OK;
     struct noc_session_record record = {
         .slot = slot_of(&load->sessions),
-        .client_id = text_at(row, 1),
-        .username = text_at(row, 2),
+        .client_id = noc_store_text_at(row, 1),
+        .username = noc_store_text_at(row, 2),
         .version = (uint8_t)sqlite3_column_int(row, 3),
         .is_connected = sqlite3_column_int(row, 4) != 0,
         .port = (uint16_t)sqlite3_column_int(row, 5),
         .expiry_s = (uint32_t)sqlite3_column_int64(row, 6),
-        .expires_ms = time_at(load, row, 7),
+        .expires_ms = noc_store_time_at(load->store, row, 7),
         .sent = (uint64_t)sqlite3_column_int64(row, 8),
         .will_delay_s = (uint32_t)sqlite3_column_int64(row, 9),
         .will_expiry_s = (uint32_t)sqlite3_column_int64(row, 10),
         .will_has_expiry = sqlite3_column_type(row, 10) != SQLITE_NULL,
-        .will_due_ms = time_at(load, row, 11),
-        .will = message_at(load, row, 12, &err),
+        .will_due_ms = noc_store_time_at(load->store, row, 11),
+        .will = noc_store_message_at(load->store, row, 12, &err),
     };
 
     load->loaded->sessions++;
@@ -284,8 +208,8 @@ static int tell_subscription(struct load *load)
     sqlite3_stmt *row = load->subscriptions.statement;
     struct noc_subscription_record record = {
         .slot = slot_of(&load->subscriptions),
-        .group = text_at(row, 1),
-        .filter = text_at(row, 2),
+        .group = noc_store_text_at(row, 1),
+        .filter = noc_store_text_at(row, 2),
         .options = (uint8_t)sqlite3_column_int(row, 3),
         .id = (uint32_t)sqlite3_column_int64(row, 4),
     };
@@ -306,7 +230,7 @@ static int tell_incoming(struct load *load)
     struct noc_incoming_record record = {
         .slot = slot_of(&load->incoming),
         .packet_id = (uint16_t)number(&load->incoming, 0),
-        .message = message_at(load, row, 1, &err),
+        .message = noc_store_message_at(load->store, row, 1, &err),
     };
 
     load->loaded->incoming++;
@@ -317,62 +241,19 @@ static int tell_incoming(struct load *load)
     return err;
 }
 
-/* The subscription identifiers, into load->ids. */
-static int read_ids(struct load *load, sqlite3_stmt *row, struct noc_outgoing_record *record)
-{
-    struct noc_slice bytes = bytes_at(row, 3);
-    size_t count = bytes.n / 4;
-    const uint8_t *at = (const uint8_t *)bytes.at;
-
-    if (sqlite3_column_type(row, 3) == SQLITE_NULL) {
-        return NOC_OK;
-    }
-    if (sqlite3_column_type(row, 3) == SQLITE_INTEGER) {
-        count = 1;
-    }
-    if (count > load->ids_room) {
-        uint32_t *ids = realloc(load->ids, count * sizeof(*ids));
-
-        if (ids == NULL) {
-            return NOC_ENOMEM;
-        }
-        load->ids = ids;
-        load->ids_room = count;
-    }
-    if (sqlite3_column_type(row, 3) == SQLITE_INTEGER) {
-        load->ids[0] = (uint32_t)sqlite3_column_int64(row, 3);
-    } else {
-        for (size_t i = 0; i < count; i++) {
-            load->ids[i] = noc_get_u32(at + 4 * i);
-        }
-    }
-    record->ids = load->ids;
-    record->id_count = (uint32_t)count;
-    return NOC_OK;
-}
-
 static int tell_outgoing(struct load *load)
 {
-    sqlite3_stmt *row = load->outgoing.statement;
-    struct noc_outgoing_record record = {
-        .slot = slot_of(&load->outgoing),
-        .sequence = (uint64_t)number(&load->outgoing, 0) & NOC_SEQUENCE_MAX,
-        .qos = (uint8_t)sqlite3_column_int(row, 1),
-        .retain = sqlite3_column_int(row, 2) != 0,
-    };
-    bool is_shared = sqlite3_column_type(row, 4) != SQLITE_NULL;
-    int err = read_ids(load, row, &record);
+    struct noc_outgoing_record record = {.message = NULL};
+    int err = noc_store_read_outgoing(&load->reader, load->outgoing.statement, &record);
 
-    if (err < 0) {
-        return err;
-    }
-    record.message = is_shared ? large_message(load, sqlite3_column_int64(row, 4), &err)
-                               : message_at(load, row, 5, &err);
-    if (err < 0) {
-        return err;
-    }
-    if (is_shared && record.message == NULL) {
+    if (err == NOC_EMALFORMED) {
         return damaged(load, &load->outgoing, "its message is missing or damaged");
+    }
+    if (err == NOC_EIO) {
+        return bad_file(load, "messages", sqlite3_errmsg(load->store->connection.db), "unknown");
+    }
+    if (err < 0) {
+        return err;
     }
     load->loaded->outgoing++;
     if (load->visitor->outgoing != NULL) {
@@ -387,7 +268,7 @@ static int tell_retained(struct load *load)
     sqlite3_stmt *row = load->retained.statement;
     int err = NOC_OK;
     struct noc_retained_record record = {.version = (uint64_t)number(&load->retained, 6)};
-    uint64_t expires_ms = time_at(load, row, 5);
+    uint64_t expires_ms = noc_store_time_at(load->store, row, 5);
 
     if (record.version > load->loaded->highest_version) {
         load->loaded->highest_version = record.version;
@@ -396,7 +277,7 @@ static int tell_retained(struct load *load)
         load->loaded->expired++;
         return NOC_OK;
     }
-    record.message = message_at(load, row, 0, &err);
+    record.message = noc_store_message_at(load->store, row, 0, &err);
     load->loaded->retained++;
     if (err == NOC_OK && load->visitor->retained != NULL) {
         err = load->visitor->retained(load->context, &record);
@@ -529,28 +410,20 @@ int noc_store_load(struct noc_store *store, const struct noc_store_visitor *visi
         .error = error,
         .error_n = error_n,
     };
-    struct noc_message *message;
-    size_t at = 0;
     int err;
 
     assert(!store->is_started);
     store->loaded_ms = noc_store_now_ms(store);
     error[0] = '\0';
-    err = sqlite3_prepare_v2(store->connection.db, "SELECT * FROM messages WHERE id = ?", -1,
-              &load.message, NULL) == SQLITE_OK
+    err = noc_store_reader_init(&load.reader, store) == SQLITE_OK
               ? walk(&load)
               : bad_file(&load, "messages", sqlite3_errmsg(store->connection.db), "any");
-    (void)sqlite3_finalize(load.message);
+    noc_store_reader_done(&load.reader);
     close_cursor(&load.sessions);
     close_cursor(&load.subscriptions);
     close_cursor(&load.incoming);
     close_cursor(&load.outgoing);
     close_cursor(&load.retained);
-    while ((message = noc_map64_next(&load.messages, &at)) != NULL) {
-        noc_message_unref(message);
-    }
-    noc_map64_done(&load.messages);
-    free(load.ids);
     if (err == NOC_OK) {
         store->loaded = loaded;
         *ret_loaded = loaded;

@@ -2,7 +2,7 @@
 /*
  * The store's thread: take all batches that wait, write them as one transaction, answer them.
  *
- *   take --> gather tickets --> BEGIN, apply, COMMIT --> answer --> checkpoint, when the log is long
+ *   take --> read pages --> gather tickets --> BEGIN, apply, COMMIT --> answer --> checkpoint, when the log is long
  *    ^                           |  no space: ROLLBACK, wait a second, and again with what has come
  *    |                           |  anything else that fails: answer with NOC_EIO, now and for ever
  *    +--- nothing for a second: checkpoint, sync (INTERVAL), age
@@ -11,6 +11,7 @@
 #include "store/store_internal.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -21,6 +22,8 @@ enum {
     CLOCK_MS = 60 * 1000,             /* the clock goes along with a commit */
     CLOCK_IDLE_MS = 10 * 60 * 1000,   /* and alone */
     REST_MS = 60 * 1000,              /* a look around with nothing to do */
+    PAGES_MAX = 16,                   /* read before the next group */
+    ROUNDS_MAX = 64,                  /* of pages, while there is no space */
 };
 
 static void fail(struct noc_store *store, const char *what)
@@ -300,18 +303,53 @@ static void take_locked(struct noc_store *store)
     store->first = store->last = NULL;
 }
 
+static struct noc_page *take_page(struct noc_store *store)
+{
+    struct noc_page *page;
+
+    (void)pthread_mutex_lock(&store->lock);
+    page = store->first_page;
+    if (page != NULL) {
+        store->first_page = page->next;
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return page;
+}
+
+/* Pages are read from what is committed: no transaction is open. */
+static void read_pages(struct noc_store *store, unsigned most)
+{
+    struct noc_page *page;
+
+    while (most-- > 0 && (page = take_page(store)) != NULL) {
+        page->next = NULL;
+        page->err = store->is_failed ? NOC_EIO : noc_store_read_page(store, page);
+        if (page->err == NOC_EIO) {
+            fail(store, "read");
+        }
+        store->options.paged(store->options.context, page);
+    }
+}
+
 /* Before the next try. False: the store shall stop, so this was the last. */
 static bool wait_for_space(struct noc_store *store)
 {
     struct timespec until = deadline(RETRY_MS);
     bool is_stopping;
 
-    (void)pthread_mutex_lock(&store->lock);
-    while (!store->is_stopping && pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0) {
-    }
-    is_stopping = store->is_stopping;
-    take_locked(store);
-    (void)pthread_mutex_unlock(&store->lock);
+    bool is_over = false;
+    unsigned rounds = 0;
+
+    do {
+        (void)pthread_mutex_lock(&store->lock);
+        while (!store->is_stopping && store->first_page == NULL && !is_over) {
+            is_over = pthread_cond_timedwait(&store->wake, &store->lock, &until) != 0;
+        }
+        is_stopping = store->is_stopping;
+        take_locked(store);
+        (void)pthread_mutex_unlock(&store->lock);
+        read_pages(store, PAGES_MAX);
+    } while (!is_stopping && !is_over && ++rounds < ROUNDS_MAX);
     return !is_stopping;
 }
 
@@ -420,8 +458,8 @@ static bool take(struct noc_store *store, bool *ret_is_flushing)
     bool is_stopping;
 
     (void)pthread_mutex_lock(&store->lock);
-    while (store->first == NULL && !store->is_stopping && !store->is_flushing &&
-           pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0) {
+    while (store->first == NULL && store->first_page == NULL && !store->is_stopping &&
+           !store->is_flushing && pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0) {
     }
     take_locked(store);
     is_stopping = store->is_stopping;
@@ -437,6 +475,7 @@ void *noc_store_run(void *argument)
     bool is_flushing;
 
     while (take(store, &is_flushing)) {
+        read_pages(store, PAGES_MAX);
         if (store->group.first != NULL) {
             process_group(store);
             watch_size(store);
@@ -448,6 +487,7 @@ void *noc_store_run(void *argument)
 
 void noc_store_finish(struct noc_store *store)
 {
+    read_pages(store, UINT_MAX);
     if (store->is_failed) {
         return;
     }

@@ -10,7 +10,7 @@ import signal
 import pytest
 
 import raw
-from durable import NEVER, PROPERTIES, bytes_of, durable, how, without_expiry  # noqa: F401  (fixtures)
+from durable import NEVER, PROPERTIES, bytes_of, drain, durable, how, without_expiry  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.noctule_only
 
@@ -349,3 +349,50 @@ def test_a_kill_takes_nothing_without_sync_either(durable, sync):
     client = broker.keep("one", 4)
     for number in range(20):
         client.acknowledge(client.expect_message("q", f"m{number}"))
+
+
+# ---- queues of which most is in the store alone ----
+
+
+def test_a_long_queue_comes_back_whole_and_in_order(durable, how):
+    """Its messages are small, large, and of both QoS; half of it came before the end of the broker, half after."""
+    broker = durable("max_queued_messages 0")
+    broker.keep("away").subscribe(("q", 2))
+    broker.keep("away").close()
+    sender = broker.client("sender", 5)
+    bodies = [b"%d " % number + b"x" * (3000 if number % 50 == 0 else 20) for number in range(700)]
+
+    def publish(part):
+        for body in part:
+            sender.publish("q", body, 1 + int(body.split()[0]) % 2)
+
+    publish(bodies[:350])
+    broker.again(how)
+    sender = broker.client("sender", 5)
+    publish(bodies[350:])
+    got = drain(broker.keep("away"))
+    assert [packet.payload for packet in got] == bodies
+    assert [packet.qos for packet in got] == [1 + number % 2 for number in range(700)]
+    assert drain(broker.keep("away")) == []
+
+
+def test_a_client_that_goes_in_the_middle_of_a_long_queue_gets_the_rest_later(durable, how):
+    broker = durable("max_queued_messages 0")
+    broker.keep("away", 4).subscribe(("q", 1))
+    broker.keep("away", 4).close()
+    sender = broker.client("sender", 5)
+    for number in range(900):
+        sender.publish("q", b"%d" % number, 1)
+    numbers = []
+    for part in range(3):
+        client = broker.keep("away", 4)
+        for _ in range(250):
+            packet = client.expect(raw.PUBLISH)
+            client.acknowledge(packet)
+            numbers.append(int(packet.payload))
+        client.disconnect()
+        if part == 1:
+            broker.store_all()
+            broker.again(how)
+    numbers += [int(packet.payload) for packet in drain(broker.keep("away", 4))]
+    assert numbers == list(range(900))

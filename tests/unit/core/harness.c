@@ -170,20 +170,23 @@ static void on_store(struct noc_shard *shard, struct noc_operations *batch)
     world->batch[shard->number] = batch;
 }
 
-static const struct noc_shard_ops ops = {
-    .wake = on_wake,
-    .authenticate = on_authenticate,
-    .exchange = on_exchange,
-    .detach = on_detach,
-    .adopt = on_adopt,
-    .has_gone = has_gone,
-    .read_on = on_read_on,
-    .close = on_close,
-    .store = on_store,
-    .tick = on_tick,
-    .random = on_random,
-    .log = on_log,
-};
+static void on_page(struct noc_shard *shard, struct noc_page *page)
+{
+    struct world *world = shard->context;
+
+    assert_null(world->page); /* these tests have one long queue */
+    assert_in_range(page->most, 1, NOC_HEAD_PRESENT);
+    assert_true(page->first <= page->last);
+    world->page = page;
+}
+
+#define OPS                                                                              \
+    .wake = on_wake, .authenticate = on_authenticate, .exchange = on_exchange,           \
+    .detach = on_detach, .adopt = on_adopt, .has_gone = has_gone, .read_on = on_read_on, \
+    .close = on_close, .store = on_store, .tick = on_tick, .random = on_random, .log = on_log
+
+static const struct noc_shard_ops ops_without_pages = {OPS};
+static const struct noc_shard_ops ops_with_pages = {OPS, .page = on_page};
 
 /* ---- life ---- */
 
@@ -219,7 +222,9 @@ void world_start(struct world *world, unsigned shard_count)
     assert_int_equal(noc_core_init(&world->core, shard_count, &world->limits, 42), NOC_OK);
     for (unsigned i = 0; i < shard_count; i++) {
         assert_int_equal(
-            noc_shard_init(&world->shards[i], &world->core, i, &ops, world, world->now_ms), NOC_OK);
+            noc_shard_init(&world->shards[i], &world->core, i,
+                world->has_pages ? &ops_with_pages : &ops_without_pages, world, world->now_ms),
+            NOC_OK);
         if (world->is_durable) {
             assert_int_equal(noc_journal_new(&world->shards[i]), NOC_OK);
         }
@@ -252,8 +257,11 @@ void world_close(struct world *world)
         assert_int_equal(shard->counters[NOC_COUNT_SESSIONS], 0);
         assert_int_equal(shard->counters[NOC_COUNT_MESSAGES_QUEUED], 0);
         assert_int_equal(shard->counters[NOC_COUNT_BYTES_QUEUED], 0);
+        assert_int_equal(shard->counters[NOC_COUNT_UNSTORED], 0);
         assert_int_equal(shard->counters[NOC_COUNT_PAUSED], 0);
     }
+    noc_page_arrived(NULL, world->page);
+    noc_operations_done(&world->rows);
     noc_core_done(&world->core);
     free(world->log);
 }
@@ -892,6 +900,79 @@ const char *world_batch(struct world *world, unsigned shard)
     return world->batch_text;
 }
 
+void world_lose(struct world *world, uint64_t first, uint64_t last)
+{
+    struct noc_operations *rows = &world->rows;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->at[i].first < first || rows->at[i].first > last) {
+            rows->at[kept++] = rows->at[i];
+        } else {
+            noc_message_unref(rows->at[i].message);
+        }
+    }
+    rows->count = kept;
+}
+
+/* A row, with a reference of its own; these tests use no subscription identifiers but one. */
+static void copy_row(struct noc_operations *to, const struct noc_operation *row)
+{
+    struct noc_operation *copy = noc_operations_add(to, NOC_OP_OUTGOING);
+
+    assert_non_null(copy);
+    assert_in_range(row->id_count, 0, 1);
+    *copy = *row;
+    copy->ticket = NULL;
+    (void)noc_message_ref(copy->message);
+}
+
+static void keep_rows(struct world *world, const struct noc_operations *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct noc_operation *operation = &batch->at[i];
+
+        if (operation->kind == NOC_OP_OUTGOING) {
+            copy_row(&world->rows, operation);
+        } else if (operation->kind == NOC_OP_OUTGOING_END) {
+            world_lose(world, operation->first, operation->last);
+        } else if (operation->kind == NOC_OP_OUTGOING_PUBREC) {
+            world_lose(world, operation->first, operation->first);
+        }
+    }
+}
+
+static void page_is_read(struct noc_shard *shard, const void *argument)
+{
+    struct world *world = shard->context;
+    struct noc_page *page = world->page;
+    uint64_t bytes = 0;
+
+    world->page = NULL;
+    page->err = *(const int *)argument;
+    page->is_last = true;
+    for (size_t i = 0; i < world->rows.count && page->err == NOC_OK; i++) {
+        const struct noc_operation *row = &world->rows.at[i];
+
+        if (row->first < page->first || row->first > page->last) {
+            continue;
+        }
+        if (page->found.count == page->most || bytes >= page->most_bytes) {
+            page->is_last = false;
+            break;
+        }
+        bytes += row->message->payload_n;
+        copy_row(&page->found, row);
+    }
+    noc_page_arrived(shard, page);
+}
+
+void world_page(struct world *world, int err)
+{
+    assert_non_null(world->page);
+    world_do(world, world->page->worker, page_is_read, &err);
+}
+
 static void committed(struct noc_shard *shard, const void *argument)
 {
     struct world *world = shard->context;
@@ -906,6 +987,9 @@ static void committed(struct noc_shard *shard, const void *argument)
         if (batch->at[i].kind == NOC_OP_PART && ++ticket->have == ticket->parts) {
             ticket->done(ticket);
         }
+    }
+    if (world->has_pages) {
+        keep_rows(world, batch);
     }
     noc_journal_committed(shard, batch, NOC_OK);
 }

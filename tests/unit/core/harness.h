@@ -24,10 +24,11 @@
 
 #include "core/journal.h"
 #include "core/link.h"
+#include "core/queue.h"
 #include "core/shard.h"
 #include "mqtt/packet.h"
 
-enum { WORLD_CLIENTS_MAX = 128, WORLD_LISTENERS = 4, WORLD_SHARDS_MAX = 3 };
+enum { WORLD_CLIENTS_MAX = 512, WORLD_LISTENERS = 4, WORLD_SHARDS_MAX = 3 };
 
 #define TEXT(literal)  noc_slice_of(literal)
 #define BYTES(literal) noc_slice(literal, sizeof(literal) - 1)
@@ -64,6 +65,9 @@ struct world {
     bool is_durable;                  /* shards have journals; set before world_start() */
     struct noc_operations *batch[WORLD_SHARDS_MAX]; /* of a shard, at the store */
     char batch_text[4000];
+    bool has_pages;             /* long queues are in the store; set before world_start() */
+    struct noc_operations rows; /* then: outgoing messages that the store has, by rising sequence */
+    struct noc_page *page;      /* that was asked for */
     void (*own_memory)(bool on);  /* NULL, or told when the harness itself allocates */
     int verdict;                  /* of authenticate */
     uint64_t ticket;              /* of the last one, when the verdict is NOC_EAGAIN */
@@ -96,6 +100,11 @@ void world_do(struct world *world, unsigned shard,
 const char *world_batch(struct world *world, unsigned shard);
 /* The store has written the shard's batch. */
 void world_commit(struct world *world, unsigned shard);
+
+/* The store has read the page that was asked for; err: it could not. */
+void world_page(struct world *world, int err);
+/* The store loses the outgoing messages from first to last. */
+void world_lose(struct world *world, uint64_t first, uint64_t last);
 
 /* The pool has judged the last CONNECT. */
 void world_judge(struct world *world, unsigned shard, int result);
