@@ -13,7 +13,7 @@ const struct noc_cli_command noc_cli_commands[] = {
     {"sub", noc_cli_sub, "subscribe, and show what comes", "mosquitto_sub"},
     {"rr", noc_cli_rr, "send a request, and show the response", "mosquitto_rr"},
     {"ctl", noc_cli_ctl, "ask a running broker for its status, or tell it to reload", NULL},
-    {"db", noc_cli_db, "look into a mosquitto.db: print it, check it, save what is sound",
+    {"db", noc_cli_db, "look into a store or a mosquitto.db: print it, check it, export it",
         "mosquitto_db_dump"},
     {"completion", noc_cli_completion, "print what makes a shell complete command lines", NULL},
 };

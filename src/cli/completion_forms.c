@@ -91,13 +91,14 @@ static const struct noc_completion_option db_options[] = {
     {NULL, "--stats", NULL, NULL, "how many records of each kind", false},
     {NULL, "--client-stats", NULL, NULL, "a line for each client", false},
     {NULL, "--json", NULL, NULL, "one JSON object", false},
+    {NULL, "--mosquitto", NULL, NULL, "export as a mosquitto.db", false},
     {NULL, "--help", NULL, NULL, "show the options", false},
 };
 
 static const struct noc_completion_operand db_operands[] = {
-    {0, "COMMAND", "dump check salvage", NULL},
+    {0, "COMMAND", "dump check salvage export", NULL},
     {1, "FILE", NULL, NULL},
-    {2, "FILE", NULL, "salvage"},
+    {2, "FILE", NULL, "salvage export"},
 };
 
 static const struct noc_completion_option mosquitto_db_dump_options[] = {

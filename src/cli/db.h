@@ -7,6 +7,8 @@
  * noc_mosquitto_file_next(), which db.c tells. What was printed before a fault stays.
  */
 
+#include <stdbool.h>
+
 #include "store/mosquitto_file.h"
 
 /* Each record, in mosquitto_db_dump's words. */
@@ -31,5 +33,19 @@ NOC_MUST_CHECK int noc_db_check(struct noc_mosquitto_file *file, const char *pat
  */
 NOC_MUST_CHECK int noc_db_salvage(struct noc_mosquitto_file *file, const char *path,
     uint64_t *ret_count, struct noc_mosquitto_fault *ret_fault);
+
+/* ---- our own store ---- */
+
+/* Is it a folder, or a noctule.db in one? Then the folder's path is written. */
+bool noc_db_is_store(const char *path, char *folder, size_t folder_n);
+
+/*
+ * Each record as a line of JSON; how many there are; all of it to a new file, as a mosquitto.db of version 6. NOC_OK;
+ * NOC_EMALFORMED: it is damaged; else it could not be done. `error` tells.
+ */
+NOC_MUST_CHECK int noc_db_store_dump(const char *folder, char *error, size_t error_n);
+NOC_MUST_CHECK int noc_db_store_check(const char *folder, char *error, size_t error_n);
+NOC_MUST_CHECK int noc_db_store_export(
+    const char *folder, const char *path, char *error, size_t error_n);
 
 #endif

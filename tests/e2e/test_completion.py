@@ -164,7 +164,7 @@ def test_what_is_no_link_to_noctule_is_left_alone(press, tmp_path):
     ("ctl --json ", "status clients reload"),
     ("ctl -c file r", "reload"),
     ("ctl status --j", "--json"),
-    ("db ", "dump check salvage"),
+    ("db ", "dump check salvage export"),
     ("db dump --cl", "--client-stats"),
     ("db check o", "one"),
     ("bench --scenario q", "qos1 qos2"),

@@ -5,14 +5,19 @@ Debian's mosquitto fills a database. Then two brokers start on copies of it, Mos
 what each client is told there is compared.
 """
 
+import base64
+import collections
+import json
 import os
-import signal
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
 
 import raw
-from conftest import Broker
+from conftest import PROGRAM, Broker
 
 pytestmark = pytest.mark.noctule_only
 
@@ -172,3 +177,79 @@ def test_a_damaged_one_is_refused_with_the_remedy(filled, tmp_path):
     broker.start()
     drain(broker.client("three", 4, **lasting(4)), 41)
     broker.stop()
+
+
+# ---- our own store, and the way back ----
+
+
+def db(*words):
+    return subprocess.run([PROGRAM, "db", *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_the_way_back_each_client_finds_with_mosquitto_what_it_would_find_here(filled, tmp_path, how):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    broker = start_on_copy(ours, filled).start()
+    broker.process.send_signal(signal.SIGTERM if how == "stop" else signal.SIGKILL)
+    broker.process.wait()
+    (theirs / "store").mkdir(parents=True)
+    done = db("export", "--mosquitto", ours / "store", theirs / "store" / "mosquitto.db")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "4 sessions" in done.stdout
+    assert os.stat(theirs / "store" / "mosquitto.db").st_mode & 0o777 == 0o600
+    os.chmod(theirs / "store" / "mosquitto.db", 0o644)
+    back = Broker(theirs, CONFIG, program=THEIRS).start()
+    found = {"theirs": find(back)}
+    back.stop()
+    broker.start()
+    found["ours"] = find(broker)
+    broker.stop()
+    assert found["theirs"] == found["ours"]
+
+
+def test_our_own_store_is_dumped_and_checked(filled, tmp_path):
+    broker = start_on_copy(tmp_path, filled).start()
+    store = tmp_path / "store"
+    done = db("check", store)
+    assert done.returncode == 2 and f"process {broker.process.pid}" in done.stderr
+    broker.stop()
+    for path in [store, store / "noctule.db"]:
+        done = db("check", path)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert "sound               yes" in done.stdout
+        assert "sessions            4\n" in done.stdout
+    done = db("dump", store)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    count = collections.Counter(record["type"] for record in records)
+    assert count == {"session": 4, "subscription": 8, "outgoing": 41 + 41 + 21 + 3, "incoming": 1, "retained": 1}
+    queued = [record for record in records if record["type"] == "outgoing" and record["clientid"] == "numbered"]
+    assert [base64.b64decode(record["payload"]).decode() for record in queued] == [
+        *(f"m{number}" for number in range(0, 40, 2)), "for a while"]
+    assert {tuple(record["identifiers"]) for record in queued} == {(77,)}
+    assert queued[0]["expires"] is None and queued[-1]["expires"] > time.time() + 3000
+    assert [record["mid"] for record in records if record["type"] == "incoming"] == [99]
+
+
+def test_what_cannot_be_done_with_our_own_store_is_said(filled, tmp_path):
+    broker = start_on_copy(tmp_path, filled).start()
+    broker.stop()
+    store = tmp_path / "store"
+    (tmp_path / "there").write_text("before")
+    done = db("export", "--mosquitto", store, tmp_path / "there")
+    assert done.returncode == 2 and "File exists" in done.stderr
+    assert (tmp_path / "there").read_text() == "before"
+    for words in [("export", store, tmp_path / "new"), ("dump", "--mosquitto", store), ("dump", "--stats", store),
+                  ("salvage", store, tmp_path / "new"), ("check", tmp_path), ("check", tmp_path / "no" / "noctule.db"),
+                  ("export", "--mosquitto", store / "mosquitto.db", tmp_path / "new")]:
+        done = db(*words)
+        assert done.returncode == 2 and done.stderr.startswith("noctule db: "), (words, done)
+        assert not (tmp_path / "new").exists()
+    whole = bytearray((store / "noctule.db").read_bytes())
+    whole[whole.index(b"for a while")] ^= 1
+    (store / "noctule.db").write_bytes(whole)
+    done = db("check", store)
+    assert done.returncode == 1 and "put a backup in its place" in done.stderr, done
+    done = db("export", "--mosquitto", store, tmp_path / "new")
+    assert done.returncode == 1 and not (tmp_path / "new").exists()
