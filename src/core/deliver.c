@@ -663,6 +663,7 @@ uint32_t noc_session_trim(struct noc_session *session)
         noc_outgoing_done(&entry);
         drop(session);
     }
+    noc_queue_want(session);
     return most;
 }
 

@@ -423,6 +423,31 @@ static void what_is_not_stored_yet_is_bounded_for_all_sessions_together(void **s
     world_close(&w);
 }
 
+/* Nothing else would ask: the client has nothing to answer. */
+static void a_head_that_was_dropped_for_want_of_memory_is_followed_by_a_page(void **state)
+{
+    struct paging t;
+    struct noc_session *session;
+
+    (void)state;
+    open_paging(&t, 1);
+    publish(&t, 300, 1);
+    t.s = come(&t.w, false);
+    world_page(&t.w, NOC_OK);
+    session = t.s->link.session;
+    assert_int_equal(session->queue.count, NOC_HEAD_PRESENT - 12); /* 20 are in flight */
+    assert_null(t.w.page);
+    atomic_store(&t.w.core.is_memory_short, true);
+    for (unsigned i = 0; i < 20 && t.w.page == NULL; i++) {
+        world_advance(&t.w, 100);
+        commit_all(&t.w);
+    }
+    assert_non_null(t.w.page);
+    atomic_store(&t.w.core.is_memory_short, false);
+    world_page(&t.w, NOC_OK);
+    world_close(&t.w);
+}
+
 static void a_start_has_but_the_head_in_memory(void **state)
 {
     struct world w;
@@ -476,6 +501,7 @@ int main(void)
         cmocka_unit_test(messages_of_qos_2_go_through_their_whole_flow),
         cmocka_unit_test(with_memory_short_pages_are_small),
         cmocka_unit_test(what_is_not_stored_yet_is_bounded_for_all_sessions_together),
+        cmocka_unit_test(a_head_that_was_dropped_for_want_of_memory_is_followed_by_a_page),
         cmocka_unit_test(a_start_has_but_the_head_in_memory),
     };
 
