@@ -88,6 +88,7 @@ test-long: build build-test ## what takes longer than `make test` may
 	@build-test/tests/sim/sim --random --seconds 300 --threads
 	@$(MAKE) torture
 	@scripts/bench -s 1to1-64,fanout-500,qos1 -a 1to1-64=12,fanout-500=4,qos1=10
+	@scripts/bench-queue
 	@scripts/run-tests --name test-long --minutes 240 --unit build-test --e2e build/noctule
 
 KILLS ?= 300

@@ -330,14 +330,6 @@ static bool import(struct noc_broker *broker, const char *path)
     return set_import_mark(broker, false);
 }
 
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int open_store(struct noc_broker *broker, char *error, size_t error_n)
 {
     const struct noc_config *config = broker->config;
@@ -348,7 +340,7 @@ static int open_store(struct noc_broker *broker, char *error, size_t error_n)
         .on_error = (enum noc_store_on_error)config->persistence_on_error,
         .max_bytes = config->persistence_max_size,
         .clock_ms = noc_clock_ms,
-        .clock_wall_ms = wall_ms,
+        .clock_wall_ms = noc_clock_wall_ms,
         .log = on_log,
         .committed = on_committed,
         .paged = on_paged,

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,21 +54,6 @@ int noc_db_check(struct noc_mosquitto_file *file, const char *path)
     return result;
 }
 
-/* A record as a chunk behind the others. NOC_OK or an error. */
-static int write_record(FILE *out, const struct noc_mosquitto_record *record)
-{
-    size_t n = noc_mosquitto_write_size(record);
-    uint8_t *chunk = n == 0 ? NULL : malloc(n);
-    bool is_written;
-
-    if (chunk == NULL) {
-        return NOC_ENOMEM;
-    }
-    is_written = fwrite(chunk, 1, noc_mosquitto_write(record, chunk, n), out) == n;
-    free(chunk);
-    return is_written ? NOC_OK : NOC_EIO;
-}
-
 static int write_all(struct noc_mosquitto_file *file, FILE *out, uint64_t *ret_count,
     struct noc_mosquitto_fault *ret_fault)
 {
@@ -84,7 +68,7 @@ static int write_all(struct noc_mosquitto_file *file, FILE *out, uint64_t *ret_c
     }
     while ((result = noc_mosquitto_file_next(file, &record)) > 0) {
         if (record.kind != NOC_MOSQUITTO_UNKNOWN) {
-            result = write_record(out, &record);
+            result = noc_mosquitto_file_put(out, &record);
             if (result < 0) {
                 return result;
             }

@@ -12,33 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "cli/db.h"
-#include "cli/output_json.h"
+#include "cli/db_writer.h"
 #include "core/session.h"
+#include "net/clock.h"
 #include "store/export.h"
 #include "store/store.h"
 
 /* ---- opening ---- */
-
-static uint64_t clock_ms(void)
-{
-    struct timespec now = {0};
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static int64_t wall_ms(void)
-{
-    struct timespec now = {0};
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Nothing is ever submitted. */
 static void on_committed(void *context, struct noc_operations *batch, int err)
@@ -88,8 +71,8 @@ static int open_store(const char *folder, struct opened *opened, char *error, si
     opened->had_lock = access(opened->lock, F_OK) == 0;
     opened->options = (struct noc_store_options){.folder = folder,
         .on_error = NOC_STORE_STOP,
-        .clock_ms = clock_ms,
-        .clock_wall_ms = wall_ms,
+        .clock_ms = noc_clock_ms,
+        .clock_wall_ms = noc_clock_wall_ms,
         .committed = on_committed,
         .failed = on_failed};
     if (access(path, F_OK) != 0) {
@@ -111,163 +94,121 @@ static void close_store(struct opened *opened)
 /* ---- dump: a line for each record ---- */
 
 struct dump {
-    struct noc_output_buffer buffer;
-    struct noc_json_out out;
+    struct noc_db_writer writer;
     char client_id[UINT16_MAX + 1]; /* of the session that came last */
     size_t client_id_n;
     uint64_t now_ms;
     int64_t now_wall_ms;
-    int err; /* once set nothing is added */
 };
 
-static void begin(struct dump *dump, const char *type)
+static struct noc_db_writer *begin(struct dump *dump, const char *type)
 {
-    dump->out = (struct noc_json_out){.buffer = &dump->buffer};
-    dump->err = noc_json_open(&dump->out, '{');
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_next_member(&dump->out, noc_slice_of("type"));
-    }
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_put_text(&dump->out, noc_slice_of(type));
-    }
+    struct noc_db_writer *writer = &dump->writer;
+
+    writer->out = (struct noc_json_out){0};
+    noc_db_open(writer, '{');
+    noc_db_put_text(writer, "type", noc_slice_of(type));
+    return writer;
 }
 
-static void name(struct dump *dump, const char *member)
+/* The same, of the session that came last. */
+static struct noc_db_writer *begin_of_client(struct dump *dump, const char *type)
 {
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_next_member(&dump->out, noc_slice_of(member));
+    struct noc_db_writer *writer = begin(dump, type);
+
+    noc_db_put_text(writer, "clientid", noc_slice(dump->client_id, dump->client_id_n));
+    return writer;
+}
+
+static int end(struct dump *dump)
+{
+    noc_db_close(&dump->writer, '}');
+    if (dump->writer.err == NOC_OK) {
+        noc_db_write_out(&dump->writer);
+        (void)putchar('\n');
     }
+    return dump->writer.err;
 }
 
-static void put_word(struct dump *dump, const char *member, const char *word)
+static void put_bool(struct noc_db_writer *writer, const char *member, bool is_true)
 {
-    name(dump, member);
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_put_word(&dump->out, word);
+    noc_db_put_word(writer, member, is_true ? "true" : "false");
+}
+
+static void put_text_or_null(
+    struct noc_db_writer *writer, const char *member, struct noc_slice text)
+{
+    if (text.at == NULL) {
+        noc_db_put_word(writer, member, "null");
+    } else {
+        noc_db_put_text(writer, member, text);
     }
-}
-
-static void put_bool(struct dump *dump, const char *member, bool is_true)
-{
-    put_word(dump, member, is_true ? "true" : "false");
-}
-
-static void put_number(struct dump *dump, const char *member, uint64_t number)
-{
-    char digits[24];
-
-    (void)snprintf(digits, sizeof digits, "%" PRIu64, number);
-    put_word(dump, member, digits);
 }
 
 /* Seconds since 1970; null: never. */
 static void put_time(struct dump *dump, const char *member, uint64_t at_ms)
 {
-    int64_t wall = dump->now_wall_ms + (int64_t)(at_ms - dump->now_ms);
+    int64_t wall_ms = dump->now_wall_ms + (int64_t)(at_ms - dump->now_ms);
 
     if (at_ms == NOC_NEVER_MS) {
-        put_word(dump, member, "null");
+        noc_db_put_word(&dump->writer, member, "null");
     } else {
-        put_number(dump, member, wall < 0 ? 0 : (uint64_t)wall / 1000);
+        noc_db_put_int(&dump->writer, member, wall_ms < 0 ? 0 : wall_ms / 1000);
     }
-}
-
-static void put_text(struct dump *dump, const char *member, struct noc_slice text)
-{
-    if (text.at == NULL) {
-        put_word(dump, member, "null");
-        return;
-    }
-    name(dump, member);
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_put_text(&dump->out, text);
-    }
-}
-
-static void put_base64(struct dump *dump, const char *member, struct noc_slice bytes)
-{
-    char *text = malloc(NOC_BASE64_SIZE(bytes.n) + 1);
-
-    if (text == NULL) {
-        dump->err = NOC_ENOMEM;
-        return;
-    }
-    *noc_base64_encode(text, bytes.at, bytes.n) = '\0';
-    put_text(dump, member, noc_slice_of(text));
-    free(text);
 }
 
 static void put_message(struct dump *dump, const struct noc_message *message)
 {
+    struct noc_db_writer *writer = &dump->writer;
     struct noc_message_parts parts;
 
     if (message == NULL) {
         return;
     }
     parts = noc_message_parts(message);
-    put_text(dump, "topic", parts.topic);
-    put_number(dump, "published_qos", parts.qos);
-    put_bool(dump, "published_retain", parts.retain);
+    noc_db_put_text(writer, "topic", parts.topic);
+    noc_db_put_int(writer, "published_qos", parts.qos);
+    put_bool(writer, "published_retain", parts.retain);
     put_time(dump, "expires", parts.expires_ms);
-    put_base64(dump, "properties", parts.props);
-    put_base64(dump, "payload", parts.payload);
-}
-
-static int end(struct dump *dump)
-{
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_close(&dump->out, '}');
-    }
-    if (dump->err == NOC_OK) {
-        (void)fwrite(dump->buffer.at, 1, dump->buffer.n, stdout);
-        (void)putchar('\n');
-    }
-    dump->buffer.n = 0;
-    return dump->err;
-}
-
-static void put_client(struct dump *dump)
-{
-    put_text(dump, "clientid", noc_slice(dump->client_id, dump->client_id_n));
+    noc_db_put_base64(writer, "properties", parts.props);
+    noc_db_put_base64(writer, "payload", parts.payload);
 }
 
 static int dump_session(void *context, const struct noc_session_record *record)
 {
     struct dump *dump = context;
+    struct noc_db_writer *writer;
 
     dump->client_id_n = record->client_id.n;
     memcpy(dump->client_id, record->client_id.at, record->client_id.n);
-    begin(dump, "session");
-    put_client(dump);
-    put_number(dump, "slot", record->slot);
-    put_text(dump, "username", record->username);
-    put_number(dump, "version", record->version);
-    put_bool(dump, "connected", record->is_connected);
-    put_number(dump, "port", record->port);
-    put_number(dump, "expiry_interval", record->expiry_s);
+    writer = begin_of_client(dump, "session");
+    noc_db_put_uint(writer, "slot", record->slot);
+    put_text_or_null(writer, "username", record->username);
+    noc_db_put_int(writer, "version", record->version);
+    put_bool(writer, "connected", record->is_connected);
+    noc_db_put_int(writer, "port", record->port);
+    noc_db_put_int(writer, "expiry_interval", record->expiry_s);
     put_time(dump, "expires", record->expires_ms);
-    put_number(dump, "sent", record->sent);
+    noc_db_put_uint(writer, "sent", record->sent);
     if (end(dump) == NOC_OK && record->will != NULL) {
-        begin(dump, "will");
-        put_client(dump);
-        put_number(dump, "delay", record->will_delay_s);
+        writer = begin_of_client(dump, "will");
+        noc_db_put_int(writer, "delay", record->will_delay_s);
         put_time(dump, "due", record->will_due_ms);
         put_message(dump, record->will);
         (void)end(dump);
     }
-    return dump->err;
+    return dump->writer.err;
 }
 
 static int dump_subscription(void *context, const struct noc_subscription_record *record)
 {
     struct dump *dump = context;
+    struct noc_db_writer *writer = begin_of_client(dump, "subscription");
 
-    begin(dump, "subscription");
-    put_client(dump);
-    put_text(dump, "share", record->group);
-    put_text(dump, "filter", record->filter);
-    put_number(dump, "options", record->options);
-    put_number(dump, "identifier", record->id);
+    put_text_or_null(writer, "share", record->group);
+    noc_db_put_text(writer, "filter", record->filter);
+    noc_db_put_int(writer, "options", record->options);
+    noc_db_put_int(writer, "identifier", record->id);
     return end(dump);
 }
 
@@ -275,9 +216,7 @@ static int dump_incoming(void *context, const struct noc_incoming_record *record
 {
     struct dump *dump = context;
 
-    begin(dump, "incoming");
-    put_client(dump);
-    put_number(dump, "mid", record->packet_id);
+    noc_db_put_int(begin_of_client(dump, "incoming"), "mid", record->packet_id);
     put_message(dump, record->message);
     return end(dump);
 }
@@ -285,30 +224,19 @@ static int dump_incoming(void *context, const struct noc_incoming_record *record
 static int dump_outgoing(void *context, const struct noc_outgoing_record *record)
 {
     struct dump *dump = context;
+    struct noc_db_writer *writer = begin_of_client(dump, "outgoing");
 
-    begin(dump, "outgoing");
-    put_client(dump);
-    put_number(dump, "sequence", record->sequence);
-    put_number(dump, "mid", noc_packet_id(record->sequence));
-    put_number(dump, "qos", record->qos);
-    put_bool(dump, "retain", record->retain);
-    put_bool(dump, "received", record->message == NULL); /* its PUBREC has come */
-    name(dump, "identifiers");
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_open(&dump->out, '[');
+    noc_db_put_uint(writer, "sequence", record->sequence);
+    noc_db_put_int(writer, "mid", noc_packet_id(record->sequence));
+    noc_db_put_int(writer, "qos", record->qos);
+    put_bool(writer, "retain", record->retain);
+    put_bool(writer, "received", record->message == NULL); /* its PUBREC has come */
+    noc_db_name(writer, "identifiers");
+    noc_db_open(writer, '[');
+    for (uint32_t i = 0; i < record->id_count; i++) {
+        noc_db_put_element(writer, record->ids[i]);
     }
-    for (uint32_t i = 0; i < record->id_count && dump->err == NOC_OK; i++) {
-        char digits[16];
-
-        (void)snprintf(digits, sizeof digits, "%" PRIu32, record->ids[i]);
-        dump->err = noc_json_next_element(&dump->out);
-        if (dump->err == NOC_OK) {
-            dump->err = noc_json_put_word(&dump->out, digits);
-        }
-    }
-    if (dump->err == NOC_OK) {
-        dump->err = noc_json_close(&dump->out, ']');
-    }
+    noc_db_close(writer, ']');
     put_message(dump, record->message);
     return end(dump);
 }
@@ -317,7 +245,7 @@ static int dump_retained(void *context, const struct noc_retained_record *record
 {
     struct dump *dump = context;
 
-    begin(dump, "retained");
+    (void)begin(dump, "retained");
     put_message(dump, record->message);
     return end(dump);
 }
@@ -335,13 +263,13 @@ int noc_db_store_dump(const char *folder, char *error, size_t error_n)
     int err = dump == NULL ? NOC_ENOMEM : open_store(folder, &opened, error, error_n);
 
     if (err == NOC_OK) {
-        dump->now_ms = clock_ms();
-        dump->now_wall_ms = wall_ms();
+        dump->now_ms = noc_clock_ms();
+        dump->now_wall_ms = noc_clock_wall_ms();
         err = noc_store_load(opened.store, &visitor, dump, &loaded, error, error_n);
         close_store(&opened);
     }
     if (dump != NULL) {
-        noc_output_buffer_done(&dump->buffer);
+        noc_output_buffer_done(&dump->writer.buffer);
     }
     free(dump);
     return err;

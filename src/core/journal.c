@@ -458,33 +458,16 @@ static void note_run(struct noc_durable *durable, uint64_t sequence)
 static bool write_out(struct noc_operations *operations, const struct noc_durable *durable,
     const struct noc_outgoing *entry)
 {
-    struct noc_operation *operation;
-    uint32_t *ids = NULL;
-
-    if (entry->ids.count > 1) {
-        ids = malloc(entry->ids.count * sizeof *ids);
-        if (ids == NULL) {
-            return false;
-        }
-        memcpy(ids, entry->ids.as.many, entry->ids.count * sizeof *ids);
-    }
-    operation = noc_operations_add(operations, NOC_OP_OUTGOING);
-    if (operation == NULL) {
-        free(ids);
-        return false;
-    }
-    operation->slot = durable->slot;
-    operation->first = entry->sequence;
-    operation->qos = entry->qos;
-    operation->retain = entry->retain;
-    operation->message = noc_message_ref(entry->message);
-    operation->id_count = entry->ids.count;
-    if (ids != NULL) {
-        operation->as.ids = ids;
-    } else {
-        operation->as.id = entry->ids.as.one;
-    }
-    return true;
+    return noc_operations_add_outgoing(operations,
+               &(struct noc_outgoing_record){
+                   .slot = durable->slot,
+                   .sequence = entry->sequence,
+                   .message = entry->message,
+                   .ids = entry->ids.count > 1 ? entry->ids.as.many : &entry->ids.as.one,
+                   .id_count = entry->ids.count,
+                   .qos = entry->qos,
+                   .retain = entry->retain,
+               }) == NOC_OK;
 }
 
 void noc_journal_put(struct noc_session *session, struct noc_outgoing *entry,

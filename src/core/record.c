@@ -33,6 +33,38 @@ struct noc_operation *noc_operations_add(struct noc_operations *operations, uint
     return operation;
 }
 
+int noc_operations_add_outgoing(
+    struct noc_operations *operations, const struct noc_outgoing_record *record)
+{
+    struct noc_operation *operation;
+    uint32_t *ids = NULL;
+
+    if (record->id_count > 1) {
+        ids = malloc(record->id_count * sizeof *ids);
+        if (ids == NULL) {
+            return NOC_ENOMEM;
+        }
+        memcpy(ids, record->ids, record->id_count * sizeof *ids);
+    }
+    operation = noc_operations_add(operations, NOC_OP_OUTGOING);
+    if (operation == NULL) {
+        free(ids);
+        return NOC_ENOMEM;
+    }
+    operation->slot = record->slot;
+    operation->first = record->sequence;
+    operation->qos = record->qos;
+    operation->retain = record->retain;
+    operation->message = noc_message_ref(record->message);
+    operation->id_count = record->id_count;
+    if (ids != NULL) {
+        operation->as.ids = ids;
+    } else if (record->id_count == 1) {
+        operation->as.id = record->ids[0];
+    }
+    return NOC_OK;
+}
+
 /* Put a copy of a text at *at, and move on; an absent one stays absent. */
 static struct noc_slice put_text(char **at, struct noc_slice text)
 {

@@ -17,7 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/macros.h"
 #include "core/message.h"
+#include <noctule/error.h>
 #include <noctule/slice.h>
 
 /* Slots run from 1 to this, sequence numbers too: both fit one 64-bit key of the store. */
@@ -133,6 +135,10 @@ bool noc_operations_reserve(struct noc_operations *operations, size_t n);
 
 /* Append a zeroed operation; NULL: out of memory. */
 struct noc_operation *noc_operations_add(struct noc_operations *operations, uint8_t kind);
+
+/* The same with an OUTGOING of this record, whose message gets a reference more. NOC_ENOMEM. */
+NOC_MUST_CHECK int noc_operations_add_outgoing(
+    struct noc_operations *operations, const struct noc_outgoing_record *record);
 
 /* Copies of records as operations own them: one block of memory each, free() ends it. NULL: out of memory. */
 struct noc_session_record *noc_session_record_copy(const struct noc_session_record *record);

@@ -112,7 +112,7 @@ struct noc_shard {
     char *scratch;         /* of the publication being decoded: its topic and properties */
     size_t scratch_room;
     bool hands_over;      /* new sessions go to a worker that has less to do */
-    bool is_store_behind; /* as the turn began: noc_receipts_must_wait() */
+    bool is_store_behind; /* as the turn began: see NOC_UNSTORED_MAX */
     bool is_stopping;
     bool is_done; /* no thread runs it any more */
 };

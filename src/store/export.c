@@ -6,11 +6,12 @@
 #define _GNU_SOURCE
 #include "store/export.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/session.h"
-#include "store/mosquitto_db.h"
+#include "store/mosquitto_file.h"
 
 /* What a client that was connected has in flight at most, where that is not stored: Mosquitto's own limit. */
 enum { INFLIGHT_MAX = 20 };
@@ -22,7 +23,7 @@ struct export
     int64_t wall_s;  /* and since 1970 */
     uint64_t last_id;
     struct noc_export_counts *counts;
-    bool has_failed; /* out, with errno */
+    int failure; /* of out: errno */
 
     /* The session that came last. */
     struct noc_session_record session; /* its texts are in client */
@@ -37,21 +38,17 @@ struct export
 
 static int write_record(struct export *export, const struct noc_mosquitto_record *record)
 {
-    size_t n = noc_mosquitto_write_size(record);
-    uint8_t *chunk = n == 0 ? NULL : malloc(n);
-    bool is_written;
+    int err = NOC_OK;
 
-    if (n == 0) {
+    if (noc_mosquitto_write_size(record) == 0) {
         export->counts->left_out++;
-        return NOC_OK;
+    } else {
+        err = noc_mosquitto_file_put(export->out, record);
     }
-    if (chunk == NULL) {
-        return NOC_ENOMEM;
+    if (err == NOC_EIO) {
+        export->failure = errno;
     }
-    is_written = fwrite(chunk, 1, noc_mosquitto_write(record, chunk, n), export->out) == n;
-    free(chunk);
-    export->has_failed = !is_written;
-    return is_written ? NOC_OK : NOC_EIO;
+    return err;
 }
 
 /* The same over what is there. */
@@ -65,7 +62,9 @@ static int write_again(struct export *export, long at, const struct noc_mosquitt
     if (err == NOC_OK && fseek(export->out, 0, SEEK_END) != 0) {
         err = NOC_EIO;
     }
-    export->has_failed |= err == NOC_EIO;
+    if (err == NOC_EIO) {
+        export->failure = errno;
+    }
     return err;
 }
 
@@ -287,8 +286,10 @@ int noc_export_mosquitto(struct noc_store *store, const struct noc_store_options
     *ret_counts = (struct noc_export_counts){0};
     error[0] = '\0';
     noc_mosquitto_write_head(head);
-    export.has_failed = fwrite(head, 1, sizeof head, out) != sizeof head;
-    err = export.has_failed ? NOC_EIO : write_record(&export, &first);
+    if (fwrite(head, 1, sizeof head, out) != sizeof head) {
+        return NOC_EIO;
+    }
+    err = write_record(&export, &first);
     if (err == NOC_OK) {
         err = noc_store_load(store, &visitor, &export, &loaded, error, error_n);
     }
@@ -300,8 +301,9 @@ int noc_export_mosquitto(struct noc_store *store, const struct noc_store_options
         err = write_again(&export, (long)sizeof head, &first);
     }
     free(export.texts);
-    if (export.has_failed) {
+    if (export.failure != 0) {
         error[0] = '\0';
+        errno = export.failure;
     }
     return err;
 }

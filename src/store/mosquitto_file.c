@@ -89,3 +89,17 @@ int noc_mosquitto_file_next(
         }
     }
 }
+
+int noc_mosquitto_file_put(FILE *out, const struct noc_mosquitto_record *record)
+{
+    size_t n = noc_mosquitto_write_size(record);
+    uint8_t *chunk = n == 0 ? NULL : malloc(n);
+    bool is_written;
+
+    if (chunk == NULL) {
+        return NOC_ENOMEM;
+    }
+    is_written = fwrite(chunk, 1, noc_mosquitto_write(record, chunk, n), out) == n;
+    free(chunk);
+    return is_written ? NOC_OK : NOC_EIO;
+}

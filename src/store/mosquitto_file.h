@@ -33,4 +33,10 @@ NOC_MUST_CHECK int noc_mosquitto_file_next(
 /* Once more from the start. NOC_EIO: not possible (a pipe), errno says why. */
 NOC_MUST_CHECK int noc_mosquitto_file_rewind(struct noc_mosquitto_file *file);
 
+/*
+ * Write one record as a chunk of version 6 where the stream stands. NOC_OK, NOC_ENOMEM (or nobody could read it), or
+ * NOC_EIO with errno.
+ */
+NOC_MUST_CHECK int noc_mosquitto_file_put(FILE *out, const struct noc_mosquitto_record *record);
+
 #endif

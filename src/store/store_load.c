@@ -415,9 +415,8 @@ int noc_store_load(struct noc_store *store, const struct noc_store_visitor *visi
     assert(!store->is_started);
     store->loaded_ms = noc_store_now_ms(store);
     error[0] = '\0';
-    err = noc_store_reader_init(&load.reader, store) == SQLITE_OK
-              ? walk(&load)
-              : bad_file(&load, "messages", sqlite3_errmsg(store->connection.db), "any");
+    noc_store_reader_init(&load.reader, store);
+    err = walk(&load);
     noc_store_reader_done(&load.reader);
     close_cursor(&load.sessions);
     close_cursor(&load.subscriptions);

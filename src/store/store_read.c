@@ -6,17 +6,15 @@
 #include "base/bytes.h"
 #include "store/store_row.h"
 
-/* Large messages that nobody else holds. */
-#define KEPT_BYTES_MIN UINT64_C(16777216)
+/* Payloads of large messages that are kept though nobody else holds them, at most; twice as much for a moment. */
+#define KEPT_BYTES UINT64_C(16777216)
 
-int noc_store_reader_init(struct noc_store_reader *reader, struct noc_store *store)
+void noc_store_reader_init(struct noc_store_reader *reader, struct noc_store *store)
 {
-    *reader = (struct noc_store_reader){.store = store, .most_bytes = KEPT_BYTES_MIN};
-    return sqlite3_prepare_v2(
-        store->connection.db, "SELECT * FROM messages WHERE id = ?", -1, &reader->message, NULL);
+    *reader = (struct noc_store_reader){.store = store, .most_bytes = KEPT_BYTES};
 }
 
-static void forget_messages(struct noc_store_reader *reader)
+void noc_store_reader_done(struct noc_store_reader *reader)
 {
     struct noc_message *message;
     size_t at = 0;
@@ -25,14 +23,6 @@ static void forget_messages(struct noc_store_reader *reader)
         noc_message_unref(message);
     }
     noc_map64_done(&reader->messages);
-    reader->messages = (struct noc_map64){.entries = NULL};
-    reader->bytes = 0;
-}
-
-void noc_store_reader_done(struct noc_store_reader *reader)
-{
-    (void)sqlite3_finalize(reader->message);
-    forget_messages(reader);
     free(reader->ids);
 }
 
@@ -78,10 +68,35 @@ struct noc_message *noc_store_message_at(
     return message;
 }
 
+/* Those go that nobody else holds. Next time when there is as much again. */
+static void forget_unheld(struct noc_store_reader *reader)
+{
+    struct noc_map64 held = {.entries = NULL};
+
+    reader->bytes = 0;
+    for (size_t at = 0; reader->messages.entries != NULL && at <= reader->messages.mask; at++) {
+        const struct noc_map64_entry *entry = &reader->messages.entries[at];
+        struct noc_message *message = entry->key == 0 ? NULL : entry->value;
+
+        if (message == NULL) {
+            continue;
+        }
+        if (atomic_load_explicit(&message->references, memory_order_relaxed) > 1 &&
+            noc_map64_set(&held, entry->key, message) == NOC_OK) {
+            reader->bytes += message->payload_n;
+        } else {
+            noc_message_unref(message);
+        }
+    }
+    noc_map64_done(&reader->messages);
+    reader->messages = held;
+    reader->most_bytes = reader->bytes + KEPT_BYTES;
+}
+
 static int keep_message(struct noc_store_reader *reader, int64_t id, struct noc_message *message)
 {
     if (reader->bytes > reader->most_bytes) {
-        forget_messages(reader); /* read again where more records have them */
+        forget_unheld(reader);
     }
     if (noc_map64_set(&reader->messages, (uint64_t)id, message) < 0) {
         return NOC_ENOMEM;
@@ -94,6 +109,7 @@ static int keep_message(struct noc_store_reader *reader, int64_t id, struct noc_
 static int large_message(
     struct noc_store_reader *reader, int64_t id, struct noc_message **ret_message)
 {
+    sqlite3_stmt *row = reader->store->connection.statements[NOC_STORE_GET_MESSAGE];
     struct noc_message *message = noc_map64_get(&reader->messages, (uint64_t)id);
     int err = NOC_EMALFORMED;
     int rc;
@@ -102,17 +118,17 @@ static int large_message(
         *ret_message = noc_message_ref(message);
         return message == NULL ? NOC_EMALFORMED : NOC_OK;
     }
-    rc = sqlite3_bind_int64(reader->message, 1, id);
+    rc = sqlite3_bind_int64(row, 1, id);
     if (rc == SQLITE_OK) {
-        rc = sqlite3_step(reader->message);
+        rc = sqlite3_step(row);
     }
-    if (rc == SQLITE_ROW && noc_store_row_is_whole(reader->message, NOC_STORE_MESSAGES)) {
-        message = noc_store_message_at(reader->store, reader->message, 1, &err);
+    if (rc == SQLITE_ROW && noc_store_row_is_whole(row, NOC_STORE_MESSAGES)) {
+        message = noc_store_message_at(reader->store, row, 1, &err);
         err = message != NULL ? NOC_OK : err;
     } else if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
         err = (rc & 0xff) == SQLITE_NOMEM ? NOC_ENOMEM : NOC_EIO;
     }
-    (void)sqlite3_reset(reader->message);
+    (void)sqlite3_reset(row);
     if (message != NULL) {
         err = keep_message(reader, id, message);
         if (err < 0) {

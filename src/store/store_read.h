@@ -2,24 +2,22 @@
 #ifndef NOC_STORE_STORE_READ_H
 #define NOC_STORE_STORE_READ_H
 /*
- * Columns into what records are made of. Large messages are read once, and shared by the records that have
- * them, as long as somebody else holds them or there are few.
+ * Columns into what records are made of. A large message that somebody holds is not read again: the records that
+ * have it share it. Of the others some are kept, too.
  */
 
 #include "store/store_internal.h"
 
 struct noc_store_reader {
     struct noc_store *store;
-    sqlite3_stmt *message;     /* a row of messages by its id */
     struct noc_map64 messages; /* id -> message, large ones; holds references */
-    uint64_t bytes;            /* of these */
-    uint64_t most_bytes;       /* past these, those that nobody holds go */
+    uint64_t bytes;            /* of their payloads */
+    uint64_t most_bytes;       /* past as many those go that nobody else holds */
     uint32_t *ids;             /* of the record that was read last */
     size_t ids_room;
 };
 
-/* SQLite's code. Then noc_store_reader_done(), in any case. */
-NOC_MUST_CHECK int noc_store_reader_init(struct noc_store_reader *reader, struct noc_store *store);
+void noc_store_reader_init(struct noc_store_reader *reader, struct noc_store *store);
 void noc_store_reader_done(struct noc_store_reader *reader);
 
 struct noc_slice noc_store_text_at(sqlite3_stmt *row, int column);

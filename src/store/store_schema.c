@@ -71,6 +71,7 @@ static const char *const statements[NOC_STORE_STATEMENTS] = {
     [NOC_STORE_END_OUTGOING] = "DELETE FROM outgoing WHERE key BETWEEN ? AND ?",
     [NOC_STORE_END_RETAINED] = "DELETE FROM retained WHERE topic = ? AND version <= ?",
     [NOC_STORE_GET_OUTGOING] = "SELECT * FROM outgoing WHERE key BETWEEN ? AND ? ORDER BY key",
+    [NOC_STORE_GET_MESSAGE] = "SELECT * FROM messages WHERE id = ?",
     [NOC_STORE_PAGES] = "PRAGMA page_count",
     [NOC_STORE_PAGES_FREE] = "PRAGMA freelist_count",
 };

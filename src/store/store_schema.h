@@ -56,6 +56,7 @@ enum noc_store_statement {
     NOC_STORE_END_OUTGOING,      /* first key, last key */
     NOC_STORE_END_RETAINED,      /* topic, version */
     NOC_STORE_GET_OUTGOING,      /* first key, last key */
+    NOC_STORE_GET_MESSAGE,       /* id */
     NOC_STORE_PAGES,
     NOC_STORE_PAGES_FREE,
     NOC_STORE_STATEMENTS,

@@ -199,12 +199,14 @@ def test_the_way_back_each_client_finds_with_mosquitto_what_it_would_find_here(f
     assert "4 sessions" in done.stdout
     assert os.stat(theirs / "store" / "mosquitto.db").st_mode & 0o777 == 0o600
     os.chmod(theirs / "store" / "mosquitto.db", 0o644)
-    back = Broker(theirs, CONFIG, program=THEIRS).start()
-    found = {"theirs": find(back)}
-    back.stop()
-    broker.start()
-    found["ours"] = find(broker)
-    broker.stop()
+    found = {}
+    back = Broker(theirs, CONFIG, program=THEIRS)
+    for name, where in [("theirs", back), ("ours", broker)]:
+        where.start()
+        try:
+            found[name] = find(where)
+        finally:
+            where.stop()
     assert found["theirs"] == found["ours"]
 
 

@@ -189,6 +189,59 @@ static void messages_come_back_whole(void **state)
     noc_page_free(page);
 }
 
+enum { LARGE = 20, LARGE_BYTES = 1 << 20 };
+
+struct holder {
+    struct noc_message *held[2][LARGE]; /* by slot, and sequence */
+};
+
+static int hold_outgoing(void *context, const struct noc_outgoing_record *record)
+{
+    struct holder *holder = context;
+
+    holder->held[record->slot - 1][record->sequence] = noc_message_ref(record->message);
+    return NOC_OK;
+}
+
+/* Two sessions have the same messages, of more bytes than are kept for nobody. */
+static void a_start_has_large_messages_that_are_held_once(void **state)
+{
+    static const struct noc_store_visitor visitor = {.outgoing = hold_outgoing};
+    struct world *world = *state;
+    struct noc_operations *batch = batch_new();
+    struct noc_store_loaded loaded;
+    struct holder holder;
+    char *body = malloc(LARGE_BYTES);
+
+    assert_non_null(body);
+    memset(body, 'b', LARGE_BYTES - 1);
+    body[LARGE_BYTES - 1] = '\0';
+    world_open(world);
+    add_session(batch, 1, "one");
+    add_session(batch, 2, "two");
+    for (uint64_t i = 0; i < LARGE; i++) {
+        struct noc_operation *operation;
+
+        add_outgoing(batch, 1, i, "t", body);
+        operation = add(batch, NOC_OP_OUTGOING, 2, i);
+        operation->qos = 1;
+        operation->message = noc_message_ref(operation[-1].message);
+    }
+    assert_int_equal(submit(world, batch), NOC_OK);
+    world_close(world);
+    assert_int_equal(
+        noc_store_open(&world->options, &world->store, world->error, sizeof(world->error)), NOC_OK);
+    assert_int_equal(noc_store_load(world->store, &visitor, &holder, &loaded, world->error,
+                         sizeof(world->error)),
+        NOC_OK);
+    for (unsigned i = 0; i < LARGE; i++) {
+        assert_ptr_equal(holder.held[0][i], holder.held[1][i]);
+        noc_message_unref(holder.held[0][i]);
+        noc_message_unref(holder.held[1][i]);
+    }
+    free(body);
+}
+
 static void a_damaged_row_is_left_out_and_told(void **state)
 {
     struct world *world = *state;
@@ -282,6 +335,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_page_ends_with_as_many_messages_or_bytes_as_were_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_come_back_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_start_has_large_messages_that_are_held_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_row_is_left_out_and_told, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_are_read_while_the_disk_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(
