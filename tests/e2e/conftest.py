@@ -57,6 +57,10 @@ def pytest_collection_modifyitems(items):
 
 
 given_ports = set()
+# Where several processes run tests ("gw0", "gw1"), each has ports of its own. Not by the lowest bit: the kernel gives out
+# ports of one kind of that first.
+PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def free_port():
@@ -65,7 +69,7 @@ def free_port():
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        if port not in given_ports:
+        if port // 2 % PROCESSES == PROCESS and port not in given_ports:
             given_ports.add(port)
             return port
 
