@@ -79,6 +79,8 @@ def test_a_client_that_came_back_is_not_taken_over_by_its_old_connect(start_brok
     broker = start_broker(CONFIG, files={"passwords": pbkdf2("slow", "1", 1_500_000) + pbkdf2("fast", "1")})
     with broker.open() as old:
         old.send(raw.connect("one", user="slow", password="1"))
+        # Workers accept for themselves: which connection is the older one shows only there.
+        broker.wait_log(f"New connection from 127.0.0.1:{old.sock.getsockname()[1]} ")
     new = broker.client("one", user="fast", password="1")
     # "taken over": the new one came so late that the old one was in already.
     broker.wait_log("has connected anew since|Session of client one is taken over: .* replaces", 30)
